@@ -1,0 +1,333 @@
+"""The configuration tree of a run, with the published method (preset ``paper-v2``) as its defaults.
+
+Departures of the defaults from the paper, all of them:
+1. ``gate.counts`` holds ``wrong`` alone, so a group that merely ran out of tokens is not called hardest.
+2. ``buffer`` holds a question once and forgets entries older than ``max_age`` iterations where that is set.
+
+A section that may be absent is switched off by ``None`` (``sft = "off"`` in a recipe), never by a second flag. Fields
+marked with ``may_change`` may differ when a run is resumed; any other difference is refused and shown.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from relift.records import Status
+
+MAY_CHANGE: dict[str, JsonValue] = {"may_change": True}
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class QuestionsConfig(Section):
+    """Where the questions come from and in which batches they are asked."""
+
+    format: Literal["arithmetic", "rows", "gsm8k", "reference"] = "rows"
+    """arithmetic: made here; rows: JSONL or Parquet with named columns; gsm8k: question and an answer ending in
+    `#### x`; reference: the ReLIFT reference's Parquet (chat prompt, target, reward_model.ground_truth)."""
+    path: str | None = None
+    """File or folder of the dataset; not used by arithmetic."""
+    text_column: str = "question"
+    """rows: the column with the question."""
+    answer_column: str = "answer"
+    """rows: the column with the gold answer."""
+    solution_column: str | None = None
+    """rows: the column with a worked solution, if there is one."""
+    answer_form: Literal["boxed", "hashes", "equals"] = "boxed"
+    """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =."""
+    solution_marker_to_box: bool = True
+    """Rewrite a dataset solution's final `#### x` as \\boxed{x} where the answer form is boxed."""
+    remove_calculator_notes: bool = True
+    """Remove GSM8K's <<48/2=24>> notes from the dataset's solutions."""
+    families: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """arithmetic: weight of each family among the training questions."""
+    count: int | None = Field(None, ge=1)
+    """Training questions: how many are made (arithmetic) or at most used (datasets); all of them when empty."""
+    batch_size: int = Field(128, ge=1)
+    """Questions per iteration."""
+    held_out_share: Share = 0.02
+    """Share of a dataset's questions kept for evaluation, chosen by a hash of the id; arithmetic has its own split."""
+    max_bad_share: Share = 0.01
+    """Share of rows without a usable gold answer above which the run refuses to start; below, they are set aside."""
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> QuestionsConfig:
+        if self.format == "arithmetic":
+            if not self.families or not self.count:
+                raise ValueError("format 'arithmetic' needs questions.families (name to weight) and questions.count")
+        elif self.families:
+            raise ValueError(f"questions.families would be ignored by format '{self.format}': remove it")
+        return self
+
+
+class PolicyConfig(Section):
+    """The model that is trained."""
+
+    model: str = "Qwen/Qwen2.5-Math-7B"
+    """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model."""
+    system_prompt: str | None = None
+    """Put before the question as a system message."""
+    chat_template: str | None = None
+    """Jinja text that replaces the tokenizer's own chat template."""
+    prompt_suffix: str = ""
+    """Text that opens the completion inside the prompt, such as `<think>` and a newline."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """A longer question is set aside before the run starts, never cut."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass; the master weights are float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    threads: int = Field(1, ge=1)
+    """torch threads of the compute thread. More than one on busy cores is many times slower."""
+    deterministic: bool = False
+    """On a GPU: deterministic kernels, slower, so that a resumed run is bit-equal. A CPU always is."""
+
+
+class RolloutConfig(Section):
+    """How rollouts are sampled in training."""
+
+    engine: Literal["transformers"] = "transformers"
+    """What samples: transformers runs on any machine."""
+    samples: int = Field(8, ge=2)
+    """Rollouts per question; a group of one has no advantage."""
+    temperature: float = Field(1.0, gt=0)
+    """Log-probabilities are taken at this temperature, in the engine and in the trainer."""
+    max_tokens: int = Field(8192, ge=1)
+    """Completion tokens at most, end-of-sequence included."""
+    max_rows: int | None = Field(None, ge=1)
+    """Sequences decoded together; chosen from free memory at the start of a run when empty, and kept with it."""
+
+
+class ClipConfig(Section):
+    """The clipped surrogate of PPO with the two bounds of DAPO and the dual clip."""
+
+    low: float = Field(0.2, ge=0, lt=1)
+    """The ratio is clipped below at 1 - low."""
+    high: float = Field(0.28, ge=0)
+    """The ratio is clipped above at 1 + high."""
+    dual: float | None = Field(3.0, gt=1)
+    """Where the advantage is negative the surrogate is at least dual * advantage; empty: no dual clip."""
+
+
+class ScheduleConfig(Section):
+    """Factor on a learning rate over the iterations of a run: linear warm-up, hold, linear decay."""
+
+    warmup_iterations: int = Field(0, ge=0)
+    """The factor climbs to 1 over this many iterations."""
+    hold_share: Share = 1.0
+    """Share of all iterations after which the decay starts."""
+    final_share: Share = 1.0
+    """The factor that the decay ends at; 1 is constant."""
+
+
+class AdamConfig(Section):
+    """AdamW."""
+
+    lr: float = Field(1e-6, gt=0)
+    """Learning rate before the schedule."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the first moment."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay."""
+    grad_clip: float = Field(0.5, gt=0)
+    """The gradient's norm is clipped to this, once per optimizer step."""
+    skip_above: float | None = Field(None, gt=0)
+    """An optimizer step whose gradient norm is above this is skipped and counted; one that is not finite always."""
+
+
+class RlConfig(Section):
+    """The GRPO update."""
+
+    questions_per_update: int = Field(64, ge=1)
+    """Groups per optimizer step; a batch of 128 makes two steps."""
+    scale: Literal["none", "std"] = "none"
+    """Advantages: distance to the group's mean, or that divided by the group's standard deviation."""
+    aggregation: Literal["token-mean", "seq-mean", "constant"] = "token-mean"
+    """How token losses become one number; constant divides by sequences * rollout.max_tokens."""
+    clip: ClipConfig | None = ClipConfig()
+    """off: no clipping (paper-v1)."""
+    entropy_weight: float = Field(0.0, ge=0)
+    """Weight of the entropy bonus; 0 allows groups without signal to be skipped."""
+    truncated: Literal["zero", "mask"] = "zero"
+    """A completion that ran out of tokens: reward 0 as in the paper, or left out of statistics and loss."""
+    optimizer: AdamConfig = AdamConfig()
+    """AdamW of the RL update."""
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return _none_if_off(value)
+
+
+class SftConfig(Section):
+    """The supervised update on demonstrations of the hardest questions. `sft = "off"` is plain GRPO."""
+
+    batch_size: int = Field(64, ge=1)
+    """M: the update waits until the buffer holds this many demonstrations."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the M demonstrations (1 in the paper)."""
+    minibatch: int | None = Field(None, ge=1)
+    """Demonstrations per optimizer step; all M when empty, as in the paper."""
+    entropy_weight: float = Field(1e-4, ge=0)
+    """Alpha of the paper; 0 is plain likelihood."""
+    max_updates_per_iteration: int = Field(1, ge=1)
+    """The paper's cap: a supervised update after every RL step collapsed."""
+    own_correct: int = Field(0, ge=0)
+    """The policy's own correct rollouts mixed into each minibatch. A departure from the paper, off by default."""
+    own_correct_pool: int = Field(512, ge=1)
+    """Solved questions, newest first, that own_correct draws from."""
+    control_share: Share = 0.0
+    """Share of questions, chosen by a hash of the id, that are never taught, to measure what teaching does."""
+    optimizer: AdamConfig = AdamConfig()
+    """AdamW of the supervised update."""
+
+    @model_validator(mode="after")
+    def _batch_can_fill(self) -> SftConfig:
+        if self.control_share == 1:
+            raise ValueError("sft.control_share=1 leaves no question to teach; use sft='off' for plain GRPO")
+        if self.minibatch is not None and self.minibatch > self.batch_size:
+            raise ValueError(f"sft.minibatch={self.minibatch} is larger than sft.batch_size={self.batch_size}")
+        return self
+
+
+class GateConfig(Section):
+    """Which groups are called hardest: none correct, and enough rollouts of a counted status."""
+
+    counts: tuple[Status, ...] = (Status.WRONG,)
+    """Statuses that make a question hardest. The paper counts wrong, no_answer, malformed and truncated."""
+    min_share: Share = 0.5
+    """Share of the group that must have a counted status."""
+
+    @field_validator("counts")
+    @classmethod
+    def _only_answers_count(cls, value: tuple[Status, ...]) -> tuple[Status, ...]:
+        never = {Status.CORRECT, Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD} & set(value)
+        if never or not value:
+            found = ", ".join(sorted(never)) or "nothing"
+            raise ValueError(f"gate.counts holds {found}: count some of wrong, no_answer, malformed, truncated")
+        return value
+
+
+class BufferConfig(Section):
+    """Demonstrations that wait for a supervised update, oldest first, one per question."""
+
+    capacity: int | None = Field(None, ge=1)
+    """The oldest entry is evicted, and counted, when more would wait."""
+    max_age: int | None = Field(None, ge=1)
+    """Iterations after which an entry expires; empty: never."""
+
+
+class TeacherConfig(Section):
+    """Where demonstrations come from, asked in this order."""
+
+    sources: tuple[Literal["dataset"], ...] = ("dataset",)
+    """dataset: the solution column of the questions."""
+    max_tokens: int = Field(8192, ge=1)
+    """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
+
+
+class CheckpointConfig(Section):
+    """Snapshots of weights, optimizers, buffer and counters."""
+
+    every: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between checkpoints; a resumed run replays at most this many."""
+    keep: int = Field(2, ge=1, json_schema_extra=MAY_CHANGE)
+    """Newest checkpoints kept, beside the best evaluated one; rollouts are kept since the oldest of them."""
+
+
+class EvaluationConfig(Section):
+    """Held-out evaluation in a run: before the first and after the last iteration, and in between where asked."""
+
+    every: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between evaluations; empty: only at the start and the end."""
+    questions: int = Field(400, ge=1)
+    """Held-out questions, per family in arithmetic, at most."""
+    interim_questions: int = Field(40, ge=1, json_schema_extra=MAY_CHANGE)
+    """The same for the evaluations in between."""
+    samples: int = Field(1, ge=1)
+    """k: completions per question."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Completion tokens at most; rollout.max_tokens when empty."""
+
+
+class LedgerConfig(Section):
+    """The hard-example database of the run."""
+
+    publish_seconds: float = Field(60.0, gt=0, json_schema_extra=MAY_CHANGE)
+    """A snapshot for readers is published at checkpoints and at most this often."""
+
+
+class ChecksConfig(Section):
+    """Self-checks that stop a run rather than warn (contract 9)."""
+
+    max_logprob_gap: float = Field(0.01, gt=0)
+    """Mean |trainer - engine| log-probability of the sampled tokens, in nats, above which the run stops."""
+    max_failed_share: Share = 0.1
+    """Share of verdicts that are timeout or error above which the run stops."""
+    max_skipped_updates: int = Field(10, ge=1)
+    """Updates skipped in a row for a gradient that is not finite or above its limit."""
+
+
+class RunConfig(Section):
+    """Everything that decides what a run does; stored with it."""
+
+    recipe: str = "paper-v2"
+    """Name of the recipe that this tree came from."""
+    seed: int = Field(0, ge=0)
+    """All randomness is a function of it (contract 4)."""
+    iterations: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
+    """Batches of questions; once through all questions when empty."""
+    store: str = Field("runs", json_schema_extra=MAY_CHANGE)
+    """Folder that holds the runs."""
+    questions: QuestionsConfig
+    policy: PolicyConfig = PolicyConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    rl: RlConfig = RlConfig()
+    sft: SftConfig | None = SftConfig()
+    """off: plain GRPO, nothing else changed."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Of both learning rates, by iteration: a supervised update never moves it."""
+    shared_optimizer: bool = False
+    """One AdamW for both updates, with the RL update's settings; halves the optimizer's memory. A departure."""
+    gate: GateConfig = GateConfig()
+    buffer: BufferConfig = BufferConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    evaluation: EvaluationConfig | None = EvaluationConfig()
+    """off: no held-out evaluation."""
+    ledger: LedgerConfig = LedgerConfig()
+    checks: ChecksConfig = ChecksConfig()
+
+    @field_validator("sft", "evaluation", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return _none_if_off(value)
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> RunConfig:
+        if self.sft and self.buffer.capacity is not None and self.buffer.capacity < self.sft.batch_size:
+            raise ValueError(
+                f"sft.batch_size={self.sft.batch_size} can never be reached: buffer.capacity is {self.buffer.capacity},"
+                f" so no supervised update would run. Raise buffer.capacity or lower sft.batch_size"
+            )
+        if self.rl.questions_per_update > self.questions.batch_size:
+            raise ValueError(
+                f"rl.questions_per_update={self.rl.questions_per_update} is larger than the batch of "
+                f"questions.batch_size={self.questions.batch_size}: lower it to at most the batch"
+            )
+        return self
+
+
+def _none_if_off(value: Any) -> Any:
+    return None if value == "off" else value

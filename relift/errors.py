@@ -1,0 +1,57 @@
+"""Everything relift raises on purpose.
+
+    ReliftError
+    |- UserError (also ValueError)   a user can mend it: shown as one message, without a traceback
+    |  |- ConfigError                a key, a value or a combination of them
+    |  |- DataError                  a dataset, a row, a column, a gold answer
+    |  |- ModelError                 a model folder or tokenizer
+    |  |- StoreError                 an artifact that is missing, damaged or cannot be written
+    |  |- LedgerError                the database or a query on it
+    |  `- RunError                   the run's name, its lock, a different configuration
+    |- SelfCheckFailed               a check of contract 9 refused to go on
+    `- Interrupted                   the user asked to stop; what was recorded is kept
+
+A message says what is wrong, what was found, why it matters and what to do, and never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class ReliftError(Exception):
+    """Something that relift itself noticed."""
+
+
+class UserError(ReliftError, ValueError):
+    """Something that the user can mend; the command line prints the message alone."""
+
+
+class ConfigError(UserError):
+    """A configuration key or value cannot be used."""
+
+
+class DataError(UserError):
+    """A dataset cannot be used as it is."""
+
+
+class ModelError(UserError):
+    """A model or its tokenizer cannot be used as it is."""
+
+
+class StoreError(UserError):
+    """An artifact is missing, damaged or cannot be written."""
+
+
+class LedgerError(UserError):
+    """The ledger or a question put to it cannot be used."""
+
+
+class RunError(UserError):
+    """A run cannot be started or resumed under this name."""
+
+
+class SelfCheckFailed(ReliftError):
+    """A self-check refused to go on, since training further would not mean what it says."""
+
+
+class Interrupted(ReliftError):
+    """The user asked the run to stop; running the same command again resumes it."""

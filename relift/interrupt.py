@@ -1,0 +1,25 @@
+"""Stopping on request: a flag that long work looks at between decode steps and micro-batches (contract 8)."""
+
+from __future__ import annotations
+
+import threading
+
+from relift.errors import Interrupted
+
+
+class StopFlag:
+    """Set from a signal handler or another thread; ``check`` raises Interrupted from then on."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        if self._event.is_set():
+            raise Interrupted("stopped on request; run the same command again to go on where it was")

@@ -1,0 +1,314 @@
+"""The frozen records that pass between the rooms.
+
+Everything here is plain Python: no torch, no pyarrow, no Prefect. A record is changed by ``dataclasses.replace``; what
+can be derived is a property. Closed sets are enums whose values are the strings stored in DuckDB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What the verifier found. Only the first two are an answer; the others say what failed (contract 7)."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    BAD_GOLD = "bad_gold"
+
+
+class DecidedBy(StrEnum):
+    """The path of the verifier that decided, cheapest first."""
+
+    STRING = "string"
+    RATIONAL = "rational"
+    GUARD = "guard"
+    SYMPY = "sympy"
+
+
+class FinishReason(StrEnum):
+    """Why an engine stopped writing a completion."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Purpose(StrEnum):
+    """What a rollout was sampled for; part of the key of its random draws."""
+
+    TRAIN = "train"
+    PROBE = "probe"
+    EVALUATION = "evaluation"
+    CONFIRM = "confirm"
+
+
+class UpdateKind(StrEnum):
+    RL = "rl"
+    SFT = "sft"
+
+
+def question_id(text: str) -> str:
+    """16 hex digits of the SHA-256 of the text, NFC-normalised and with runs of blanks folded to one.
+
+    Two datasets that hold the same question give it the same id, and a rerun finds it again in the ledger.
+    """
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    return hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A problem with its gold answer, e.g. text ``"47*6?"``, answer ``"282"``, source ``"arithmetic/mul2"``."""
+
+    id: str
+    """``question_id(text)``."""
+    text: str
+    answer: str
+    source: str
+    """Dataset and, after a slash, the part of it (family, benchmark)."""
+    solution: str | None = None
+    """The dataset's own worked solution, as it stands there; None where it has none."""
+    repeats: int = 1
+    """How often the dataset holds this question (AIME in the reference's file: 8)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the policy wrote for one prompt."""
+
+    token_ids: tuple[int, ...]
+    """Ends with the end-of-sequence token when ``finish_reason`` is stop."""
+    logprobs: tuple[float, ...]
+    """Of each token under the sampling policy at the sampling temperature, in nats; as long as ``token_ids``."""
+    text: str
+    """Decoded without special tokens."""
+    finish_reason: FinishReason
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The verifier's finding, e.g. status wrong, answer ``"281"``, path rational."""
+
+    status: Status
+    answer: str | None = None
+    """The final answer that was extracted; None when there was none."""
+    path: DecidedBy = DecidedBy.STRING
+    seconds: float = 0.0
+    reason: str = ""
+    """One phrase for a status that is neither correct nor wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One completion and what the verifier made of it, e.g. status truncated with reward 0.0."""
+
+    sample: int
+    """Its number within the group, from 0."""
+    completion: Completion
+    verdict: Verdict
+    reward: float | None
+    """None when the completion could not be graded; it then leaves the group statistics and the loss."""
+
+    @property
+    def is_correct(self) -> bool:
+        return self.verdict.status is Status.CORRECT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutGroup:
+    """All rollouts of one question under one policy version."""
+
+    question: Question
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct rollouts among all of them, in [0, 1]."""
+        return sum(r.is_correct for r in self.rollouts) / len(self.rollouts)
+
+    @property
+    def is_unsolved(self) -> bool:
+        return not any(r.is_correct for r in self.rollouts)
+
+    @property
+    def has_signal(self) -> bool:
+        """Whether the graded rewards differ, so that some advantage is not zero."""
+        return len({r.reward for r in self.rollouts if r.reward is not None}) > 1
+
+    def count(self, status: Status) -> int:
+        return sum(r.verdict.status is status for r in self.rollouts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """A solution offered for a question; admitted when ``refusal`` is None.
+
+    Example: source ``"dataset"``, text ``"40*6+7*6=240+42=282"``, tokens 20, refusal None.
+    """
+
+    id: str
+    """``demonstration_id(question_id, text)``."""
+    question_id: str
+    text: str
+    """In the student's answer form, without the prompt and without end-of-sequence."""
+    source: str
+    tokens: int
+    """Under the student's tokenizer, end-of-sequence included."""
+    cost_usd: float = 0.0
+    latency_seconds: float = 0.0
+    refusal: str | None = None
+    """Why it was not admitted, e.g. ``"wrong: 281 is not 282"``."""
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.refusal is None
+
+
+def demonstration_id(question: str, text: str) -> str:
+    """16 hex digits; equal for the same text offered twice for the same question (id)."""
+    return hashlib.sha256(f"{question}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSequence:
+    """What either loss trains on: a prompt and the tokens after it.
+
+    ``loss_mask`` is 1 on tokens that count (completion or demonstration, end-of-sequence included), 0 on the prompt.
+    """
+
+    question_id: str
+    token_ids: tuple[int, ...]
+    loss_mask: tuple[int, ...]
+    sampling_logprobs: tuple[float, ...] | None = None
+    """As long as ``token_ids``, 0.0 on the prompt; None for a demonstration."""
+    advantage: float | None = None
+    """One value for the whole sequence; None for a demonstration."""
+
+    @property
+    def loss_tokens(self) -> int:
+        return sum(self.loss_mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReport:
+    """What one update did. Losses in nats per token; ``grad_norm`` before clipping, largest of its optimizer steps."""
+
+    kind: UpdateKind
+    loss: float = 0.0
+    tokens: int = 0
+    sequences: int = 0
+    grad_norm: float = 0.0
+    entropy: float = 0.0
+    clip_fraction: float = 0.0
+    logprob_gap_mean: float = 0.0
+    """Mean of |trainer - sampler| log-probability over trained tokens; 0 for a supervised update."""
+    logprob_gap_max: float = 0.0
+    nll_before: float = 0.0
+    """Of the demonstrations, mean over their tokens, before the update; 0 for RL."""
+    nll_after: float = 0.0
+    lr: float = 0.0
+    seconds: float = 0.0
+    steps: int = 0
+    """Optimizer steps taken; 0 leaves the policy version as it was."""
+    skipped: int = 0
+    """Optimizer steps not taken because nothing had signal."""
+    refused: int = 0
+    """Optimizer steps not taken because the gradient was not finite or above its limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRef:
+    """Where a finished phase lies and what its manifest says.
+
+    Example: uri ``"runs/demo-0/iterations/00007/rollout"``, counts ``{"rollouts": 512, "tokens": 9210}``.
+    """
+
+    uri: str
+    sha256: str
+    """Of the manifest's bytes; names every file of the phase through it."""
+    counts: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = False
+    """True when the manifest was already there and no work was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyVersion:
+    """The weights after some number of updates, named without being held (contract 5)."""
+
+    number: int
+    """0 is the base model; every update that moved the weights adds one."""
+    checksum: str
+    """SHA-256 over the sorted tensor names and their bytes."""
+    parent: int | None = None
+    iteration: int = -1
+    """The iteration whose update made it; -1 for the base."""
+    kind: UpdateKind | None = None
+    phase: PhaseRef | None = None
+    """The recorded update to replay; None for the base."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRef:
+    uri: str
+    sha256: str
+    iteration: int
+    """The first iteration that has not run yet."""
+    version: int
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IterationReport:
+    """One line of a run's story, for the ledger, the live view and the Prefect artifact."""
+
+    iteration: int
+    questions: int
+    rollouts: int
+    tokens: int
+    """Sampled tokens."""
+    accuracy: float
+    statuses: Mapping[str, int]
+    unsolved: int
+    """Groups that the gate called hardest."""
+    solved_all: int
+    buffer: int
+    """Demonstrations waiting after the iteration."""
+    taught: int
+    """Demonstrations that the iteration's supervised updates trained on."""
+    updates: tuple[UpdateReport, ...]
+    seconds: Mapping[str, float]
+    """Wall seconds by phase."""
+    mean_tokens: float = 0.0
+    """Mean completion length in tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalResult:
+    """One benchmark under one policy version; shares in [0, 1]."""
+
+    benchmark: str
+    version: int
+    iteration: int
+    questions: int
+    k: int
+    avg_at_k: float
+    pass_at_k: float
+    low: float
+    """Lower end of the 95 % interval of ``avg_at_k``."""
+    high: float
+    kind: str = ""
+    """Difficulty class where the benchmark has one (mastered, border, unreached)."""
+    bands: Mapping[str, int] = field(default_factory=dict)
+    """Questions by difficulty band."""
+    mean_tokens: float = 0.0
+    truncated: int = 0

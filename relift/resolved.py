@@ -1,0 +1,59 @@
+"""What is resolved from the machine, once, at the start of a run (contract 4)."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+
+from relift.config import RunConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Stored with the run and used again on resume, since another split is another sum in the last bits."""
+
+    max_rows: int
+    """Sequences decoded together."""
+    micro_batch_tokens: int
+    """Padded tokens of a micro-batch."""
+    threads: int
+    device: str
+    machine: str
+    python: str
+    torch: str
+    transformers: str
+    relift: str
+
+    def versions(self) -> dict[str, str]:
+        """What is only recorded, not used."""
+        fields = ("machine", "python", "torch", "transformers", "relift", "device")
+        return {name: value for name, value in asdict(self).items() if name in fields}
+
+    def on(self, now: Resolved) -> Resolved:
+        """The stored sizes with the versions and device of now."""
+        return replace(now, max_rows=self.max_rows, micro_batch_tokens=self.micro_batch_tokens, threads=self.threads)
+
+    def what_may_differ(self, now: Resolved) -> list[str]:
+        """One line for each recorded version that is another one now."""
+        before, after = self.versions(), now.versions()
+        return [f"{name} {before[name]} is now {after[name]}" for name in before if before[name] != after[name]]
+
+
+def resolve_machine(config: RunConfig, *, device: str) -> Resolved:
+    """Sizes from the recipe where it sets them, else from the kind of device."""
+    on_gpu = device.startswith("cuda")
+    tokens = config.policy.max_prompt_tokens + max(config.rollout.max_tokens, config.teacher.max_tokens)
+    # A budget in tokens: 64 Ki on a CPU keep a decoding batch of short sequences in one piece, long ones in memory.
+    rows = config.rollout.max_rows or max(config.rollout.samples, (1 << 20 if on_gpu else 1 << 16) // tokens)
+    return Resolved(
+        max_rows=rows,
+        micro_batch_tokens=max(tokens, 16384 if on_gpu else 4096),
+        threads=config.policy.threads,
+        device=device,
+        machine=platform.machine(),
+        python=platform.python_version(),
+        torch=version("torch"),
+        transformers=version("transformers"),
+        relift=version("relift"),
+    )

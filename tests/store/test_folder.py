@@ -1,0 +1,89 @@
+"""Artifacts: whole or not there, and refused when damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from relift.errors import StoreError
+from relift.store import MANIFEST, FolderStore, open_store
+from relift.store.folder import require_space
+from relift.store.manifest import digest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+def test_what_was_published_is_read_back_and_its_manifest_says_what_it_is(store: FolderStore) -> None:
+    store.publish(
+        "a/b", {"x": b"one", "y": lambda path: path.write_bytes(b"two")}, inputs="i", counts={"n": 2}, facts={"k": [1]}
+    )
+    manifest = store.manifest("a/b")
+    assert manifest is not None
+    assert (manifest.inputs, manifest.counts, manifest.facts) == ("i", {"n": 2}, {"k": [1]})
+    assert [(entry.name, entry.bytes) for entry in manifest.files] == [("x", 3), ("y", 3)]
+    assert store.read("a/b", "x") == b"one"
+    assert store.checked_path("a/b", "y").read_bytes() == b"two"
+    assert store.places("a") == ["a/b"]
+
+
+def test_a_place_whose_writing_failed_does_not_exist(store: FolderStore) -> None:
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreError, match="no space left"):
+        store.publish("a", {"x": b"one", "y": fail}, inputs="i")
+    assert store.manifest("a") is None
+    assert store.places(".") == []
+    with pytest.raises(StoreError, match="never finished"):
+        store.read("a", "x")
+
+
+@pytest.mark.parametrize("damage", [b"onf", b"on", b""])
+def test_a_damaged_file_is_refused(store: FolderStore, damage: bytes) -> None:
+    store.publish("a", {"x": b"one"}, inputs="i")
+    (store.path("a") / "x").write_bytes(damage)
+    with pytest.raises(StoreError, match="checksum"):
+        store.read("a", "x")
+    with pytest.raises(StoreError, match="checksum"):
+        store.checked_path("a", "x")
+
+
+def test_a_manifest_of_a_newer_format_or_a_damaged_one_is_refused(store: FolderStore) -> None:
+    store.publish("a", {}, inputs="i")
+    path = store.path("a") / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    with pytest.raises(StoreError, match="newer version"):
+        store.manifest("a")
+    path.write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        store.manifest("a")
+
+
+def test_a_removed_place_is_gone(store: FolderStore) -> None:
+    store.publish("a", {"x": b"one"}, inputs="i")
+    store.remove("a")
+    assert store.manifest("a") is None
+    store.remove("a")
+
+
+def test_too_little_space_is_said_before_work_starts(tmp_path: Path) -> None:
+    require_space(tmp_path / "not" / "yet" / "there", 1)
+    with pytest.raises(StoreError, match="GiB free"):
+        require_space(tmp_path, 1 << 60)
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(StoreError, match="only folders"):
+        open_store("ftp://host/runs")
+
+
+def test_a_digest_changes_with_any_part_and_not_with_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert len({digest("a", 1), digest("a", 2), digest("a1"), digest(["a", 1])}) == 4
