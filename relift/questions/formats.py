@@ -1,0 +1,121 @@
+"""Questions out of rows: what the three kinds of datasets call a text, a gold answer and a solution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relift.config import QuestionsConfig
+from relift.questions.rows import Columns, Row
+from relift.records import Question, question_id
+
+MAX_TEXT_CHARS = 100_000
+
+
+class BadRow(Exception):
+    """A row that holds no question one can ask and grade; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one kind of dataset is read."""
+
+    columns: Columns
+    question: Callable[[Row], Question]
+    """Raises BadRow."""
+
+
+def format_of(config: QuestionsConfig) -> Format:
+    """The reader that ``questions.format`` names; arithmetic has none."""
+    return {"rows": _rows, "gsm8k": _gsm8k, "reference": _reference}[config.format](config)
+
+
+def _rows(config: QuestionsConfig) -> Format:
+    text, answer, solution = config.text_column, config.answer_column, config.solution_column
+    columns = Columns(
+        needed=(text, answer, solution) if solution else (text, answer),
+        setting="questions.text_column, questions.answer_column or questions.solution_column",
+    )
+
+    def question(row: Row) -> Question:
+        values = row.values
+        return _question(
+            text=values[text],
+            answer=values[answer],
+            solution=values[solution] if solution else None,
+            source=Path(row.file).stem,
+        )
+
+    return Format(columns, question)
+
+
+def _gsm8k(config: QuestionsConfig) -> Format:
+    def question(row: Row) -> Question:
+        solution = row.values["answer"]
+        if not isinstance(solution, str) or "####" not in solution:
+            raise BadRow("its answer does not end in a line '#### value'")
+        gold = solution.rpartition("####")[2]
+        return _question(text=row.values["question"], answer=gold, solution=solution, source="gsm8k")
+
+    setting = "questions.format (gsm8k has the columns question and answer; 'rows' takes any names)"
+    return Format(Columns(needed=("question", "answer"), setting=setting), question)
+
+
+def _reference(config: QuestionsConfig) -> Format:
+    gold = "reward_model.ground_truth"
+
+    def question(row: Row) -> Question:
+        values = row.values
+        part = values["data_source"]
+        return _question(
+            text=_message(values["prompt"], "user"),
+            answer=values[gold],
+            solution=_message(values["target"], "assistant"),
+            source=f"reference/{part}" if part else "reference",
+        )
+
+    setting = "questions.format ('reference' has prompt, reward_model and, for training, target)"
+    return Format(Columns(needed=("prompt", gold), optional=("target", "data_source"), setting=setting), question)
+
+
+def _message(chat: Any, role: str) -> Any:
+    """What the last message of that role says; a chat that is plain text already is taken as it is."""
+    if not isinstance(chat, list):
+        return chat
+    said = [message.get("content") for message in chat if isinstance(message, dict) and message.get("role") == role]
+    return said[-1] if said else None
+
+
+def _question(*, text: Any, answer: Any, solution: Any, source: str) -> Question:
+    text = _text(text, "question text")
+    return Question(
+        id=question_id(text),
+        text=text,
+        answer=_text(_gold(answer), "gold answer"),
+        source=source,
+        solution=_text(solution, "solution") if solution else None,
+    )
+
+
+def _gold(answer: Any) -> Any:
+    """Numbers as a column stores them are golds too; 3.0 stays ``3.0``, which is equal to 3."""
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        if isinstance(answer, float) and not math.isfinite(answer):
+            raise BadRow(f"its gold answer is {answer}")
+        return str(answer)
+    return answer.strip() if isinstance(answer, str) else answer
+
+
+def _text(value: Any, what: str) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise BadRow(f"no {what}")
+    if not isinstance(value, str):
+        raise BadRow(f"its {what} is a {type(value).__name__}, not text")
+    if len(value) > MAX_TEXT_CHARS:
+        raise BadRow(f"its {what} has {len(value)} characters, at most {MAX_TEXT_CHARS} are read")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise BadRow(f"its {what} holds half a surrogate pair, which no tokenizer can encode")
+    return value

@@ -1,0 +1,54 @@
+"""The teacher that needs no model: the solution column of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from relift.config import QuestionsConfig
+from relift.questions.solutions import render_solution
+from relift.records import Demonstration, Question, demonstration_id
+from relift.teacher.admission import admit
+from relift.verifier import Verifier
+
+SOURCE = "dataset"
+NO_SOLUTION = "no solution in the dataset"
+
+
+class DatasetTeacher:
+    """Offers each question's own solution, in the student's answer form; free and at once."""
+
+    def __init__(
+        self, config: QuestionsConfig, *, verifier: Verifier, count_tokens: Callable[[str], int], max_tokens: int
+    ) -> None:
+        """``count_tokens`` and ``max_tokens`` as ``admit`` takes them."""
+        self._config = config
+        self._verifier = verifier
+        self._count_tokens = count_tokens
+        self._max_tokens = max_tokens
+
+    def demonstrations(self, questions: Sequence[Question]) -> list[Demonstration]:
+        """One for each question, in order, admitted or not.
+
+        A question without a solution gives a refused one with empty text, so that the ledger can say why the question
+        was never taught instead of staying silent.
+        """
+        return [self._demonstration(question) for question in questions]
+
+    def _demonstration(self, question: Question) -> Demonstration:
+        if question.solution is None:
+            return Demonstration(
+                id=demonstration_id(question.id, ""),
+                question_id=question.id,
+                text="",
+                source=SOURCE,
+                tokens=0,
+                refusal=NO_SOLUTION,
+            )
+        return admit(
+            question,
+            render_solution(question, self._config),
+            source=SOURCE,
+            verifier=self._verifier,
+            count_tokens=self._count_tokens,
+            max_tokens=self._max_tokens,
+        )

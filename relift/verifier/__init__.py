@@ -1,0 +1,6 @@
+"""Verdicts on completions and golds: extraction, exact comparison, math-verify in a killable process."""
+
+from relift.verifier.extraction import AnswerForm, Extraction, extract
+from relift.verifier.verifier import Verifier
+
+__all__ = ["AnswerForm", "Extraction", "Verifier", "extract"]

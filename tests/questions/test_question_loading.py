@@ -1,0 +1,214 @@
+"""Datasets in: formats, folding, the split, and rows that are set aside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relift.config import QuestionsConfig
+from relift.errors import DataError
+from relift.questions import load_questions
+from relift.records import question_id
+from relift.verifier import Verifier
+
+DATA = Path(__file__).parents[1] / "data"
+FOREIGN = os.environ.get("RELIFT_DATA")
+needs_foreign_data = pytest.mark.skipif(not FOREIGN, reason="RELIFT_DATA names no folder")
+
+
+def rows_config(path: str, **changes) -> QuestionsConfig:
+    return QuestionsConfig(format="rows", path=path, held_out_share=0.0, **changes)
+
+
+def test_jsonl_rows_become_questions_in_file_order(jsonl, verifier):
+    path = jsonl(
+        {"q": "What is 1+1?", "gold": 2, "how": "1+1 is 2", "more": [1]},
+        {"q": "Half of one?", "gold": 0.5, "how": None},
+        {"q": "Root of 2?", "gold": r"\sqrt{2}", "how": "by definition"},
+    )
+    loaded = load_questions(
+        rows_config(path, text_column="q", answer_column="gold", solution_column="how"), seed=0, verifier=verifier
+    )
+    assert [(q.text, q.answer, q.solution, q.source) for q in loaded.training] == [
+        ("What is 1+1?", "2", "1+1 is 2", "train"),
+        ("Half of one?", "0.5", None, "train"),
+        ("Root of 2?", r"\sqrt{2}", "by definition", "train"),
+    ]
+    assert loaded.by_id[question_id("What is 1+1?")] == loaded.training[0]
+
+
+def test_parquet_rows_are_the_same_questions_as_jsonl_rows(jsonl, verifier, tmp_path):
+    rows = [{"question": f"What is {n}+1?", "answer": str(n + 1), "junk": "x" * 50} for n in range(20)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    from_parquet = load_questions(rows_config(str(tmp_path / "train.parquet")), seed=0, verifier=verifier)
+    from_jsonl = load_questions(rows_config(jsonl(*rows)), seed=0, verifier=verifier)
+    assert from_parquet == from_jsonl
+    assert len(from_parquet.training) == 20
+
+
+def test_a_dot_leads_into_a_struct_unless_the_column_is_named_so(jsonl, verifier, tmp_path):
+    rows = [{"question": "1+1?", "meta.gold": "2", "how": {"text": "by hand"}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "dots.parquet")
+    for path in (jsonl(*rows), str(tmp_path / "dots.parquet")):
+        config = rows_config(path, answer_column="meta.gold", solution_column="how.text")
+        (question,) = load_questions(config, seed=0, verifier=verifier).training
+        assert (question.answer, question.solution) == ("2", "by hand")
+
+
+def test_a_folder_of_shards_is_one_dataset(jsonl, verifier, tmp_path):
+    jsonl({"question": "1+1?", "answer": "2"}, name="train-00000-of-00002.jsonl")
+    jsonl({"question": "1+2?", "answer": "3"}, {"question": "1+1?", "answer": "2"}, name="train-00001-of-00002.jsonl")
+    loaded = load_questions(rows_config(str(tmp_path)), seed=0, verifier=verifier)
+    assert [(q.text, q.repeats) for q in loaded.training] == [("1+1?", 2), ("1+2?", 1)]
+
+
+def test_gsm8k_rows_keep_the_solution_and_take_the_gold_after_the_marker(verifier):
+    config = QuestionsConfig(format="gsm8k", path=str(DATA / "gsm8k_200.parquet"))
+    loaded = load_questions(config, seed=0, verifier=verifier)
+    assert len(loaded.by_id) == 200
+    assert not loaded.quarantined
+    natalia = loaded.by_id[
+        question_id(next(q.text for q in loaded.training if q.text.startswith("Natalia sold clips")))
+    ]
+    assert natalia.answer == "72"
+    assert natalia.source == "gsm8k"
+    assert natalia.solution.endswith("<<48+24=72>>72 clips altogether in April and May.\n#### 72")
+
+
+def test_reference_rows_take_the_last_user_message_and_the_target(jsonl, verifier):
+    chat = [{"role": "system", "content": "Think."}, {"role": "user", "content": "What is 2*3?"}]
+    gold = {"ground_truth": "6", "style": "rule"}
+    target = [{"role": "assistant", "content": r"It is \boxed{6}"}]
+    rows = [
+        {"data_source": "math", "prompt": chat, "reward_model": gold, "target": target},
+        {"data_source": "math", "prompt": [{"role": "user", "content": "2*4?"}], "reward_model": {"ground_truth": "8"}},
+    ]
+    config = QuestionsConfig(format="reference", path=jsonl(*rows), held_out_share=0.0)
+    loaded = load_questions(config, seed=0, verifier=verifier)
+    assert [(q.text, q.answer, q.source, q.solution) for q in loaded.training] == [
+        ("What is 2*3?", "6", "reference/math", r"It is \boxed{6}"),
+        ("2*4?", "8", "reference/math", None),
+    ]
+
+
+def test_the_parquet_of_the_reference_reads_only_the_leaves_it_needs(verifier, tmp_path):
+    row = {
+        "data_source": "aime",
+        "prompt": [{"content": "Be brief.", "role": "system"}, {"content": "2*3?", "role": "user"}],
+        "target": [{"content": r"\boxed{6}", "role": "assistant"}],
+        "reward_model": {"ground_truth": "6", "style": "rule"},
+        "extra_info": {"index": 0, "split": "default"},
+    }
+    pq.write_table(pa.Table.from_pylist([row] * 8), tmp_path / "valid.parquet")
+    config = QuestionsConfig(format="reference", path=str(tmp_path / "valid.parquet"), held_out_share=1.0)
+    (question,) = load_questions(config, seed=0, verifier=verifier).held_out
+    assert (question.text, question.answer, question.solution) == ("2*3?", "6", r"\boxed{6}")
+    assert (question.source, question.repeats) == ("reference/aime", 8)
+
+
+def test_repeats_fold_by_value_and_conflicting_golds_are_set_aside(jsonl, verifier):
+    path = jsonl(
+        {"question": "half?", "answer": "0.5"},
+        {"question": "half?", "answer": r"\frac{1}{2}"},
+        {"question": " half? ", "answer": "1/2"},
+        {"question": "two?", "answer": "2"},
+        {"question": "two?", "answer": "3"},
+    )
+    loaded = load_questions(rows_config(path, max_bad_share=0.5), seed=0, verifier=verifier)
+    assert [(q.text, q.answer, q.repeats) for q in loaded.training] == [("half?", "0.5", 3)]
+    assert [(bad.file, bad.row) for bad in loaded.quarantined] == [("train.jsonl", 4), ("train.jsonl", 5)]
+    assert "different gold answers" in loaded.quarantined[0].reason
+
+
+def test_bad_rows_are_set_aside_with_their_row_and_reason_and_logged_once(jsonl, verifier, caplog):
+    good = [{"question": f"What is {n}+1?", "answer": str(n + 1)} for n in range(93)]
+    bad = [
+        {"question": "  ", "answer": "2"},
+        {"answer": "2"},
+        {"question": "no gold?", "answer": ""},
+        {"question": "no gold key?"},
+        {"question": "damaged gold?", "answer": r"\frac{1}{"},
+        {"question": "not a number?", "answer": float("nan")},
+        {"question": ["a list"], "answer": "2"},
+        {"question": "half a pair \ud800?", "answer": "2"},
+    ]
+    loaded = load_questions(rows_config(jsonl(*good, *bad), max_bad_share=0.1), seed=0, verifier=verifier)
+    assert len(loaded.training) == 93
+    assert [row.row for row in loaded.quarantined] == list(range(94, 102))
+    wanted = ["question text", "question text", "gold", "gold", "frac", "nan", "list", "surrogate"]
+    for row, word in zip(loaded.quarantined, wanted, strict=True):
+        assert word in row.reason
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "8 of 101 rows" in warnings[0].getMessage()
+
+
+def test_more_bad_rows_than_allowed_refuse_the_dataset_and_name_the_first(jsonl, verifier):
+    rows = [{"question": f"{n}?", "answer": "" if n == 1 else str(n)} for n in range(10)]
+    path = jsonl(*rows)
+    assert len(load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier).training) == 9
+    with pytest.raises(DataError, match=r"1 of 10 rows .*train\.jsonl row 2: no gold answer.*questions\.max_bad_share"):
+        load_questions(rows_config(path, max_bad_share=0.09), seed=0, verifier=verifier)
+
+
+def test_the_held_out_split_depends_on_the_id_alone(jsonl, verifier):
+    rows = [{"question": f"What is {n}+1?", "answer": str(n + 1)} for n in range(400)]
+    split = QuestionsConfig(path=jsonl(*rows), held_out_share=0.25)
+    whole = load_questions(split, seed=0, verifier=verifier)
+    other = load_questions(split.model_copy(update={"path": jsonl(*rows[::-1][:200])}), seed=7, verifier=verifier)
+    assert 70 <= len(whole.held_out) <= 130  # 100 expected, standard deviation 8.7
+    assert not {q.id for q in whole.training} & {q.id for q in whole.held_out}
+    assert len(whole.by_id) == 400
+    assert {q.id for q in other.held_out} == {q.id for q in whole.held_out} & set(other.by_id)
+
+
+def test_count_keeps_a_fixed_choice_of_training_questions_in_file_order(jsonl, verifier):
+    rows = [{"question": f"What is {n}+1?", "answer": str(n + 1)} for n in range(100)]
+    path = jsonl(*rows)
+    all_ids = [q.id for q in load_questions(rows_config(path), seed=0, verifier=verifier).training]
+    some = [q.id for q in load_questions(rows_config(path, count=30), seed=3, verifier=verifier).training]
+    assert len(some) == 30
+    assert some == [one for one in all_ids if one in set(some)]
+    assert some != all_ids[:30]
+
+
+def test_arithmetic_gives_both_sides_without_a_file():
+    config = QuestionsConfig(
+        format="arithmetic", answer_form="equals", families={"add2": 3, "mul2": 1}, count=40, batch_size=8
+    )
+    with Verifier("equals") as verifier:
+        loaded = load_questions(config, seed=0, verifier=verifier, held_out_per_family=5)
+    assert sum(q.repeats for q in loaded.training) == 40
+    assert sum(q.source == "arithmetic/mul2" for q in loaded.training) == 10
+    assert [q.source for q in loaded.held_out] == ["arithmetic/add2"] * 5 + ["arithmetic/mul2"] * 5
+    assert len(loaded.by_id) == len(loaded.training) + 10
+
+
+@needs_foreign_data
+def test_every_question_of_gsm8k_loads(verifier):
+    for name, count in (("gsm8k_train.parquet", 7_473), ("gsm8k_test.parquet", 1_319)):
+        config = QuestionsConfig(format="gsm8k", path=str(Path(FOREIGN) / name))
+        loaded = load_questions(config, seed=0, verifier=verifier)
+        assert len(loaded.by_id) == count
+        assert not loaded.quarantined
+
+
+@needs_foreign_data
+def test_the_reference_benchmarks_load_with_their_repeats_sources_and_golds(verifier):
+    path = Path(FOREIGN) / "reference_benchmarks.parquet"
+    config = QuestionsConfig(format="reference", path=str(path), held_out_share=1.0)
+    loaded = load_questions(config, seed=0, verifier=verifier)
+    assert len(loaded.held_out) == 1_318
+    assert not loaded.quarantined
+    assert sum(q.repeats for q in loaded.held_out) == 1_987
+    wanted = {"olympiad_bench": (675, 1), "math": (500, 1), "amc": (83, 4), "aime": (30, 8), "aime25": (30, 8)}
+    for part, (count, repeats) in wanted.items():
+        found = [q.repeats for q in loaded.held_out if q.source == f"reference/{part}"]
+        assert found == [repeats] * count
+    rows = pq.read_table(path, columns=["prompt", "reward_model"]).to_pylist()
+    golds = {row["prompt"][1]["content"]: row["reward_model"]["ground_truth"] for row in rows}
+    assert {q.text: q.answer for q in loaded.held_out} == golds
