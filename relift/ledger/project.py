@@ -1,0 +1,151 @@
+"""All runs of a project as one schema: the published snapshots, attached read-only, their tables united.
+
+``store`` is the folder that holds the runs (``runs/`` by default); a run's snapshot lies at
+``<store>/<run>/hard_examples.duckdb``. Reading never waits for a writer, nor a writer for reading.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from relift.errors import LedgerError
+from relift.ledger import schema
+
+SNAPSHOT = "hard_examples.duckdb"
+INIT_SCRIPT = "hard_examples.sql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a query found, e.g. columns ``("run", "state")``, rows ``(("demo-0", "open"),)``."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    is_cut: bool = False
+    """Whether there were more rows than asked for."""
+
+
+def snapshots(store: Path) -> list[Path]:
+    """The published ledgers of the runs in that folder, by name."""
+    return sorted(store.glob(f"*/{SNAPSHOT}"))
+
+
+def open_project(store: Path) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with the tables and views of all runs under their plain names, each run's file attached.
+
+    Raises LedgerError when there is no snapshot, or one that is no ledger or of a newer schema.
+    """
+    paths = snapshots(store)
+    if not paths:
+        raise LedgerError(
+            f"No run in {store.resolve()} has published a ledger: there is no <run>/{SNAPSHOT}. "
+            f"Run `relift train RECIPE` first, or name the folder that holds the runs."
+        )
+    connection = schema.connect()
+    try:
+        for path in paths:
+            schema.attach(connection, path, _alias(path), read_only=True)
+        connection.execute(_union_sql(paths))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def query(store: Path, sql: str, *, max_rows: int = 10_000, max_seconds: float = 60.0) -> Table:
+    """What one reading statement finds in all runs; stopped after ``max_seconds``.
+
+    Raises LedgerError for SQL that writes, that fails or that takes too long.
+    """
+    with open_project(store) as connection:
+        _refuse_writing(connection, sql)
+        # A WITH clause can hold a COPY and still is a SELECT: from here on only the attached files are within reach.
+        connection.execute("SET enable_external_access = false")
+        deadline = threading.Timer(max_seconds, connection.interrupt)
+        deadline.daemon = True
+        deadline.start()
+        try:
+            cursor = connection.execute(sql)
+            columns = tuple(column[0] for column in cursor.description or ())
+            rows = tuple(cursor.fetchmany(max_rows + 1))
+        except duckdb.InterruptException as error:
+            raise LedgerError(
+                f"The query was stopped after {max_seconds:g} seconds. Ask for less (a WHERE on run or iteration), or "
+                f"open the snapshots in a DuckDB client of your own: {store / INIT_SCRIPT}."
+            ) from error
+        except duckdb.Error as error:
+            raise LedgerError(f"The query failed: {error}") from error
+        finally:
+            deadline.cancel()
+    return Table(columns=columns, rows=rows[:max_rows], is_cut=len(rows) > max_rows)
+
+
+def write_init_script(store: Path) -> Path:
+    """Write ``hard_examples.sql``, which gives any DuckDB client what ``open_project`` gives; its path.
+
+    Paths in it are absolute, so that it works from everywhere; it is written anew when runs come or go.
+    """
+    paths = snapshots(store)
+    attaching = "\n".join(
+        f"ATTACH IF NOT EXISTS {schema.literal(path.resolve())} AS {schema.quoted(_alias(path))} (READ_ONLY);"
+        for path in paths
+    )
+    script = (
+        "-- All runs of the project as one schema, in any DuckDB client from 1.5 on:\n"
+        f"--   duckdb -init {INIT_SCRIPT}\n"
+        "-- Written by relift; written again when runs come or go.\n"
+        f"{attaching}\n\n{_union_sql(paths) if paths else ''}"
+    )
+    target = store / INIT_SCRIPT
+    if not target.exists() or target.read_text(encoding="utf-8") != script:
+        partial = target.with_name(target.name + ".partial")
+        partial.write_text(script, encoding="utf-8")
+        partial.replace(target)
+    return target
+
+
+def _alias(path: Path) -> str:
+    """``run_<name>``: never one of DuckDB's own names, such as memory or temp."""
+    return f"run_{path.parent.name}"
+
+
+def _union_sql(paths: list[Path]) -> str:
+    """Temporary views, so that a client's own database is never written to.
+
+    By name, so that a run from an older relift, whose tables hold fewer columns, stays readable.
+    """
+    tables = "\n".join(
+        f"CREATE OR REPLACE TEMP VIEW {table} AS\n"
+        + "\nUNION ALL BY NAME\n".join(f"FROM {schema.quoted(_alias(path))}.{table}" for path in paths)
+        + ";"
+        for table in schema.TABLES
+    )
+    return tables + "\n" + schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW")
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Say plainly what DuckDB would refuse anyway: the snapshots are read-only, and no other file can be reached."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise LedgerError(f"The query could not be read: {error}") from error
+    if len(statements) != 1:
+        raise LedgerError(f"One statement at a time can be asked, and this holds {len(statements)}: {sql.strip()!r}")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        explained = re.sub(r"^\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", "", sql, count=1, flags=re.IGNORECASE)
+        if explained != sql:
+            _refuse_writing(connection, explained)
+            return
+    # MULTI is a PIVOT: one statement that finds its columns, and one that selects.
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
+        raise LedgerError(
+            f"Only reading is possible here, and the query is of kind {kind.name}: a ledger is written by its run "
+            f"alone. Nothing was changed. Ask with SELECT, or copy a snapshot ({SNAPSHOT}) and work on the copy."
+        )

@@ -1,0 +1,257 @@
+"""The one writer of a run's ledger.
+
+Every writing method is one transaction under a batch key (``<run>/<iteration>/<phase>``), and the key is written in the
+same transaction: called again with a key that is there, it does nothing and returns False. So a phase that is replayed
+after a crash counts nothing twice, whichever moment the process died at, and what a method returned from is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from relift.errors import LedgerError
+from relift.ledger import bulk, rows, schema
+from relift.ledger.rows import Row, Use
+from relift.records import (
+    Demonstration,
+    EvalResult,
+    IterationReport,
+    PolicyVersion,
+    Purpose,
+    Question,
+    RolloutGroup,
+    UpdateReport,
+)
+
+logger = logging.getLogger(__name__)
+
+# What may come again under another key: an evaluation's question that a later iteration evaluates again, a
+# demonstration that is offered for a second time. The first one stays.
+_FIRST_STAYS = frozenset({"questions", "demonstrations"})
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class GoldStatus(StrEnum):
+    OK = "ok"
+    QUARANTINED = "quarantined"
+
+
+class Ledger:
+    """A run's ledger, open for writing; may be used from any thread, by one at a time.
+
+    Example: ``with Ledger.open(Path("runs/demo-0/ledger.duckdb"), "demo-0") as ledger: ...``
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, run: str) -> None:
+        self.path = path
+        self.run = run
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path, run: str) -> Ledger:
+        """The ledger at ``path``, made if there is none.
+
+        Raises LedgerError for a file that is no ledger, that another process holds, or of a newer schema.
+        """
+        if not path.exists():
+            schema.create(path)
+        connection = schema.connect(spill=path.with_name(path.name + ".spill"))
+        try:
+            schema.attach(connection, path, "ledger", read_only=False)
+        except LedgerError:
+            connection.close()
+            raise
+        connection.execute("USE ledger")
+        return cls(connection, path, run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let it go; harmless when closed already."""
+        with self._lock:
+            self._connection.close()
+
+    def record_run(
+        self,
+        key: str,
+        config_json: str,
+        base_model: str,
+        code_version: str,
+        *,
+        parent_run: str | None = None,
+        parent_iteration: int | None = None,
+    ) -> bool:
+        """The run itself, with status running."""
+        now = _now()
+        row: Row = {
+            "config_json": config_json,
+            "base_model": base_model,
+            "code_version": code_version,
+            "parent_run": parent_run,
+            "parent_iteration": parent_iteration,
+            "status": RunStatus.RUNNING.value,
+            "created_at": now,
+            "updated_at": now,
+        }
+        return self._record(key, {"runs": [row]})
+
+    def set_status(self, status: str) -> None:
+        """Say how the run stands; any of ``RunStatus``. Needs no key: saying it twice changes nothing."""
+        with self._lock:
+            self._connection.execute(
+                "UPDATE runs SET status = ?, updated_at = ? WHERE run = ?", [RunStatus(status).value, _now(), self.run]
+            )
+
+    def record_questions(
+        self, key: str, questions: Sequence[Question], split: str, gold_status: str = GoldStatus.OK
+    ) -> bool:
+        """Questions of one split; those whose gold answer did not parse in a call of their own, as quarantined."""
+        return self._record(
+            key, {"questions": rows.question_rows(questions, split=split, gold_status=GoldStatus(gold_status).value)}
+        )
+
+    def record_attempts(
+        self,
+        key: str,
+        iteration: int,
+        groups: Sequence[RolloutGroup],
+        *,
+        purpose: Purpose,
+        hardest: Collection[str] = (),
+        control: Collection[str] = (),
+    ) -> bool:
+        """The rollouts of some groups, with the text of those groups that hold no correct one.
+
+        ``hardest`` and ``control`` are question ids: what the gate called hardest, and what is never taught. They are
+        kept for ``Purpose.TRAIN`` alone, since the gate is asked about nothing else.
+        """
+        if purpose is not Purpose.TRAIN:
+            assert not hardest and not control, f"the gate decides on train groups, not on {purpose}"
+            return self._record(key, {"attempts": rows.attempt_rows(iteration, groups, purpose=purpose)})
+        return self._record(
+            key,
+            {
+                "attempts": rows.attempt_rows(iteration, groups, purpose=purpose),
+                "groups": rows.group_rows(iteration, groups, hardest=frozenset(hardest), control=frozenset(control)),
+            },
+        )
+
+    def record_demonstrations(self, key: str, iteration: int, demonstrations: Sequence[Demonstration]) -> bool:
+        """Solutions that were offered, the refused ones with them."""
+        return self._record(key, {"demonstrations": rows.demonstration_rows(iteration, demonstrations)})
+
+    def record_update(
+        self, key: str, iteration: int, report: UpdateReport, version: PolicyVersion, uses: Sequence[Use] = ()
+    ) -> bool:
+        """One update, the policy version it made, and for a supervised one the demonstrations it trained on."""
+        return self._record(
+            key,
+            {
+                "updates": [rows.update_row(iteration, report, version)],
+                "uses": rows.use_rows(iteration, version, uses),
+            },
+        )
+
+    def record_evaluations(self, key: str, iteration: int, results: Sequence[EvalResult]) -> bool:
+        """Benchmarks under the policy after so many iterations; ``iteration`` rules over the results' own."""
+        return self._record(key, {"evaluations": rows.evaluation_rows(iteration, results)})
+
+    def record_iteration(self, key: str, report: IterationReport) -> bool:
+        """What the iteration reported, but for its updates: each of those was recorded on its own."""
+        return self._record(key, {"iterations": [rows.iteration_row(report)]})
+
+    def publish(self, path: Path) -> None:
+        """Replace the snapshot at ``path`` by the ledger as it is now; readers of the old one keep it undisturbed."""
+        partial = path.with_name(path.name + ".partial")
+        with self._lock, self._explained():
+            schema.remove(partial)
+            self._connection.execute(
+                f"ATTACH {schema.literal(partial)} AS snapshot "
+                f"(STORAGE_VERSION {schema.literal(schema.STORAGE_VERSION)})"
+            )
+            try:
+                self._connection.execute("COPY FROM DATABASE ledger TO snapshot")
+            finally:
+                self._connection.execute("DETACH snapshot")  # writes its log into the file: one file holds it all
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query on the live ledger; for reading."""
+        with self._lock:
+            found: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
+            return found
+
+    def counts(self) -> dict[str, int]:
+        """Rows by table."""
+        return {table: self.execute(f"SELECT count(*) FROM {table}")[0][0] for table in schema.TABLES}
+
+    def digest(self) -> str:
+        """SHA-256 over the contents of all tables, whatever the order of the rows.
+
+        Equal for a resumed and an uninterrupted run: wall-clock columns are left out, and so are the configuration
+        and the code version, since a resume may change what may change (the store's folder, the number of iterations).
+        """
+        with self._lock:
+            return bulk.digest(self._connection, schema.TABLES)
+
+    def _record(self, key: str, batch: Mapping[str, Sequence[Row]]) -> bool:
+        """Write rows by table, once; False when ``key`` is there already."""
+        with self._lock, self._explained(), self._transaction():
+            if self.execute("SELECT 1 FROM ingested WHERE run = ? AND key = ?", [self.run, key]):
+                logger.info("ledger: %s is already recorded", key)
+                return False
+            for table, found in {**batch, "ingested": [{"key": key, "written_at": _now()}]}.items():
+                with_run = [{"run": self.run, **row} for row in found]
+                bulk.insert(self._connection, table, with_run, first_stays=table in _FIRST_STAYS)
+            return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A failed COMMIT has rolled back already, and saying so again must not hide why.
+            with suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        # A disk that is full shows as any of the three, by when it was noticed: writing, committing, or since then.
+        try:
+            yield
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            raise LedgerError(
+                f"The ledger {self.path} could not be written: {str(error).splitlines()[0]} What was recorded before "
+                f"is kept. Make sure that the disk has space and the folder can be written, then run the command again."
+            ) from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,109 @@
+"""The life of a question by hand-made histories: iteration i samples with version 2i, teaching makes version 2i + 2."""
+
+import pytest
+from ledger_histories import demonstration, group, question, update, version
+
+from relift.ledger import Ledger, Use
+from relift.records import Purpose
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    with Ledger.open(tmp_path_factory.mktemp("states") / "ledger.duckdb", "a") as opened:
+        yield opened
+
+
+def live(ledger: Ledger, history: str) -> str:
+    """Id of a question with that history: a word an iteration, of marks, then ``!`` hardest, ``c`` control, ``d`` an
+    admitted demonstration, ``r`` a refused one, ``T`` taught at the iteration's end; ``.`` is not sampled."""
+    asked = question(history)
+    ledger.record_questions(f"{history}/q", [asked], "train")
+    for i, word in enumerate(history.split()):
+        if marks := "".join(mark for mark in word if mark in "+-t"):
+            ledger.record_attempts(
+                f"{history}/{i}/record",
+                i,
+                [group(asked, marks, version=2 * i)],
+                purpose=Purpose.TRAIN,
+                hardest=[asked.id] if "!" in word else [],
+                control=[asked.id] if "c" in word else [],
+            )
+        if "d" in word:
+            ledger.record_demonstrations(f"{history}/{i}/source", i, [demonstration(asked)])
+        if "r" in word:
+            refused = demonstration(asked, text="=281", refusal="wrong")
+            ledger.record_demonstrations(f"{history}/{i}/refused", i, [refused])
+        if "T" in word:
+            use = Use(demonstration_id=demonstration(asked).id, question_id=asked.id, nll_before=4.0 - i, nll_after=0.5)
+            ledger.record_update(f"{history}/{i}/sft", i, update(), version(2 * i + 2), [use])
+    return asked.id
+
+
+@pytest.mark.parametrize(
+    ("history", "state"),
+    [
+        ("--!", "open"),
+        ("+-  --!", "open"),
+        ("--!r", "open"),
+        ("--!  tt", "open"),
+        ("--!  -+", "solved"),
+        ("--!  -+  --!", "open"),
+        ("--!d", "queued"),
+        ("--!d  .  -+", "queued"),
+        ("--!dT", "taught"),
+        ("--!dT  .  --!", "taught"),
+        ("-+  --!dT  --", "taught"),
+        ("--!dT  -+", "learned"),
+        ("--!dT  --!  +-", "learned"),
+        ("--!dT  -+  --", "regressed"),
+        ("--!dT  -+  --!  ++", "learned"),
+        ("--!dT  -+  --!T", "taught"),
+        ("--!dT  -+  --!T  --!", "regressed"),
+        ("--!c", "control"),
+        ("--!c  -+", "control"),
+    ],
+)
+def test_what_became_of_a_question(ledger, history, state):
+    asked = live(ledger, history)
+    assert ledger.execute("SELECT state, text FROM hard_examples WHERE question_id = ?", [asked]) == [(state, history)]
+
+
+def test_a_question_that_was_never_hardest_is_no_hard_example(ledger):
+    asked = live(ledger, "--  tt  -+")
+    assert ledger.execute("FROM hard_examples WHERE question_id = ?", [asked]) == []
+
+
+def test_counts_of_a_life(ledger):
+    asked = live(ledger, "--!dr  --!T  -+  tt  --!T  +++-")
+    columns = {
+        "times_sampled": 6,
+        "times_hardest": 3,
+        "times_unsolved": 4,
+        "first_hardest": 0,
+        "last_hardest": 4,
+        "last_sampled": 5,
+        "last_accuracy": 0.75,
+        "admitted": 1,
+        "refused": 1,
+        "times_taught": 2,
+        "last_taught": 4,
+        "nll_before": 0.0,
+        "nll_after": 0.5,
+        "sampled_since_taught": 4,
+        "solved_since_taught": 2,
+        "gold": "282",
+    }
+    found = ledger.execute(f"SELECT {', '.join(columns)} FROM hard_examples WHERE question_id = ?", [asked])
+    assert [dict(zip(columns, row, strict=True)) for row in found] == [columns]
+
+
+def test_a_probe_after_teaching_counts_and_the_group_that_led_to_it_does_not(ledger):
+    asked = live(ledger, "--!dT   .")
+    probed = group(question("--!dT   ."), "-+", version=2)
+    ledger.record_attempts("probe", 0, [probed], purpose=Purpose.PROBE)
+    assert ledger.execute(
+        "SELECT state, times_sampled, sampled_since_taught FROM hard_examples WHERE question_id = ?", [asked]
+    ) == [("learned", 2, 1)]
+    assert ledger.execute(
+        "SELECT purpose, accuracy, is_hardest FROM group_results WHERE question_id = ? ORDER BY purpose", [asked]
+    ) == [("probe", 0.5, None), ("train", 0.0, True)]
