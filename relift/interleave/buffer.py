@@ -1,0 +1,162 @@
+"""The buffer: hard questions that wait, with a demonstration, for a supervised update.
+
+    add -> waiting -> take -> taken -> used           leaves once the update is committed
+              |                 `----> put_back       waits again, in its old place
+              |-> evicted   (capacity: the oldest entry makes room)
+              |-> expired   (not seen unsolved for more than max_age iterations)
+              `-> solved_meanwhile
+
+Departures from the reference: first unsolved, first taught; a question waits once however often it fails; every way
+out has a name and is counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from relift.config import BufferConfig
+
+
+class Leaving(StrEnum):
+    """Why an entry left the buffer."""
+
+    USED = "used"
+    SOLVED_MEANWHILE = "solved_meanwhile"
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A question that waits, e.g. first_iteration 3, last_iteration 9, failures 2: unsolved in iterations 3 and 9."""
+
+    question_id: str
+    demonstration_id: str
+    first_iteration: int
+    last_iteration: int
+    failures: int = 1
+    """How often the gate called it hardest while it waited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSnapshot:
+    """The buffer at rest. Entries that were taken and not yet committed count as waiting."""
+
+    waiting: tuple[Entry, ...] = ()
+    """Oldest first."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """Entries that left, by reason."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"waiting": [dataclasses.asdict(entry) for entry in self.waiting], "left": dict(self.left)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BufferSnapshot:
+        return cls(waiting=tuple(Entry(**entry) for entry in data["waiting"]), left=dict(data["left"]))
+
+
+class DemonstrationBuffer:
+    """First in, first out, by the iteration a question was first found unsolved; one entry per question."""
+
+    def __init__(self, config: BufferConfig, snapshot: BufferSnapshot | None = None) -> None:
+        self._config = config
+        self._entries: dict[str, Entry] = {}
+        self._taken: set[str] = set()
+        self._left: Counter[str] = Counter()
+        if snapshot is not None:
+            self.restore(snapshot)
+
+    def __len__(self) -> int:
+        """Entries that wait; those taken for an update are not among them."""
+        return len(self._entries) - len(self._taken)
+
+    def __contains__(self, question_id: str) -> bool:
+        return question_id in self._entries
+
+    @property
+    def waiting(self) -> tuple[Entry, ...]:
+        """Oldest first."""
+        return tuple(entry for entry in self._entries.values() if entry.question_id not in self._taken)
+
+    @property
+    def left(self) -> Mapping[Leaving, int]:
+        """How many entries have left, by reason; every reason is present."""
+        return {reason: self._left[reason.value] for reason in Leaving}
+
+    def add(self, question_id: str, demonstration_id: str, iteration: int) -> bool:
+        """Whether the question is new here; one that already waits keeps its place and demonstration and is counted."""
+        known = self._entries.get(question_id)
+        if known is not None:
+            self._entries[question_id] = dataclasses.replace(
+                known, last_iteration=iteration, failures=known.failures + 1
+            )
+            return False
+        self._entries[question_id] = Entry(
+            question_id=question_id,
+            demonstration_id=demonstration_id,
+            first_iteration=iteration,
+            last_iteration=iteration,
+        )
+        if self._config.capacity is not None and len(self) > self._config.capacity:
+            self._leave(self.waiting[0].question_id, Leaving.EVICTED)
+        return True
+
+    def take(self, count: int, iteration: int) -> tuple[Entry, ...] | None:
+        """The ``count`` oldest entries that are not stale; None, and nothing taken, when fewer wait.
+
+        Stale entries leave first. What was taken stays in the snapshot until ``used`` or ``put_back`` names it.
+        """
+        self._expire(iteration)
+        waiting = self.waiting
+        if len(waiting) < count:
+            return None
+        batch = waiting[:count]
+        self._taken.update(entry.question_id for entry in batch)
+        return batch
+
+    def used(self, batch: Iterable[Entry]) -> None:
+        """The supervised update on this batch is committed: its entries leave for good."""
+        for entry in batch:
+            self._leave(self._taken_id(entry), Leaving.USED)
+
+    def put_back(self, batch: Iterable[Entry]) -> None:
+        """The supervised update did not happen: the batch waits again, in its old place."""
+        for entry in batch:
+            self._taken.remove(self._taken_id(entry))
+
+    def solved(self, question_id: str) -> bool:
+        """Whether a waiting question left because a later rollout solved it."""
+        if question_id not in self._entries or question_id in self._taken:
+            return False
+        self._leave(question_id, Leaving.SOLVED_MEANWHILE)
+        return True
+
+    def snapshot(self) -> BufferSnapshot:
+        return BufferSnapshot(waiting=tuple(self._entries.values()), left=dict(sorted(self._left.items())))
+
+    def restore(self, snapshot: BufferSnapshot) -> None:
+        """Become the buffer that the snapshot was taken of."""
+        self._entries = {entry.question_id: entry for entry in snapshot.waiting}
+        self._taken = set()
+        self._left = Counter(snapshot.left)
+
+    def _expire(self, iteration: int) -> None:
+        if self._config.max_age is None:
+            return
+        for entry in self.waiting:
+            if iteration - entry.last_iteration > self._config.max_age:
+                self._leave(entry.question_id, Leaving.EXPIRED)
+
+    def _leave(self, question_id: str, reason: Leaving) -> None:
+        del self._entries[question_id]
+        self._taken.discard(question_id)
+        self._left[reason.value] += 1
+
+    def _taken_id(self, entry: Entry) -> str:
+        assert entry.question_id in self._taken, f"question {entry.question_id} was not taken"
+        return entry.question_id

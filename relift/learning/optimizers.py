@@ -1,0 +1,102 @@
+"""AdamW, its learning-rate schedule, and its state as named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from relift.config import AdamConfig, ScheduleConfig
+from relift.errors import StoreError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+STATES = ("step", "exp_avg", "exp_avg_sq")
+
+
+def build_optimizer(model: PreTrainedModel, config: AdamConfig) -> torch.optim.AdamW:
+    """AdamW over all trained parameters in one group, as the reference has it: biases and norms decay too.
+
+    The fused kernel: one pass over the parameters, on a CPU as on a GPU.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(
+        trained,
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def schedule_factor(schedule: ScheduleConfig, iteration: int, iterations: int) -> float:
+    """Factor on the learning rate in an iteration (from 0) of a run of ``iterations``; 1 is the full rate.
+
+    Warm-up ends at the full rate in iteration ``warmup_iterations - 1``; the decay, if there is one, ends at
+    ``final_share`` in the last iteration. A function of the iteration alone: no update, RL or supervised, moves it.
+    """
+    if iteration + 1 < schedule.warmup_iterations:
+        return (iteration + 1) / schedule.warmup_iterations
+    start = max(schedule.hold_share * iterations, float(schedule.warmup_iterations))
+    last = iterations - 1
+    if iteration < start:
+        return 1.0
+    done = 1.0 if iteration >= last else (iteration - start) / (last - start)
+    return 1.0 - (1.0 - schedule.final_share) * done
+
+
+def optimizer_tensors(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """The optimizer's state by ``<parameter name>.<step | exp_avg | exp_avg_sq>``, not copied; empty before a step.
+
+    Hyperparameters are not among them: they come from the configuration.
+    """
+    named = _named_parameters(optimizer)
+    return {
+        f"{name}.{state}": optimizer.state[parameter][state]
+        for name, parameter in named.items()
+        if optimizer.state.get(parameter)
+        for state in STATES
+    }
+
+
+def load_optimizer_tensors(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
+    """Put the optimizer, bit for bit, into the state that ``optimizer_tensors`` was taken of; the tensors are copied.
+
+    Raises StoreError, with the optimizer untouched, when names or shapes are not those of the model.
+    """
+    named = _named_parameters(optimizer)
+    stepped = {name.rpartition(".")[0] for name in tensors}
+    _refuse(stepped - named.keys(), "are unknown to the model")
+    _refuse({f"{name}.{state}" for name in stepped for state in STATES} ^ tensors.keys(), "are missing or unexpected")
+    _refuse(
+        {
+            f"{name}.{state}"
+            for name in stepped
+            for state in STATES[1:]
+            if tensors[f"{name}.{state}"].shape != named[name].shape
+        },
+        "have another shape than their parameter",
+    )
+    optimizer.state.clear()
+    for name, parameter in named.items():
+        if name in stepped:
+            optimizer.state[parameter] = {
+                state: tensors[f"{name}.{state}"].detach().to(parameter.device, copy=True) for state in STATES
+            }
+
+
+def _named_parameters(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    (group,) = optimizer.param_groups
+    return dict(zip(group["param_names"], group["params"], strict=True))
+
+
+def _refuse(names: set[str], what: str) -> None:
+    if names:
+        shown = ", ".join(sorted(names)[:3])
+        raise StoreError(
+            f"the stored optimizer state does not fit the model: {len(names)} names {what} ({shown}). "
+            "It was written for another model or is damaged; resume from another checkpoint."
+        )

@@ -1,0 +1,98 @@
+"""From recorded rollouts and demonstrations to what the losses train on. Token ids pass through untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from numpy.random import Generator
+
+from relift.config import RlConfig, SftConfig
+from relift.learning.advantages import group_advantages
+from relift.records import Completion, Rollout, RolloutGroup, Status, TrainingSequence
+
+
+def rl_sequences(
+    groups: Sequence[RolloutGroup], prompt_ids: Mapping[str, tuple[int, ...]], *, config: RlConfig
+) -> list[list[TrainingSequence]]:
+    """One inner list per optimizer step, of ``questions_per_update`` groups in the given order, advantages filled in.
+
+    Ungraded rollouts (no reward; with ``truncated = "mask"`` also those that ran out of tokens) are left out: they
+    count neither in the group's statistics nor in the loss or its denominators. A step may turn out empty.
+    """
+    size = config.questions_per_update
+    return [
+        [sequence for group in groups[start : start + size] for sequence in _group_sequences(group, prompt_ids, config)]
+        for start in range(0, len(groups), size)
+    ]
+
+
+def rollout_sequence(
+    prompt_ids: tuple[int, ...], question_id: str, completion: Completion, advantage: float | None = None
+) -> TrainingSequence:
+    """A completion after its prompt, loss on every completion token, with the sampler's log-probabilities."""
+    assert prompt_ids, "the first token of a sequence has nothing to be predicted from, so it cannot be trained on"
+    return TrainingSequence(
+        question_id=question_id,
+        token_ids=prompt_ids + completion.token_ids,
+        loss_mask=(0,) * len(prompt_ids) + (1,) * len(completion.token_ids),
+        sampling_logprobs=(0.0,) * len(prompt_ids) + completion.logprobs,
+        advantage=advantage,
+    )
+
+
+def demonstration_sequence(
+    question_id: str, prompt_ids: tuple[int, ...], solution_ids: tuple[int, ...]
+) -> TrainingSequence:
+    """A solution after its prompt, loss on the solution alone; ``solution_ids`` ends with end-of-sequence.
+
+    Own correct rollouts become supervised sequences the same way, by their recorded token ids.
+    """
+    assert prompt_ids, "the first token of a sequence has nothing to be predicted from, so it cannot be trained on"
+    return TrainingSequence(
+        question_id=question_id,
+        token_ids=prompt_ids + solution_ids,
+        loss_mask=(0,) * len(prompt_ids) + (1,) * len(solution_ids),
+    )
+
+
+def sft_minibatches(
+    demonstrations: Sequence[TrainingSequence],
+    own_correct: Sequence[TrainingSequence],
+    *,
+    config: SftConfig,
+    rng: Generator,
+) -> list[list[TrainingSequence]]:
+    """One inner list per optimizer step: each epoch is its own shuffle of the demonstrations, cut into minibatches.
+
+    Each minibatch is topped up with ``config.own_correct`` of the own correct sequences, drawn without replacement
+    within the minibatch; with all of them where there are fewer.
+    """
+    size = config.minibatch or max(1, len(demonstrations))
+    top_up = min(config.own_correct, len(own_correct))
+    minibatches = []
+    for _ in range(config.epochs):
+        order = rng.permutation(len(demonstrations))
+        for start in range(0, len(order), size):
+            drawn = rng.choice(len(own_correct), size=top_up, replace=False) if top_up else ()
+            minibatches.append(
+                [demonstrations[i] for i in order[start : start + size]] + [own_correct[i] for i in drawn]
+            )
+    return minibatches
+
+
+def _group_sequences(
+    group: RolloutGroup, prompt_ids: Mapping[str, tuple[int, ...]], config: RlConfig
+) -> list[TrainingSequence]:
+    graded = [rollout for rollout in group.rollouts if _is_graded(rollout, config)]
+    rewards_G = torch.tensor([rollout.reward for rollout in graded], dtype=torch.float64)
+    advantages = group_advantages(rewards_G, torch.ones_like(rewards_G), config.scale).tolist()
+    return [
+        rollout_sequence(prompt_ids[group.question.id], group.question.id, rollout.completion, advantage)
+        for rollout, advantage in zip(graded, advantages, strict=True)
+    ]
+
+
+def _is_graded(rollout: Rollout, config: RlConfig) -> bool:
+    masked = config.truncated == "mask" and rollout.verdict.status is Status.TRUNCATED
+    return rollout.reward is not None and not masked

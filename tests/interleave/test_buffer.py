@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+from relift.config import BufferConfig
+from relift.interleave import BufferSnapshot, DemonstrationBuffer, Leaving
+
+
+def names(batch):
+    return None if batch is None else [entry.question_id for entry in batch]
+
+
+def filled(count, config=None, *, iteration=0):
+    buffer = DemonstrationBuffer(config or BufferConfig())
+    for i in range(count):
+        buffer.add(f"q{i}", f"d{i}", iteration)
+    return buffer
+
+
+def test_first_failed_first_taught_also_when_more_come_than_are_taken():
+    buffer = DemonstrationBuffer(BufferConfig())
+    taught = []
+    for iteration in range(6):
+        for i in range(5):
+            buffer.add(f"q{iteration}.{i}", "d", iteration)
+        batch = buffer.take(2, iteration)
+        buffer.used(batch)
+        taught += names(batch)
+    assert taught == [f"q{i // 5}.{i % 5}" for i in range(12)]
+    assert len(buffer) == 30 - 12
+
+
+def test_a_question_that_fails_in_three_epochs_waits_once():
+    buffer = DemonstrationBuffer(BufferConfig())
+    assert buffer.add("q", "first", 2)
+    assert buffer.add("other", "d", 3)
+    assert not buffer.add("q", "second", 12)
+    assert not buffer.add("q", "third", 22)
+    assert names(buffer.waiting) == ["q", "other"]
+    entry = buffer.waiting[0]
+    assert (entry.demonstration_id, entry.failures) == ("first", 3)
+    assert (entry.first_iteration, entry.last_iteration) == (2, 22)
+
+
+def test_nothing_is_taken_until_the_batch_is_full():
+    buffer = filled(3)
+    assert buffer.take(4, 0) is None
+    assert len(buffer) == 3
+    assert names(buffer.take(3, 0)) == ["q0", "q1", "q2"]
+    assert len(buffer) == 0
+
+
+def test_an_empty_and_an_exactly_drained_buffer_have_nothing_to_take():
+    buffer = DemonstrationBuffer(BufferConfig())
+    assert buffer.take(2, 0) is None
+    buffer = filled(2)
+    buffer.used(buffer.take(2, 0))
+    assert buffer.take(2, 1) is None
+    assert buffer.take(1, 1) is None
+
+
+def test_entries_leave_only_after_the_update_is_committed():
+    buffer = filled(4)
+    batch = buffer.take(2, 0)
+    assert len(buffer.snapshot().waiting) == 4, "a crash before the commit must find them again"
+    assert names(buffer.take(2, 0)) == ["q2", "q3"], "what is being taught is not handed out twice"
+    buffer.used(batch)
+    assert names(buffer.snapshot().waiting) == ["q2", "q3"]
+    assert buffer.left[Leaving.USED] == 2
+
+
+def test_a_batch_put_back_waits_in_its_old_place():
+    buffer = filled(4)
+    batch = buffer.take(2, 0)
+    buffer.put_back(batch)
+    assert names(buffer.waiting) == ["q0", "q1", "q2", "q3"]
+    assert buffer.left[Leaving.USED] == 0
+
+
+def test_a_taught_question_may_wait_again_at_the_end():
+    buffer = filled(2)
+    buffer.used(buffer.take(1, 0))
+    assert buffer.add("q0", "d0", 9)
+    assert names(buffer.waiting) == ["q1", "q0"]
+
+
+def test_entries_expire_by_age_since_they_were_last_seen_unsolved():
+    buffer = DemonstrationBuffer(BufferConfig(max_age=10))
+    buffer.add("old", "d", 0)
+    buffer.add("seen again", "d", 0)
+    buffer.add("young", "d", 8)
+    buffer.add("seen again", "d", 5)
+    assert names(buffer.take(3, 10)) == ["old", "seen again", "young"], "10 iterations old is not older than 10"
+    buffer.put_back(buffer.snapshot().waiting)
+    assert buffer.take(3, 11) is None
+    assert names(buffer.waiting) == ["seen again", "young"], "survivors stay, in order"
+    assert buffer.left[Leaving.EXPIRED] == 1
+
+
+def test_the_oldest_makes_room_when_the_buffer_is_full():
+    buffer = filled(5, BufferConfig(capacity=3))
+    assert names(buffer.waiting) == ["q2", "q3", "q4"]
+    assert buffer.left[Leaving.EVICTED] == 2
+
+
+def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
+    buffer = filled(3)
+    batch = buffer.take(1, 0)
+    assert buffer.solved("q1")
+    assert not buffer.solved("q0"), "it is being taught"
+    assert not buffer.solved("unknown")
+    buffer.used(batch)
+    assert dict(buffer.left) == {
+        Leaving.USED: 1,
+        Leaving.SOLVED_MEANWHILE: 1,
+        Leaving.EXPIRED: 0,
+        Leaving.EVICTED: 0,
+    }
+
+
+def test_a_restored_buffer_goes_on_like_the_uninterrupted_one():
+    def go_on(buffer):
+        for iteration in range(3, 9):
+            buffer.add(f"late{iteration}", "d", iteration)
+            buffer.add("q1", "d1", iteration)
+            if (batch := buffer.take(3, iteration)) is not None:
+                buffer.used(batch)
+        return buffer.snapshot()
+
+    buffer = filled(7, BufferConfig(capacity=6, max_age=4), iteration=2)
+    text = json.dumps(buffer.snapshot().to_json())
+    restored = DemonstrationBuffer(BufferConfig(capacity=6, max_age=4), BufferSnapshot.from_json(json.loads(text)))
+    assert restored.snapshot() == buffer.snapshot()
+    assert go_on(restored) == go_on(buffer)
+
+
+def test_committing_what_was_not_taken_is_our_own_mistake():
+    buffer = filled(1)
+    with pytest.raises(AssertionError, match="was not taken"):
+        buffer.used(buffer.waiting)

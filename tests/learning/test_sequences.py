@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from relift.config import RlConfig, SftConfig
+from relift.learning import demonstration_sequence, rl_sequences, rollout_sequence, sft_minibatches
+from relift.records import Completion, FinishReason, Question, Rollout, RolloutGroup, Status, Verdict
+
+C, W, T, E = Status.CORRECT, Status.WRONG, Status.TRUNCATED, Status.ERROR
+REWARDS = {C: 1.0, W: 0.0, T: 0.0, E: None}
+
+
+def completion(sample):
+    return Completion(
+        token_ids=(10 + sample, 1),
+        logprobs=(-0.5, -0.25),
+        text="",
+        finish_reason=FinishReason.STOP,
+        policy_version=0,
+    )
+
+
+def group(name, *statuses):
+    rollouts = tuple(
+        Rollout(sample=j, completion=completion(j), verdict=Verdict(status=s), reward=REWARDS[s])
+        for j, s in enumerate(statuses)
+    )
+    return RolloutGroup(question=Question(id=name, text=name, answer="1", source="test"), rollouts=rollouts)
+
+
+PROMPTS = dict.fromkeys("abcde", (3, 4, 5))
+
+
+def test_token_ids_mask_and_sampler_logprobs_pass_through_after_the_prompt():
+    ((first, second),) = rl_sequences([group("a", C, W)], PROMPTS, config=RlConfig())
+    assert first.token_ids == (3, 4, 5, 10, 1)
+    assert first.loss_mask == (0, 0, 0, 1, 1)
+    assert first.sampling_logprobs == (0.0, 0.0, 0.0, -0.5, -0.25)
+    assert (first.advantage, second.advantage) == (0.5, -0.5)
+    assert first.question_id == "a"
+
+
+def test_each_optimizer_step_holds_its_share_of_the_groups_in_order():
+    groups = [group(name, C, W) for name in "abcde"]
+    steps = rl_sequences(groups, PROMPTS, config=RlConfig(questions_per_update=2))
+    assert [[s.question_id for s in step] for step in steps] == [list("aabb"), list("ccdd"), list("ee")]
+
+
+def test_ungraded_rollouts_leave_statistics_and_loss():
+    ((*sequences,),) = rl_sequences([group("a", E, C, W, W)], PROMPTS, config=RlConfig())
+    assert [s.token_ids[3] for s in sequences] == [11, 12, 13]
+    assert [s.advantage for s in sequences] == pytest.approx([2 / 3, -1 / 3, -1 / 3])
+
+
+def test_truncated_rollouts_count_as_zero_or_are_masked():
+    cut = group("a", C, T, T, T)
+    ((*zero,),) = rl_sequences([cut], PROMPTS, config=RlConfig(truncated="zero"))
+    assert [s.advantage for s in zero] == [0.75, -0.25, -0.25, -0.25]
+    ((*masked,),) = rl_sequences([cut], PROMPTS, config=RlConfig(truncated="mask"))
+    assert [s.advantage for s in masked] == [0.0]
+
+
+def test_a_group_without_any_graded_rollout_makes_no_sequences():
+    assert rl_sequences([group("a", E, E)], PROMPTS, config=RlConfig()) == [[]]
+    assert rl_sequences([], PROMPTS, config=RlConfig()) == []
+
+
+def test_a_demonstration_trains_on_the_solution_and_its_end_alone():
+    sequence = demonstration_sequence("q", (3, 4), (7, 8, 1))
+    in_loss = [t for t, m in zip(sequence.token_ids, sequence.loss_mask, strict=True) if m]
+    assert in_loss == [7, 8, 1]
+    assert (sequence.advantage, sequence.sampling_logprobs) == (None, None)
+    assert sequence.loss_tokens == 3
+
+
+def test_a_sequence_needs_a_prompt():
+    with pytest.raises(AssertionError, match="nothing to be predicted from"):
+        demonstration_sequence("q", (), (7, 1))
+    with pytest.raises(AssertionError, match="nothing to be predicted from"):
+        rollout_sequence((), "q", completion(0))
+
+
+def ids(minibatches):
+    return [[s.question_id for s in minibatch] for minibatch in minibatches]
+
+
+def demonstrations(count, prefix):
+    return [demonstration_sequence(f"{prefix}{i}", (3,), (7, 1)) for i in range(count)]
+
+
+def test_each_epoch_is_its_own_shuffle_of_all_demonstrations():
+    config = SftConfig(batch_size=6, epochs=3, minibatch=4)
+    made = ids(sft_minibatches(demonstrations(6, "d"), [], config=config, rng=np.random.default_rng(0)))
+    assert [len(minibatch) for minibatch in made] == [4, 2] * 3
+    epochs = [made[i] + made[i + 1] for i in (0, 2, 4)]
+    assert all(sorted(epoch) == [f"d{i}" for i in range(6)] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_without_a_minibatch_size_the_whole_batch_is_one_step():
+    made = sft_minibatches(demonstrations(5, "d"), [], config=SftConfig(), rng=np.random.default_rng(0))
+    assert [len(minibatch) for minibatch in made] == [5]
+
+
+def test_every_minibatch_is_topped_up_with_distinct_own_rollouts():
+    config = SftConfig(batch_size=4, epochs=2, minibatch=2, own_correct=3)
+    made = ids(
+        sft_minibatches(demonstrations(4, "d"), demonstrations(9, "own"), config=config, rng=np.random.default_rng(0))
+    )
+    for minibatch in made:
+        own = [name for name in minibatch if name.startswith("own")]
+        assert len(minibatch) == 5
+        assert len(set(own)) == len(own) == 3
+    assert len({tuple(minibatch[2:]) for minibatch in made}) > 1, "each minibatch draws anew"
+    few = ids(
+        sft_minibatches(demonstrations(4, "d"), demonstrations(2, "own"), config=config, rng=np.random.default_rng(0))
+    )
+    assert all(sorted(minibatch[2:]) == ["own0", "own1"] for minibatch in few)
+
+
+def test_the_minibatches_are_a_function_of_the_generator():
+    config = SftConfig(batch_size=8, epochs=2, minibatch=4, own_correct=2)
+    made = [
+        ids(
+            sft_minibatches(demonstrations(8, "d"), demonstrations(9, "o"), config=config, rng=np.random.default_rng(s))
+        )
+        for s in (5, 5, 6)
+    ]
+    assert made[0] == made[1] != made[2]
