@@ -1,0 +1,56 @@
+"""The batch arithmetic of a run: what a recipe comes to, said before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relift.config import RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    what: str
+    amount: str
+    how: str
+
+
+def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> list[Line]:
+    """Questions, completions, tokens and updates of an iteration and of the whole run, most general first."""
+    batch, samples = config.questions.batch_size, config.rollout.samples
+    completions = batch * samples
+    updates = -(-batch // config.rl.questions_per_update)
+    lines = [
+        Line("iterations", f"{iterations:,}", f"{questions:,} questions, {batch} an iteration"),
+        Line("completions", f"{completions * iterations:,}", f"{batch} questions x {samples} rollouts x {iterations}"),
+        Line(
+            "sampled tokens, at most",
+            f"{completions * config.rollout.max_tokens * iterations:,}",
+            f"{config.rollout.max_tokens} a completion",
+        ),
+        Line(
+            "RL optimizer steps",
+            f"{updates * iterations:,}",
+            f"{updates} an iteration, of {config.rl.questions_per_update} questions",
+        ),
+    ]
+    if config.sft is None:
+        lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
+    else:
+        sft = config.sft
+        steps = sft.epochs * -(-sft.batch_size // (sft.minibatch or sft.batch_size))
+        lines.append(
+            Line(
+                "supervised updates, at most",
+                f"{sft.max_updates_per_iteration * iterations:,}",
+                f"when {sft.batch_size} demonstrations wait; {steps} optimizer steps each",
+            )
+        )
+    if config.evaluation:
+        lines.append(
+            Line(
+                "held-out evaluations",
+                f"{2 + (iterations - 1) // (config.evaluation.every or iterations)}",
+                f"{config.evaluation.samples} completions a question",
+            )
+        )
+    return lines

@@ -1,0 +1,43 @@
+"""Snapshot the run between two iterations."""
+
+from __future__ import annotations
+
+from relift import checkpoint as snapshots
+from relift.phases.phase import place_of
+from relift.records import CheckpointRef, PolicyVersion
+from relift.run import Run
+from relift.store.manifest import digest
+
+
+def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:
+    """Everything that is needed to go on with ``iteration``, and a ledger snapshot for readers; old ones are retired.
+
+    The place is named by its iteration: one that is there is kept as it is.
+    """
+    place = snapshots.place_of(iteration)
+    inputs = digest(run.fingerprint, iteration, version.checksum)
+    manifest = run.store.manifest(place)
+    if manifest is not None and manifest.inputs == inputs:
+        return CheckpointRef(
+            uri=place, sha256=run.store.manifest_sha256(place), iteration=iteration, version=version.number
+        )
+    run.policy.at(version)
+    snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleave=run.interleave_state())
+    ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
+    run.publish()
+    snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())
+    _drop_old_rollouts(run)
+    return ref
+
+
+def _drop_old_rollouts(run: Run) -> None:
+    """Rollouts are the log since the oldest kept checkpoint; what came before it can no longer be replayed."""
+    places = run.store.places("checkpoints")
+    oldest = snapshots.read_snapshot(run.store, places[0]).iteration
+    for folder in sorted((run.root / "iterations").glob("[0-9]*")):
+        iteration = int(folder.name)
+        if iteration < oldest:
+            for phase in ("rollout", "verify", "record", "source", "rl_update", "sft_update"):
+                run.store.remove(place_of(iteration, phase))
+            if not any(folder.iterdir()):
+                folder.rmdir()

@@ -1,0 +1,51 @@
+"""What all phases share: a place, an input digest, a manifest last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from relift.records import PhaseRef
+from relift.run import Run
+from relift.store.folder import Content
+
+log = logging.getLogger(__name__)
+
+
+def place_of(iteration: int, phase: str) -> str:
+    return f"iterations/{iteration:05d}/{phase}"
+
+
+def finished(run: Run, iteration: int, phase: str, inputs: str) -> PhaseRef | None:
+    """The phase's recorded output when it was made from the same inputs; None when the work has to be done."""
+    place = place_of(iteration, phase)
+    manifest = run.store.manifest(place)
+    if manifest is None:
+        return None
+    if manifest.inputs != inputs:
+        log.warning("%s was recorded from other inputs and is made again", place)
+        return None
+    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place), counts=manifest.counts, reused=True)
+
+
+def finish(
+    run: Run,
+    iteration: int,
+    phase: str,
+    files: Mapping[str, Content],
+    *,
+    inputs: str,
+    counts: Mapping[str, float],
+    facts: Mapping[str, Any] | None = None,
+) -> PhaseRef:
+    """Publish the phase's files and, last, its manifest."""
+    place = place_of(iteration, phase)
+    run.store.publish(place, files, inputs=inputs, counts=counts, facts=facts)
+    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place), counts=counts)
+
+
+def facts_of(run: Run, ref: PhaseRef) -> Mapping[str, Any]:
+    manifest = run.store.manifest(ref.uri)
+    assert manifest is not None
+    return manifest.facts

@@ -1,0 +1,45 @@
+"""What a person looks at when a run is done: the exported model, the figures and the page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from relift.phases.evaluate import results_of
+from relift.phases.phase import facts_of, place_of
+from relift.policy.model import export_model
+from relift.records import PhaseRef, PolicyVersion
+from relift.run import Run
+from relift.store.manifest import digest
+from relift.summary import RunSummary, summarise_run
+
+MODEL = "model"
+
+
+def report(
+    run: Run, iteration: int, version: PolicyVersion, before: PhaseRef | None, after: PhaseRef | None
+) -> PhaseRef:
+    """Export the policy as a Hugging Face folder and write ``report/``: made again at every call, as it is cheap."""
+    from relift.report import write_report
+
+    run.policy.at(version)
+    export_model(run.policy.model, run.student, run.root / MODEL)
+    summary = summarise_run(
+        run,
+        version,
+        before=results_of(run, before) if before else [],
+        after=results_of(run, after) if after else [],
+    )
+    files = write_report(run.root, summary)
+    place = place_of(iteration, "report")
+    run.store.publish(
+        place,
+        {},
+        inputs=digest(version.checksum),
+        facts={"files": [str(p.relative_to(run.root)) for p in files], "summary": asdict(summary)},
+    )
+    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place))
+
+
+def summary_of(run: Run, ref: PhaseRef) -> RunSummary:
+    """What the run came to, without the flow's own times."""
+    return RunSummary.from_tree(facts_of(run, ref)["summary"])

@@ -1,0 +1,186 @@
+"""Recorded phases as Parquet: one row per rollout, verdict, demonstration or training sequence."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relift.records import (
+    Completion,
+    DecidedBy,
+    Demonstration,
+    FinishReason,
+    Question,
+    Rollout,
+    RolloutGroup,
+    Status,
+    TrainingSequence,
+    Verdict,
+)
+
+ROLLOUTS = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("sample", pa.int32()),
+        ("policy_version", pa.int64()),
+        ("finish_reason", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        # Sampled in float32, so float32 loses nothing and a replay sees the same numbers.
+        ("logprobs", pa.list_(pa.float32())),
+        ("text", pa.string()),
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("sample", pa.int32()),
+        ("status", pa.string()),
+        ("answer", pa.string()),
+        ("path", pa.string()),
+        ("reason", pa.string()),
+        ("seconds", pa.float64()),
+        ("reward", pa.float64()),
+    ]
+)
+DEMONSTRATIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("question_id", pa.string()),
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("tokens", pa.int32()),
+        ("cost_usd", pa.float64()),
+        ("latency_seconds", pa.float64()),
+        ("refusal", pa.string()),
+    ]
+)
+SEQUENCES = pa.schema(
+    [
+        ("update", pa.int32()),
+        ("role", pa.string()),
+        ("demonstration_id", pa.string()),
+        ("question_id", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("loss_mask", pa.list_(pa.int8())),
+    ]
+)
+
+
+def to_parquet(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def from_parquet(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+def rollouts_to_parquet(questions: Sequence[Question], groups: Sequence[Sequence[Completion]]) -> bytes:
+    rows = (
+        {
+            "question_id": question.id,
+            "sample": sample,
+            "policy_version": completion.policy_version,
+            "finish_reason": completion.finish_reason.value,
+            "token_ids": completion.token_ids,
+            "logprobs": completion.logprobs,
+            "text": storable(completion.text),
+        }
+        for question, group in zip(questions, groups, strict=True)
+        for sample, completion in enumerate(group)
+    )
+    return to_parquet(rows, ROLLOUTS)
+
+
+def completions_from_parquet(content: bytes) -> list[tuple[str, int, Completion]]:
+    """(question id, sample, completion) in the recorded order."""
+    return [
+        (
+            row["question_id"],
+            row["sample"],
+            Completion(
+                token_ids=tuple(row["token_ids"]),
+                logprobs=tuple(row["logprobs"]),
+                text=row["text"],
+                finish_reason=FinishReason(row["finish_reason"]),
+                policy_version=row["policy_version"],
+            ),
+        )
+        for row in from_parquet(content)
+    ]
+
+
+def verdicts_to_parquet(rows: Sequence[tuple[str, int, Verdict, float | None]]) -> bytes:
+    """Of (question id, sample, verdict, reward)."""
+    return to_parquet(
+        (
+            {
+                "question_id": question,
+                "sample": sample,
+                "status": verdict.status.value,
+                "answer": None if verdict.answer is None else storable(verdict.answer),
+                "path": verdict.path.value,
+                "reason": storable(verdict.reason),
+                "seconds": verdict.seconds,
+                "reward": reward,
+            }
+            for question, sample, verdict, reward in rows
+        ),
+        VERDICTS,
+    )
+
+
+def groups_from_parquet(rollouts: bytes, verdicts: bytes, by_id: Mapping[str, Question]) -> list[RolloutGroup]:
+    """The groups of an iteration, in the order of its batch."""
+    members: dict[str, list[Rollout]] = {}
+    for (question, sample, completion), row in zip(
+        completions_from_parquet(rollouts), from_parquet(verdicts), strict=True
+    ):
+        assert (question, sample) == (row["question_id"], row["sample"])
+        verdict = Verdict(
+            status=Status(row["status"]),
+            answer=row["answer"],
+            path=DecidedBy(row["path"]),
+            seconds=row["seconds"],
+            reason=row["reason"],
+        )
+        rollout = Rollout(sample=sample, completion=completion, verdict=verdict, reward=row["reward"])
+        members.setdefault(question, []).append(rollout)
+    return [RolloutGroup(question=by_id[q], rollouts=tuple(found)) for q, found in members.items()]
+
+
+def demonstrations_to_parquet(demonstrations: Sequence[Demonstration]) -> bytes:
+    return to_parquet((asdict(d) for d in demonstrations), DEMONSTRATIONS)
+
+
+def demonstrations_from_parquet(content: bytes) -> list[Demonstration]:
+    return [Demonstration(**row) for row in from_parquet(content)]
+
+
+def sequence_row(update: int, role: str, demonstration: str | None, sequence: TrainingSequence) -> dict[str, Any]:
+    return {
+        "update": update,
+        "role": role,
+        "demonstration_id": demonstration,
+        "question_id": sequence.question_id,
+        "token_ids": sequence.token_ids,
+        "loss_mask": sequence.loss_mask,
+    }
+
+
+def sequence_of(row: Mapping[str, Any]) -> TrainingSequence:
+    return TrainingSequence(
+        question_id=row["question_id"], token_ids=tuple(row["token_ids"]), loss_mask=tuple(row["loss_mask"])
+    )
+
+
+def storable(text: str) -> str:
+    """Parquet and DuckDB hold UTF-8: a lone surrogate becomes a replacement character."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,72 @@
+"""Compare every completion with its question's gold answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from relift.config import RlConfig
+from relift.errors import SelfCheckFailed
+from relift.phases import rollout
+from relift.phases.phase import finish, finished
+from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
+from relift.records import PhaseRef, RolloutGroup, Status, Verdict
+from relift.run import Run
+from relift.store.manifest import digest
+
+FILE = "verdicts.parquet"
+
+# Failures of ours, not of the policy: neither rewarded nor counted in a group's statistics (contract 7).
+UNGRADED = frozenset({Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD})
+
+
+def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
+    """Verdict and reward of every rollout.
+
+    Raises SelfCheckFailed when too many verdicts are timeout or error, since the rewards would no longer mean what they
+    say.
+    """
+    inputs = digest(run.fingerprint, rollouts.sha256)
+    if ref := finished(run, iteration, "verify", inputs):
+        return ref
+    completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
+    by_id = run.questions.by_id
+    verdicts = run.verifier.verify_batch([(by_id[q].answer, c) for q, _, c in completions])
+    rows = [
+        (question, sample, verdict, reward(verdict, run.config.rl))
+        for (question, sample, _), verdict in zip(completions, verdicts, strict=True)
+    ]
+    statuses = Counter(v.status.value for v in verdicts)
+    _require_few_failures(run, statuses, len(verdicts))
+    return finish(
+        run,
+        iteration,
+        "verify",
+        {FILE: verdicts_to_parquet(rows)},
+        inputs=inputs,
+        counts=dict(sorted(statuses.items())),
+    )
+
+
+def reward(verdict: Verdict, config: RlConfig) -> float | None:
+    """1 for correct, 0 for an answer that is not; None for what could not be graded (method note, section 6)."""
+    if verdict.status in UNGRADED or (verdict.status is Status.TRUNCATED and config.truncated == "mask"):
+        return None
+    return 1.0 if verdict.status is Status.CORRECT else 0.0
+
+
+def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[RolloutGroup]:
+    """The recorded groups of an iteration, in the order of its batch."""
+    return groups_from_parquet(
+        run.store.read(rollouts.uri, rollout.FILE), run.store.read(verdicts.uri, FILE), run.questions.by_id
+    )
+
+
+def _require_few_failures(run: Run, statuses: Counter[str], total: int) -> None:
+    failed = statuses[Status.TIMEOUT] + statuses[Status.ERROR]
+    limit = run.config.checks.max_failed_share
+    if failed > limit * total:
+        raise SelfCheckFailed(
+            f"{failed} of {total} verdicts are timeout or error, more than checks.max_failed_share={limit}: the "
+            f"rewards would not say what the policy can do. Look at the reasons in the verify phase, or raise the "
+            f"limit."
+        )

@@ -1,0 +1,126 @@
+"""Loading a model and its tokenizer, and writing them out again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from relift.config import PolicyConfig
+from relift.errors import ModelError
+from relift.policy.student import Student, make_student
+
+log = logging.getLogger(__name__)
+
+
+def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
+    """The model in float32 master weights on its device, and its student.
+
+    Raises ModelError when the folder or name holds no causal language model, tokenizer or chat template.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers.utils import logging as library_logging
+
+    library_logging.disable_progress_bar()  # they would be drawn into the live view
+    if config.model == "random-bytes":
+        from relift.policy.tiny import byte_tokenizer, random_model
+
+        tokenizer = byte_tokenizer()
+        model = random_model(seed, vocabulary=len(tokenizer))
+    else:
+        source = _source(config.model)
+        _require_tokenizer_files(source, config.model)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as problem:
+            raise ModelError(
+                f"policy.model={config.model!r} has no tokenizer that loads: {_first_line(problem)}"
+            ) from problem
+        try:
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        except (OSError, ValueError) as problem:
+            raise ModelError(
+                f"policy.model={config.model!r} has no model that loads: {_first_line(problem)}"
+            ) from problem
+    generation = getattr(model, "generation_config", None) or GenerationConfig()
+    student = make_student(tokenizer, model.config, generation, config)
+    if student.vocabulary > model.config.vocab_size:
+        raise ModelError(
+            f"the tokenizer of {config.model} has {student.vocabulary} tokens, its model only "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
+    _own_memory(model)
+    return model.to(_device(config)), student
+
+
+def weight_tensors(model: Any) -> dict[str, Any]:
+    """Parameters and persistent buffers by name, sorted, each once: the tensors of an exported folder."""
+    shared = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
+    return {name: tensor.detach() for name, tensor in sorted(model.state_dict().items()) if name in shared}
+
+
+def weights_checksum(model: Any) -> str:
+    """SHA-256 in hex over the sorted tensor names and their bytes; equal exactly when the weights are bit-equal."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in weight_tensors(model).items():
+        total.update(name.encode())
+        total.update(memoryview(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()))
+    return total.hexdigest()
+
+
+def export_model(model: Any, student: Student, folder: Path) -> None:
+    """A Hugging Face folder that AutoModelForCausalLM.from_pretrained loads."""
+    model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+
+
+def _source(name: str) -> str:
+    if name == "arithmetic":
+        from relift.arithmetic import base_folder
+
+        return str(base_folder())
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    folder = Path(name).expanduser()
+    if looks_like_path and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"policy.model={name!r}: there is no model folder (a config.json) at {folder}. Give a folder written by "
+            f"save_pretrained, a Hugging Face name, 'arithmetic' or 'random-bytes'."
+        )
+    return str(folder) if folder.is_dir() else name
+
+
+def _own_memory(model: Any) -> None:
+    """Copy the weights out of the file they are mapped from: writing that file anew would change them while they "
+    "train."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+
+
+def _require_tokenizer_files(source: str, name: str) -> None:
+    """A folder without a tokenizer must be refused here: the library makes up an empty one."""
+    folder = Path(source)
+    files = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
+    if folder.is_dir() and not any((folder / file).is_file() for file in files):
+        raise ModelError(
+            f"policy.model={name!r} has no tokenizer (none of {', '.join(files)} in {folder}). Save the model's "
+            f"tokenizer into the folder with save_pretrained."
+        )
+
+
+def _device(config: PolicyConfig) -> str:
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ModelError("policy.device='cuda', but torch sees no GPU here. Set policy.device to 'auto' or 'cpu'.")
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
+
+
+def _first_line(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines()
+    return lines[0] if lines else type(problem).__name__

@@ -1,0 +1,187 @@
+"""A run while it is open: its configuration, its rooms, and what moves from iteration to iteration.
+
+Tasks are handed a ``RunRef``; ``resolve`` finds the open run behind it in this process (placement ``inline``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from relift import checkpoint
+from relift.config import RunConfig
+from relift.errors import ConfigError, DataError
+from relift.interleave import BufferSnapshot, DemonstrationBuffer, Entry, Gate, OwnCorrect, OwnCorrectPool, ReliftRule
+from relift.interrupt import StopFlag
+from relift.ledger import Ledger
+from relift.lock import RunLock
+from relift.policy.engine import TransformersEngine
+from relift.policy.resident import Policy
+from relift.policy.student import Student
+from relift.progress import Progress
+from relift.questions import QuestionOrder, QuestionSet
+from relift.records import PolicyVersion
+from relift.resolved import Resolved
+from relift.store import FolderStore
+from relift.teacher import DatasetTeacher
+from relift.verifier import Verifier
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRef:
+    """Where a run lies, e.g. uri ``"runs/demo-0"``, name ``"demo-0"``."""
+
+    uri: str
+    name: str
+
+
+_open_runs: dict[str, Run] = {}
+
+
+def resolve(ref: RunRef) -> Run:
+    """The run that this process holds open under a reference."""
+    return _open_runs[ref.uri]
+
+
+def is_open(ref: RunRef) -> bool:
+    return ref.uri in _open_runs
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """Everything the phases of one run need. Opened by ``relift.opening.open_run``; a context manager that closes "
+    "it."""
+
+    name: str
+    root: Path
+    config: RunConfig
+    resolved: Resolved
+    fingerprint: str
+    iterations: int
+    store: FolderStore
+    lock: RunLock
+    ledger: Ledger
+    verifier: Verifier
+    questions: QuestionSet
+    order: QuestionOrder
+    student: Student
+    policy: Policy
+    engine: TransformersEngine
+    teacher: DatasetTeacher
+    base: PolicyVersion
+    base_weights: Any
+    gate: Gate
+    rule: ReliftRule
+    buffer: DemonstrationBuffer
+    own_correct: OwnCorrectPool
+    demonstrations: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Text of the demonstrations that wait, by id."""
+    refused_in_a_row: int = 0
+    published_at: float = dataclasses.field(default_factory=time.monotonic)
+    stop: StopFlag = dataclasses.field(default_factory=StopFlag)
+    progress: Progress = dataclasses.field(default_factory=Progress)
+
+    @property
+    def ref(self) -> RunRef:
+        return RunRef(uri=str(self.root), name=self.name)
+
+    @property
+    def snapshot_path(self) -> Path:
+        return self.root / "hard_examples.duckdb"
+
+    def key(self, place: str) -> str:
+        """Of a batch in the ledger: a phase that is written again is recognised by it."""
+        return f"{self.name}/{place}"
+
+    def __enter__(self) -> Self:
+        _open_runs[self.ref.uri] = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _open_runs.pop(self.ref.uri, None)
+        self.verifier.close()
+        self.ledger.close()
+        self.lock.release()
+
+    def publish(self) -> None:
+        """Replace the ledger snapshot that readers open."""
+        self.ledger.publish(self.snapshot_path)
+        self.published_at = time.monotonic()
+
+    def load_base(self, policy: Policy) -> None:
+        """Put the base model's weights and fresh optimizers into the policy: version 0."""
+        checkpoint.put_weights(policy.model, self.base_weights)
+        for optimizer in policy.optimizers.values():
+            optimizer.state.clear()
+
+    def resume(self) -> tuple[int, PolicyVersion]:
+        """(iteration, version) to go on from, with buffer and pool as they were then; the start without a "
+        "checkpoint."""
+        place = checkpoint.newest(self.store)
+        if place is None:
+            return 0, self.base
+        snapshot = checkpoint.read_snapshot(self.store, place)
+        self._restore_interleave(snapshot.interleave)
+        log.info("resuming from %s", place)
+        return snapshot.iteration, snapshot.version
+
+    def buffer_used(self, batches: Sequence[tuple[Entry, ...]]) -> None:
+        """The batches' updates are committed: their entries and texts leave."""
+        for batch in batches:
+            self.buffer.used(batch)
+            for entry in batch:
+                self.demonstrations.pop(entry.demonstration_id, None)
+
+    def interleave_state(self) -> dict[str, Any]:
+        """JSON of the buffer and the pool, for a checkpoint."""
+        return {
+            "buffer": self.buffer.snapshot().to_json(),
+            "own_correct": [own.to_json() for own in self.own_correct.snapshot()],
+            "demonstrations": {
+                e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.waiting
+            },
+        }
+
+    def _restore_interleave(self, state: dict[str, Any]) -> None:
+        self.buffer.restore(BufferSnapshot.from_json(state["buffer"]))
+        self.own_correct.restore([OwnCorrect.from_json(tree) for tree in state["own_correct"]])
+        self.demonstrations.clear()
+        self.demonstrations.update(state["demonstrations"])
+
+    def best_iteration(self) -> int | None:
+        """The checkpoint with the highest mean among the evaluations in between; None before there is one."""
+        means = {}
+        for place in self.store.places("checkpoints"):
+            iteration = int(Path(place).name)
+            manifest = self.store.manifest(f"iterations/{iteration:05d}/evaluate")
+            if manifest is not None and not manifest.facts["full"]:
+                means[iteration] = manifest.counts["mean"]
+        return max(means, key=lambda i: (means[i], i)) if means else None
+
+    def kind_of(self, benchmark: str) -> str:
+        """Kind of an arithmetic family; empty for every other benchmark."""
+        if self.config.questions.format != "arithmetic":
+            return ""
+        from relift.arithmetic.families import FAMILIES
+
+        return FAMILIES[benchmark.removeprefix("arithmetic/")].kind.value
+
+
+def require_fit(config: RunConfig, student: Student, questions: QuestionSet) -> None:
+    """Raises ConfigError or DataError when prompts and completions cannot fit the model's context."""
+    needed = config.policy.max_prompt_tokens + max(config.rollout.max_tokens, config.teacher.max_tokens)
+    if needed > student.context:
+        raise ConfigError(
+            f"policy.max_prompt_tokens + the longest of rollout.max_tokens and teacher.max_tokens is {needed} "
+            f"tokens, but {student.model_name} has a context of {student.context}. Lower them, or use a model with a "
+            f"longer context."
+        )
+    if not questions.training:
+        raise DataError(f"no question's prompt fits policy.max_prompt_tokens={config.policy.max_prompt_tokens}")

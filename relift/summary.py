@@ -1,0 +1,102 @@
+"""What a run came to, in one record: summary.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relift.identity import SUMMARY_FILE
+from relift.records import EvalResult, PolicyVersion
+from relift.store.folder import write_atomically
+
+if TYPE_CHECKING:
+    from relift.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyScore:
+    """One benchmark before and after, shares in [0, 1], e.g. kind ``"unreached"``, base 0.01, after 0.83."""
+
+    kind: str
+    base: float
+    after: float
+    low: float
+    """Lower end of the 95 % interval of ``after``."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    run: str
+    recipe: str
+    seed: int
+    families: Mapping[str, FamilyScore] = field(default_factory=dict)
+    mean_base: float = 0.0
+    mean_after: float = 0.0
+    n: int = 0
+    """Held-out questions per family."""
+    demonstrations_used: int = 0
+    """Distinct demonstrations that an update trained on."""
+    questions: int = 0
+    """Training questions asked, each counted once."""
+    iterations: int = 0
+    seconds: float = 0.0
+    """Wall seconds of the process that finished the run."""
+    prefect_share: float = 0.0
+    """Share of the wall time in the flow in which no phase was running."""
+    prefect_start_s: float = 0.0
+    """Seconds until our own Prefect server answered and the flow's body began."""
+    weights_sha256: str = ""
+    """Over sorted tensor names and bytes of the final weights."""
+
+    def timed(self, *, seconds: float, prefect_share: float, prefect_start_s: float) -> RunSummary:
+        return replace(self, seconds=seconds, prefect_share=prefect_share, prefect_start_s=prefect_start_s)
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> RunSummary:
+        tree = dict(tree)
+        families = {name: FamilyScore(**score) for name, score in tree.pop("families").items()}
+        return cls(**tree, families=families)
+
+
+def summarise_run(
+    run: Run, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
+) -> RunSummary:
+    """Held-out results before and after, and what was spent between them."""
+    base = {r.benchmark: r for r in before}
+    families = {
+        r.benchmark.removeprefix("arithmetic/"): FamilyScore(
+            kind=r.kind, base=base[r.benchmark].avg_at_k, after=r.avg_at_k, low=r.low, high=r.high
+        )
+        for r in after
+        if r.benchmark in base
+    }
+    count = max(1, len(families))
+    asked = {q.id for i in range(run.iterations) for q in run.order.batch(i)}
+    return RunSummary(
+        run=run.name,
+        recipe=run.config.recipe,
+        seed=run.config.seed,
+        families=families,
+        mean_base=sum(s.base for s in families.values()) / count,
+        mean_after=sum(s.after for s in families.values()) / count,
+        n=min((r.questions for r in after), default=0),
+        demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
+        questions=len(asked),
+        iterations=run.iterations,
+        weights_sha256=version.checksum,
+    )
+
+
+def write_summary(root: Path, summary: RunSummary) -> None:
+    write_atomically(root / SUMMARY_FILE, summary.to_json())
+
+
+def read_summary(root: Path) -> RunSummary:
+    return RunSummary.from_tree(json.loads((root / SUMMARY_FILE).read_bytes()))

@@ -1,0 +1,56 @@
+"""Runs driven by hand, phase by phase, without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+
+from relift.opening import open_run
+from relift.phases.checkpoint import checkpoint
+from relift.phases.close import close
+from relift.phases.record import record
+from relift.phases.rl_update import rl_update
+from relift.phases.rollout import rollout
+from relift.phases.sft_update import sft_update
+from relift.phases.source import source
+from relift.phases.verify import verify
+from relift.records import PolicyVersion
+from relift.run import Run
+from tests.small_run import small_config
+
+Opener = Callable[..., Run]
+
+
+@pytest.fixture
+def opener(tmp_path: Path) -> Iterator[Opener]:
+    """Opens the small run in the test's folder; what is still open is closed at the end."""
+    torch.set_num_threads(1)
+    with ExitStack() as stack:
+
+        def opened(*settings: str, name: str = "small") -> Run:
+            return stack.enter_context(open_run(small_config(tmp_path / "runs", *settings), name))
+
+        yield opened
+
+
+def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
+    """Run (or resume) up to ``iterations``; the version after each one that this call went through."""
+    iteration, version = run.resume()
+    versions = []
+    while iteration < iterations:
+        rollouts = rollout(run, iteration, version)
+        verdicts = verify(run, iteration, rollouts)
+        recorded = record(run, iteration, rollouts, verdicts)
+        sourced = source(run, iteration, recorded)
+        version = rl_update(run, iteration, rollouts, verdicts, version)
+        version = sft_update(run, iteration, rollouts, verdicts, sourced, version)
+        close(run, iteration, rollouts, verdicts, recorded)
+        versions.append(version)
+        iteration += 1
+        if checkpoints and iteration % run.config.checkpoint.every == 0:
+            checkpoint(run, iteration, version)
+    return versions

@@ -1,0 +1,155 @@
+"""Recorded phases are done, versions are made from the record, and a damaged record is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from relift.errors import Interrupted, RunError, SelfCheckFailed, StoreError
+from relift.phases import rl_update as rl_phase
+from relift.phases.rl_update import rl_update
+from relift.phases.rollout import rollout
+from relift.phases.verify import verify
+from relift.policy.model import weights_checksum
+from relift.records import UpdateKind
+from relift.run import Run
+from tests.phases.conftest import Opener, drive
+
+
+def forbid_sampling(run: Run) -> None:
+    class NoEngine:
+        def sample(self, *args: Any, **kwargs: Any) -> Any:
+            pytest.fail("a recorded rollout was sampled again")
+
+    run.engine = NoEngine()  # type: ignore[assignment]
+
+
+def test_a_recorded_iteration_does_no_work_and_its_version_is_made_when_it_is_needed(opener: Opener) -> None:
+    first = opener()
+    versions = drive(first, 5)
+    counts, digest = first.ledger.counts(), first.ledger.digest()
+    waiting = first.buffer.snapshot()
+    assert versions[-1].number > 5, "no supervised update happened, so the test shows nothing"
+    first.__exit__()
+
+    again = opener()
+    forbid_sampling(again)
+    assert drive(again, 5)[-1].number == versions[-1].number
+    assert again.policy.version is None, "a recorded update was computed although nobody needed its weights"
+    assert (again.ledger.counts(), again.ledger.digest()) == (counts, digest)
+    assert again.buffer.snapshot() == waiting
+
+    again.policy.at(versions[-1])
+    assert weights_checksum(again.policy.model) == versions[-1].checksum
+
+
+def test_replay_from_the_base_and_from_a_checkpoint_come_to_the_same_weights(opener: Opener) -> None:
+    whole = opener("checkpoint.every=100", name="whole")
+    parts = opener("checkpoint.every=2", name="parts")
+    assert [v.checksum for v in drive(whole, 5)] == [v.checksum for v in drive(parts, 5)]
+    target = drive(whole, 5)[-1]
+    whole.policy.at(whole.base)
+    assert weights_checksum(whole.policy.model) == whole.base.checksum
+    whole.policy.at(target)
+    assert weights_checksum(whole.policy.model) == target.checksum
+
+
+def test_resuming_in_the_middle_continues_as_if_nothing_had_happened(opener: Opener) -> None:
+    expected = [v.checksum for v in drive(opener(name="whole"), 7)]
+    first = opener()
+    drive(first, 4)
+    # What a crash in the middle of iteration 4 leaves: some phases done, the RL update not.
+    rollouts = rollout(first, 4, drive(first, 4)[-1])
+    verify(first, 4, rollouts)
+    first.__exit__()
+    second = opener()
+    found = [v.checksum for v in drive(second, 7)]
+    assert found == expected[-len(found) :]
+
+
+def test_an_update_that_raises_leaves_no_version_resident(opener: Opener) -> None:
+    run = opener()
+    version = drive(run, 1)[-1]
+    rollouts = rollout(run, 1, version)
+    verdicts = verify(run, 1, rollouts)
+    run.stop.set()
+    with pytest.raises(Interrupted):
+        rl_update(run, 1, rollouts, verdicts, version)
+    assert run.policy.version is None
+
+
+def test_weights_that_replay_to_something_else_are_refused(opener: Opener) -> None:
+    first = opener("checkpoint.every=100")
+    version = drive(first, 2)[-1]
+    first.__exit__()
+    manifest = first.root / "iterations" / "00000" / "rl_update" / "manifest.json"
+    tree = json.loads(manifest.read_text())
+    tree["facts"]["redo"]["lr"] *= 2
+    manifest.write_text(json.dumps(tree))
+    again = opener("checkpoint.every=100")
+    with pytest.raises(SelfCheckFailed, match="replay came to"):
+        again.policy.at(version)
+    assert again.policy.version is None
+
+
+def test_a_damaged_rollout_file_is_refused_rather_than_trained_on(opener: Opener) -> None:
+    first = opener()
+    drive(first, 2)
+    first.__exit__()
+    file = first.root / "iterations" / "00001" / "rollout" / "rollouts.parquet"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    shutil.rmtree(first.root / "iterations" / "00001" / "verify")
+    with pytest.raises(StoreError, match="checksum"):
+        drive(opener(), 3)
+
+
+def test_a_gap_between_engine_and_trainer_stops_the_run(opener: Opener) -> None:
+    run = opener()
+    version = run.base
+    rollouts = rollout(run, 0, version)
+    verdicts = verify(run, 0, rollouts)
+    with __import__("torch").no_grad():  # an engine that sampled from other weights than the trainer holds
+        run.policy.model.model.norm.weight.mul_(1.5)
+    with pytest.raises(SelfCheckFailed, match="log-probabilities differ"):
+        rl_update(run, 0, rollouts, verdicts, version)
+    assert run.store.manifest("iterations/00000/rl_update") is None
+
+
+def test_a_supervised_update_leaves_the_schedule_and_the_rl_optimizer_alone(opener: Opener) -> None:
+    with_sft, without = opener(name="relift"), opener("sft=off", name="grpo")
+    drive(with_sft, 6)
+    drive(without, 6)
+
+    def rates(run: Run) -> list[float]:
+        places = [f"iterations/{i:05d}/rl_update" for i in range(3, 6)]
+        return [run.store.manifest(p).facts["redo"]["lr"] for p in places]  # type: ignore[union-attr]
+
+    assert rates(with_sft) == rates(without)
+    assert with_sft.policy.optimizers[UpdateKind.RL] is not with_sft.policy.optimizers[UpdateKind.SFT]
+
+
+def test_old_checkpoints_and_the_rollouts_before_them_are_retired(opener: Opener) -> None:
+    run = opener("checkpoint.every=2", "checkpoint.keep=1")
+    drive(run, 6)
+    assert run.store.places("checkpoints") == ["checkpoints/00006"]
+    assert not (run.root / "iterations" / "00005").exists()
+
+
+def test_another_configuration_is_refused_before_anything_is_written(opener: Opener) -> None:
+    opener().__exit__()
+    with pytest.raises(RunError, match=r"rollout\.samples: 4 -> 5"):
+        opener("rollout.samples=5")
+    opener("iterations=3").__exit__()
+
+
+def test_a_replay_uses_the_recorded_learning_rate_when_the_run_became_longer(opener: Opener) -> None:
+    first = opener("iterations=8")
+    version = drive(first, 3)[-1]
+    first.__exit__()
+    longer = opener("iterations=400")
+    longer.policy.at(version)
+    assert weights_checksum(longer.policy.model) == version.checksum
+    assert rl_phase.learning_rate(longer, UpdateKind.RL, 6) > rl_phase.learning_rate(first, UpdateKind.RL, 6)
