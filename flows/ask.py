@@ -1,0 +1,158 @@
+"""The commands that read or make something small: the ledger, a question's story, a run's report, the base model.
+
+What a model or a dataset wrote is printed as it is, never as markup of the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table as Grid
+from rich.text import Text
+
+from flows.cells import print_table
+from flows.story import story_lines
+from relift.errors import ModelError, RunError
+
+if TYPE_CHECKING:
+    from relift.ledger import Table
+
+MOST_ROWS = 1000
+WIDTH_OF_A_FILE = 400
+"""Where no terminal says how wide it is."""
+
+
+STATES = {
+    "control": "kept from teaching, to compare with",
+    "open": "never taught, and not solved by its latest rollouts",
+    "queued": "never taught, but an admitted demonstration waits for it",
+    "solved": "never taught, and solved by its latest rollouts: RL alone got there",
+    "taught": "taught, and not solved since (perhaps not sampled since)",
+    "learned": "taught, and solved by its latest rollouts since",
+    "regressed": "solved at some time after it was taught, but not by its latest rollouts",
+}
+"""What the view ``hard_examples`` of the ledger means by them."""
+
+
+def new_console() -> Console:
+    """For standard output; what goes to a file or a pipe is not squeezed into 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
+
+
+def print_query(store: Path, sql: str) -> None:
+    """What a SELECT finds in the ledgers of all runs. Raises LedgerError."""
+    from relift.ledger import query
+
+    _print(new_console(), query(store, sql, max_rows=MOST_ROWS))
+
+
+def print_hard(store: Path, name: str, limit: int) -> None:
+    """The answer of a named query; without a name how many hard questions stand how, and the queries there are.
+
+    Raises LedgerError for an unknown name, with the known ones, and where no run has published a ledger.
+    """
+    from relift.ledger import named_queries, named_query, query
+
+    console = new_console()
+    asked = named_query(name or "states")
+    found = query(store, asked.sql, max_rows=limit)
+    console.print(Text(asked.description, style="bold"))
+    print_table(console, found)
+    if name:
+        return
+    console.print()
+    _print_states(console, {str(row[found.columns.index("state")]) for row in found.rows})
+    grid = Grid.grid(padding=(0, 2))
+    for known in named_queries():
+        grid.add_row(Text(f"relift hard {known.name}"), Text(known.description, style="dim"))
+    grid.add_row(
+        Text("relift show QUESTION"), Text("One question through all phases; its id, or part of its text.", style="dim")
+    )
+    grid.add_row(Text('relift sql "SELECT ..."'), Text("Anything else, over the same tables and views.", style="dim"))
+    console.print(grid)
+
+
+def print_story(store: Path, question: str) -> None:
+    """One question through all phases, run by run. Raises LedgerError with near matches where none or several fit."""
+    from relift.ledger import story
+
+    console = new_console()
+    for line in story_lines(story(store, question)):
+        console.print(line)
+
+
+def redraw(run_folder: Path) -> None:
+    """Draw the report of a finished run again. Raises RunError where there is no finished run."""
+    if not (run_folder / "summary.json").is_file():
+        raise RunError(
+            f"{run_folder} holds no summary.json, so there is no finished run to draw. Give the folder of a run, such "
+            f"as runs/demo-0, and finish it first with the command that started it."
+        )
+    from relift.report import write_report
+    from relift.summary import read_summary
+
+    try:
+        summary = read_summary(run_folder)
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise RunError(
+            f"{run_folder / 'summary.json'} is no summary of this version of relift ({problem}): remove it and run the "
+            f"command that started the run, which writes it again."
+        ) from problem
+    console = new_console()
+    for path in write_report(run_folder, summary):
+        console.print(Text(str(path)))
+
+
+def build_base_model(folder: Path, seed: int, steps: int | None = None) -> None:
+    """Train the embedded base anew and say what it can do. Raises ModelError where it could not be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ModelError(
+            f"the base model cannot be written to {folder} ({problem.strerror}): give a folder that can be made."
+        ) from problem
+    # Read by torch when it is first loaded: more than one thread gives other weights for the same seed, and is slower.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from relift.arithmetic.build import STEPS, build_base
+
+    console = new_console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("training", total=steps or STEPS)
+
+        def advance(step: int, loss: float) -> None:
+            progress.update(task, completed=step, description=f"loss {loss:.3f}")
+
+        build_base(folder, seed=seed, steps=steps or STEPS, progress=advance)
+    _print_rates(console, json.loads((folder / "ORIGIN.json").read_text()))
+    console.print(Text(f"Written to {folder}"))
+
+
+def _print(console: Console, table: Table) -> None:
+    print_table(console, table)
+    if table.is_cut:
+        console.print(Text(f"The first {MOST_ROWS:,} are shown: add LIMIT and OFFSET, or ask for less.", style="dim"))
+
+
+def _print_states(console: Console, found: set[str]) -> None:
+    grid = Grid.grid(padding=(0, 2))
+    for state, meaning in STATES.items():
+        if state in found:
+            grid.add_row(Text(state), Text(meaning, style="dim"))
+    if found:
+        console.print(grid)
+        console.print()
+
+
+def _print_rates(console: Console, origin: dict[str, Any]) -> None:
+    from relift.arithmetic import FAMILIES
+
+    grid = Grid("family", "kind", "greedy", "sampled", title="held-out questions solved", title_justify="left")
+    for name, rates in origin["held_out_percent_correct"].items():
+        grid.add_row(name, FAMILIES[name].kind.value, f"{rates['greedy']:.1f} %", f"{rates['sampled']:.1f} %")
+    console.print(grid)

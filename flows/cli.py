@@ -1,0 +1,114 @@
+"""The command line: `relift`. Every heavy import is inside a command, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relift.errors import ReliftError, UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+arithmetic = typer.Typer(no_args_is_help=True, help="The embedded default: question families and their base model.")
+app.add_typer(arithmetic, name="arithmetic")
+
+Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=VALUE", help="Change a setting of the recipe.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the run; <recipe>-<seed> when empty.")]
+Store = Annotated[Path, typer.Option("--store", help="Folder that holds the runs.")]
+
+
+@app.callback()
+def about() -> None:
+    """ReLIFT: reinforcement learning, and fine-tuning on the questions that no rollout solves."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (demo, gsm8k, ...) or a TOML file.")],
+    settings: Settings = [],  # noqa: B006 - typer reads the default and does not change it
+    name: Name = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run of that name first.")] = False,
+) -> None:
+    """Train, or go on with a run that was stopped: the same command resumes it."""
+    from flows.command import train_command
+
+    train_command(recipe, settings, name, fresh)
+
+
+@app.command()
+def evaluate(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a TOML file; its model is evaluated.")],
+    settings: Settings = [],  # noqa: B006
+    name: Name = "",
+) -> None:
+    """Evaluate a recipe's model on its held-out questions, without training."""
+    from flows.command import evaluate_command
+
+    evaluate_command(recipe, settings, name)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT on the ledgers of all runs.")], store: Store = Path("runs")
+) -> None:
+    """Ask the ledger in SQL."""
+    from flows.ask import print_query
+
+    print_query(store, query)
+
+
+@app.command()
+def hard(
+    query: Annotated[str, typer.Argument(help="Name of a query; without one they are listed.")] = "",
+    store: Store = Path("runs"),
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 20,
+) -> None:
+    """The hard questions: unsolved, taught, and what became of them."""
+    from flows.ask import print_hard
+
+    print_hard(store, query, limit)
+
+
+@app.command()
+def show(
+    question: Annotated[str, typer.Argument(help="Id, beginning of an id, or text of a question.")],
+    store: Store = Path("runs"),
+) -> None:
+    """One question through all phases: rollouts, verdicts, demonstration, update."""
+    from flows.ask import print_story
+
+    print_story(store, question)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/demo.")]) -> None:
+    """Draw the figures and the HTML page of a run again."""
+    from flows.ask import redraw
+
+    redraw(run)
+
+
+@arithmetic.command("build-base")
+def build_base(
+    seed: Annotated[int, typer.Option(min=0, help="Of corpus and weights.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps; the committed base's when empty.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the model is written to.")] = Path("base"),
+) -> None:
+    """Train the embedded base model anew; minutes on one core."""
+    from flows.ask import build_base_model
+
+    build_base_model(out, seed, steps)
+
+
+def main() -> None:
+    """Run the command; a user's mistake prints one message, ours a full traceback."""
+    try:
+        app()
+    except UserError as problem:
+        print(f"relift: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except ReliftError as problem:
+        print(f"relift: {problem}", file=sys.stderr)
+        sys.exit(3)

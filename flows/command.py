@@ -1,0 +1,115 @@
+"""The commands that start a flow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.server import PrefectServer
+from relift.batch_arithmetic import batch_arithmetic
+from relift.config import RunConfig
+from relift.identity import is_finished, remove_run, require_same_configuration, run_root
+from relift.recipe import load_recipe
+from relift.summary import RunSummary, read_summary
+
+if TYPE_CHECKING:
+    from relift.run import Run
+
+console = Console()
+
+
+def train_command(recipe: str, settings: Sequence[str], name: str, fresh: bool) -> None:
+    """Open the run, start a Prefect server if there is none, run the flow, print the table."""
+    config = load_recipe(recipe, settings)
+    name = name or f"{config.recipe}-{config.seed}"
+    root = run_root(config, name)
+    if fresh:
+        remove_run(root)
+    require_same_configuration(root, config)
+    if is_finished(root):
+        print_summary(read_summary(root), config)
+        console.print(f"The run {name} is finished. Start it anew with --fresh, or another one with --name.")
+        return
+    server = PrefectServer()
+    server.start()  # it starts while the run is opened
+    try:
+        from relift.opening import open_run
+
+        with open_run(config, name) as run:
+            print_arithmetic(run)
+            print_summary(_run_flow(run, server), config)
+            console.print(f"Report: {root / 'report' / 'index.html'}")
+    finally:
+        server.stop()
+
+
+def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
+    """The same for the evaluate flow."""
+    config = load_recipe(recipe, settings)
+    name = name or f"evaluate-{config.recipe}-{config.seed}"
+    server = PrefectServer()
+    server.start()
+    try:
+        from relift.opening import open_run
+
+        with open_run(config, name) as run:
+            server.wait()
+            from flows.evaluate import evaluate
+            from flows.session import quiet_prefect
+
+            quiet_prefect()
+            results = asyncio.run(evaluate(config, name))
+            table = Table("benchmark", "questions", "k", "avg@k", "95 %", "pass@k")
+            for r in results:
+                interval = f"{r.low:.1%} to {r.high:.1%}"
+                table.add_row(
+                    r.benchmark, str(r.questions), str(r.k), f"{r.avg_at_k:.1%}", interval, f"{r.pass_at_k:.1%}"
+                )
+            console.print(table)
+            console.print(f"Ledger: {run.snapshot_path}")
+    finally:
+        server.stop()
+
+
+def _run_flow(run: Run, server: PrefectServer) -> RunSummary:
+    """Raises Interrupted, a UserError or whatever went wrong in the flow."""
+    server.wait()
+    imported = time.perf_counter()
+    from flows.session import quiet_prefect
+    from flows.train import train
+    from flows.view import make_view
+
+    run.progress.prefect_start_seconds = server.seconds + time.perf_counter() - imported
+    quiet_prefect()
+    with make_view(console, run) as view:
+        run.progress.views.append(view)
+        return asyncio.run(train(run.config, run.name))
+
+
+def print_arithmetic(run: Run) -> None:
+    """The batch arithmetic, before anything starts."""
+    table = Table("per run", "", "how", title=f"{run.name}: {run.config.recipe}", title_justify="left")
+    for line in batch_arithmetic(run.config, questions=len(run.questions.training), iterations=run.iterations):
+        table.add_row(line.what, line.amount, line.how)
+    console.print(table)
+
+
+def print_summary(summary: RunSummary, config: RunConfig) -> None:
+    """Family, base, after; and what it took."""
+    table = Table("family", "kind", "base", "after", "95 %")
+    for name, s in summary.families.items():
+        table.add_row(name, s.kind, f"{s.base:.1%}", f"{s.after:.1%}", f"{s.low:.1%} to {s.high:.1%}")
+    table.add_section()
+    table.add_row("mean", "", f"{summary.mean_base:.1%}", f"{summary.mean_after:.1%}", "")
+    console.print(table)
+    share = summary.demonstrations_used / max(1, summary.questions)
+    console.print(
+        f"{summary.demonstrations_used} demonstrations used for {summary.questions} questions ({share:.1%}), "
+        f"{summary.iterations} iterations, {summary.seconds:.0f} s",
+        highlight=False,
+    )

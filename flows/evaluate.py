@@ -1,0 +1,26 @@
+"""Evaluation as a Prefect flow: a recipe's model on its held-out questions, without training."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.session import opened
+from relift.config import RunConfig
+from relift.errors import ConfigError
+from relift.phases.evaluate import results_of
+from relift.records import EvalResult
+from tasks.evaluate import evaluate as evaluate_task
+
+
+@flow(name="evaluate", flow_run_name="{name}", persist_result=False)
+async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
+    """Results by benchmark of the model that the recipe starts from; in the ledger of the run of that name."""
+    if config.evaluation is None:
+        raise ConfigError(
+            "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
+        )
+    async with opened(config, name) as run:
+        ref = await evaluate_task(run.ref, 0, run.base, full=True)
+        results = results_of(run, ref)
+        run.progress.evaluated(0, results)
+        return results

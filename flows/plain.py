@@ -1,0 +1,31 @@
+"""Text that a model or a dataset wrote, made safe for a terminal."""
+
+from __future__ import annotations
+
+
+def one_line(text: str) -> str:
+    """All of it in one line: blanks folded to one, and what cannot be printed (escape sequences above all) replaced."""
+    folded = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in folded)
+
+
+def lines(text: str) -> str:
+    """With its line breaks kept, and every line as ``one_line`` would give it but for its blanks."""
+    return "\n".join(
+        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs(4))
+        for line in text.splitlines()
+    )
+
+
+def cropped(text: str, width: int) -> str:
+    """At most ``width`` characters of one line: its beginning and its end, where the answer stands."""
+    line = one_line(text)
+    if len(line) <= width:
+        return line
+    tail = max(0, (width - 1) // 3)
+    return f"{line[: max(0, width - 1 - tail)]}…{line[len(line) - tail :]}"
+
+
+def short_benchmark(name: str) -> str:
+    """An arithmetic family by its own name."""
+    return name.removeprefix("arithmetic/")

@@ -1,0 +1,97 @@
+"""A question's story in the order it happened: rollouts, verdicts, demonstration, update, later rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.text import Text
+
+from flows.plain import cropped, lines
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from relift.ledger import QuestionStory
+    from relift.ledger.show import DemonstrationStory, GroupStory, UseStory
+
+MOST_CHARACTERS = 400
+"""Of a rollout's text; a demonstration is shown whole."""
+BEFORE, TRAIN, OFFERED, TAUGHT = range(4)
+"""Order within an iteration: it is evaluated before it, then sampled, then sourced, then updated."""
+
+
+def story_lines(told: QuestionStory) -> Iterator[RenderableType]:
+    """What to print, run by run."""
+    yield Text.assemble(("question  ", "dim"), (lines(told.text), "bold"))
+    yield Text.assemble(("gold      ", "dim"), cropped(told.gold, 200))
+    yield Text.assemble(("source    ", "dim"), f"{cropped(told.source, 80)}, id {told.id}")
+    for state in told.states:
+        yield Text()
+        title = f"{state.run}: {state.state or _never_hard(state.split, state.gold_status)}"
+        yield Rule(Text(cropped(title, 100), style="bold"), align="left", style="dim")
+        yield from _events(told, state.run)
+
+
+def _never_hard(split: str, gold_status: str) -> str:
+    if gold_status != "ok":
+        return f"gold answer {gold_status}, never asked"
+    return "never called hardest" if split == "train" else f"{split}, never trained on"
+
+
+def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
+    events: list[tuple[int, int, list[RenderableType]]] = []
+    for group in told.groups:
+        if group.run == run:
+            order = TRAIN if group.purpose == "train" else BEFORE
+            events.append((group.iteration, order, list(_group(group))))
+    for offered in told.demonstrations:
+        if offered.run == run:
+            events.append((offered.iteration, OFFERED, list(_demonstration(offered))))
+    for use in told.uses:
+        if use.run == run:
+            events.append((use.iteration, TAUGHT, list(_use(use))))
+    if not events:
+        yield Text("Not asked yet.", style="dim")
+    for _, _, parts in sorted(events, key=lambda event: event[:2]):
+        yield from parts
+
+
+def _group(group: GroupStory) -> Iterator[RenderableType]:
+    statuses = ", ".join(f"{count} {status}" for status, count in group.statuses)
+    what = "rollouts" if group.purpose == "train" else group.purpose
+    gate = ""
+    if group.is_hardest:
+        gate = "; hardest, kept from teaching as a control" if group.is_control else "; hardest"
+    yield _headline(group.iteration, what, f"{statuses}{gate}  (policy version {group.policy_version})")
+    for sample in group.samples:
+        if sample.text is not None:
+            answer = "no answer" if sample.answer is None else f"answer {cropped(sample.answer, 60)}"
+            reason = f", {cropped(sample.reason, 80)}" if sample.reason else ""
+            yield _indented(Text(cropped(sample.text, MOST_CHARACTERS) or "(empty)"))
+            yield _indented(Text(f"{sample.status}: {answer}{reason}", style="red"), by=14)
+
+
+def _demonstration(offered: DemonstrationStory) -> Iterator[RenderableType]:
+    cost = f", ${offered.cost_usd:.4f}" if offered.cost_usd else ""
+    verdict = "admitted" if offered.refusal is None else f"refused: {cropped(offered.refusal, 120)}"
+    about = f"{verdict}  (from {cropped(offered.source, 40)}, {offered.tokens} tokens{cost})"
+    yield _headline(offered.iteration, "demonstration", about)
+    yield _indented(Text(lines(offered.text), style="green" if offered.refusal is None else "dim"))
+
+
+def _use(use: UseStory) -> Iterator[RenderableType]:
+    likelihood = ""
+    if use.nll_before is not None and use.nll_after is not None:
+        likelihood = f"; NLL {use.nll_before:.3f} -> {use.nll_after:.3f} nats per token"
+    yield _headline(use.iteration, "taught", f"supervised update to policy version {use.version}{likelihood}")
+
+
+def _headline(iteration: int, what: str, about: str) -> Text:
+    return Text.assemble((f"{iteration:>6}  ", "dim"), (f"{what:<14}", "cyan"), about)
+
+
+def _indented(text: Text, by: int = 10) -> Padding:
+    return Padding(text, (0, 0, 0, by))

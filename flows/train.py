@@ -1,0 +1,75 @@
+"""ReLIFT as a Prefect flow: the paper's algorithm, one screen.
+
+    questions -> rollout -> verify -> record -> source -----------> sft_update -> checkpoint
+                                  `---------> rl_update (beside) --^
+
+Departures from the paper are settings, listed in relift/config.py. Every phase finds its own finished output, so
+running the same run again is how it is resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prefect import flow
+
+from flows.closing import Announcer, finish
+from flows.session import opened
+from relift.config import RunConfig
+from relift.records import PolicyVersion
+from relift.run import Run
+from relift.summary import RunSummary
+from tasks.checkpoint import checkpoint
+from tasks.evaluate import evaluate
+from tasks.record import record
+from tasks.report import report
+from tasks.rl_update import rl_update
+from tasks.rollout import rollout
+from tasks.sft_update import sft_update
+from tasks.source import source
+from tasks.verify import verify
+
+
+@flow(name="train", flow_run_name="{name}", persist_result=False)
+async def train(config: RunConfig, name: str = "") -> RunSummary:
+    """Train by ReLIFT: GRPO on every batch, fine-tuning on the questions no rollout solved."""
+    began = time.perf_counter()
+    async with opened(config, name) as run:
+        iteration, version = run.resume()
+        announcer = Announcer(run)
+        await announcer.start(iteration)
+        before = await evaluate(run.ref, 0, run.base, full=True) if config.evaluation else None
+        while iteration < run.iterations:
+            version = await iterate(run, announcer, iteration, version)
+            iteration += 1
+            if _is_evaluation_due(run, iteration):
+                await evaluate(run.ref, iteration, version, full=False)
+            if iteration % config.checkpoint.every == 0 or iteration == run.iterations:
+                await checkpoint(run.ref, iteration, version)
+        after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
+        reported = await report(run.ref, iteration, version, before, after)
+        return await finish(run, announcer, reported, began)
+
+
+async def iterate(run: Run, announcer: Announcer, iteration: int, version: PolicyVersion) -> PolicyVersion:
+    """One batch of questions: rollouts, one RL pass over them and, when enough hard questions wait, fine-tuning."""
+    rollouts = await rollout(run.ref, iteration, version)
+    verdicts = await verify(run.ref, iteration, rollouts)
+    recorded = await record(run.ref, iteration, rollouts, verdicts)
+    # The teachers are asked beside the RL update.
+    sourcing = asyncio.create_task(source(run.ref, iteration, recorded))
+    try:
+        version = await rl_update(run.ref, iteration, rollouts, verdicts, version)
+    finally:
+        sourced = await sourcing
+    version = await sft_update(run.ref, iteration, rollouts, verdicts, sourced, version)
+    await announcer.iteration(iteration, rollouts, verdicts, recorded)
+    return version
+
+
+def _is_evaluation_due(run: Run, iteration: int) -> bool:
+    evaluation = run.config.evaluation
+    if evaluation is None or evaluation.every is None or iteration >= run.iterations:
+        return False
+    return iteration % evaluation.every == 0

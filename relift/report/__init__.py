@@ -1,0 +1,10 @@
+"""What a person looks at when a run is done: figures, and one HTML page that holds them all.
+
+data.py      what the page tells, read from a run's folder       style.py   colours, axes, labels at line ends
+examples.py  the same question before and after                  page.py    the page (page.html is its frame)
+figures.py   the three figures
+"""
+
+from relift.report.write import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,136 @@
+"""What the report tells, read from a run's folder; every part of it may be missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relift.config import QuestionsConfig, RunConfig
+from relift.errors import ConfigError, StoreError
+from relift.recipe import leaves, validated
+from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
+from relift.report.examples import Comparison, read_comparisons
+from relift.store import FolderStore
+
+log = logging.getLogger(__name__)
+
+NOT_DEPARTURES = frozenset({"recipe", "seed", "store"})
+"""Settings that say which run it is and where it lies, not what it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Held-out results before an iteration, e.g. iteration 20 with 40 questions per family."""
+
+    iteration: int
+    is_full: bool
+    """Asked all held-out questions, not the first few of each benchmark."""
+    results: tuple[EvalResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """A setting that is not the default, e.g. key ``"rollout.samples"``, value ``"16"``, default ``"8"``."""
+
+    key: str
+    value: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    iterations: tuple[IterationReport, ...]
+    evaluations: tuple[Evaluation, ...]
+    """In order of iteration."""
+    departures: tuple[Departure, ...]
+    demonstrations_per_update: int | None
+    """M of the supervised update; None where it is off or not known."""
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def phase_seconds(self) -> dict[str, float]:
+        """Wall seconds by phase over all recorded iterations."""
+        total: dict[str, float] = {}
+        for report in self.iterations:
+            for phase, seconds in report.seconds.items():
+                total[phase] = total.get(phase, 0.0) + seconds
+        return total
+
+
+def read_report_data(root: Path) -> ReportData:
+    """Raises StoreError when a file of the run is damaged."""
+    config = _config(root / "run.json")
+    evaluations = _evaluations(FolderStore(root))
+    return ReportData(
+        iterations=_iterations(root / "metrics.jsonl"),
+        evaluations=evaluations,
+        departures=tuple(_departures(config)) if config else (),
+        demonstrations_per_update=config.sft.batch_size if config and config.sft else None,
+        comparisons=read_comparisons(root, [e.iteration for e in evaluations if e.is_full]),
+    )
+
+
+def short_name(benchmark: str) -> str:
+    """As in the summary: an arithmetic family by its own name."""
+    return benchmark.removeprefix("arithmetic/")
+
+
+def _iterations(path: Path) -> tuple[IterationReport, ...]:
+    """Whole lines alone: a crash may have cut the last one short."""
+    if not path.exists():
+        return ()
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    try:
+        return tuple(_iteration(json.loads(line)) for line in whole.splitlines())
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(
+            f"{path} holds a line that is no iteration of this version of relift ({problem}): the file was changed or "
+            f"damaged. Restore it from a copy, or remove it to draw the report without it."
+        ) from problem
+
+
+def _iteration(tree: dict[str, Any]) -> IterationReport:
+    updates = tuple(UpdateReport(**{**update, "kind": UpdateKind(update["kind"])}) for update in tree.pop("updates"))
+    return IterationReport(**tree, updates=updates)
+
+
+def _evaluations(store: FolderStore) -> tuple[Evaluation, ...]:
+    found = []
+    for place in _evaluate_places(store):
+        manifest = store.manifest(place)
+        assert manifest is not None
+        results = tuple(EvalResult(**tree) for tree in manifest.facts["results"])
+        if results:
+            found.append(
+                Evaluation(iteration=results[0].iteration, is_full=bool(manifest.facts["full"]), results=results)
+            )
+    return tuple(sorted(found, key=lambda evaluation: evaluation.iteration))
+
+
+def _evaluate_places(store: FolderStore) -> list[str]:
+    paths = store.path("iterations").glob("*/evaluate/manifest.json")
+    return sorted(path.parent.relative_to(store.root).as_posix() for path in paths)
+
+
+def _config(path: Path) -> RunConfig | None:
+    """None for a run without one, and for one that another version of relift wrote: its figures can be drawn still."""
+    if not path.exists():
+        return None
+    try:
+        return validated(json.loads(path.read_text())["config"], origin=str(path))
+    except (ConfigError, ValueError, KeyError, TypeError) as problem:
+        log.warning("the report leaves the configuration out: %s", problem)
+        return None
+
+
+def _departures(config: RunConfig) -> list[Departure]:
+    """A section that is off is one line of its own."""
+    defaults = dict(leaves(RunConfig(questions=QuestionsConfig())))
+    return [
+        Departure(key=key, value=value, default=defaults.get(key, "on"))
+        for key, value in leaves(config)
+        if key not in NOT_DEPARTURES and defaults.get(key) != value
+    ]

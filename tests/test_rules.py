@@ -1,0 +1,75 @@
+"""The layers, the slim imports and the recipes, as tests."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relift.recipe import load_recipe, recipe_names
+
+ROOT = Path(__file__).parent.parent
+MAY_NOT_IMPORT = {
+    "relift": {"prefect", "tasks", "flows"},
+    "tasks": {"flows", "torch", "transformers", "duckdb"},
+    "flows": {"torch", "transformers", "duckdb", "numpy"},
+}
+# Heavy libraries belong to the rooms that need them (design, The house).
+ROOMS_OF = {
+    "torch": {"policy", "learning", "arithmetic", "checkpoint.py", "opening.py"},
+    "duckdb": {"ledger"},
+    "matplotlib": {"report"},
+    "math_verify": {"verifier"},
+    "prefect": set(),
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every import in a file, those inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("layer", MAY_NOT_IMPORT)
+def test_a_layer_does_not_look_upward(layer: str) -> None:
+    for path in (ROOT / layer).rglob("*.py"):
+        wrong = imported(path) & MAY_NOT_IMPORT[layer]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("library", ROOMS_OF)
+def test_a_heavy_library_stays_in_its_rooms(library: str) -> None:
+    for path in (ROOT / "relift").rglob("*.py"):
+        room = path.relative_to(ROOT / "relift").parts[0]
+        if room not in ROOMS_OF[library]:
+            assert library not in imported(path), f"{path.relative_to(ROOT)} imports {library}"
+
+
+@pytest.mark.parametrize("module", ["relift", "flows.cli", "relift.config", "relift.recipe", "relift.interleave"])
+def test_an_import_loads_neither_torch_nor_prefect(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'prefect', 'transformers', 'duckdb'}} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == []
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_loads(name: str) -> None:
+    assert load_recipe(name).recipe == name
+
+
+def test_every_setting_is_described_for_the_form_in_the_prefect_ui() -> None:
+    from relift.config import RunConfig
+
+    schema = RunConfig.model_json_schema()
+    for section, tree in {**schema["$defs"], "RunConfig": schema}.items():
+        for key, field in tree.get("properties", {}).items():
+            described = field.get("description") or "$ref" in field or "anyOf" in field or "allOf" in field
+            assert described, f"{section}.{key} has no description"
