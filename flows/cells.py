@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 WIDEST_CELL = 80
 NARROWEST_TEXT = 10
 """A column of text shrinks to this many characters before rows become blocks."""
-PADDINGS = (2, 1)
-"""Blanks between columns, and where that is too wide."""
+PADDINGS = (1, 0)
+"""Blanks after each cell, and where that is too wide; the box puts one more between columns."""
 
 
 def print_table(console: Console, table: Table) -> None:
@@ -31,7 +31,7 @@ def print_table(console: Console, table: Table) -> None:
     headers = [_folded(table.columns[place], _widest(row[place] for row in rows)) for place in places]
     widths = [_widest([*headers[place].splitlines(), *(row[place] for row in rows)]) for place in places]
     for padding in PADDINGS:
-        fitted = fit(widths, numeric, console.width - padding * len(widths))
+        fitted = fit(widths, numeric, console.width - (padding + 1) * len(widths))
         if fitted is not None:
             console.print(_grid(headers, rows, numeric, fitted, padding))
             break
@@ -42,7 +42,7 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def fit(widths: Sequence[int], is_fixed: Sequence[bool], room: int) -> list[int] | None:
-    """Widths whose sum is at most ``room``, taken from the widest of the columns that may shrink; None without a way."""
+    """Widths that sum to at most ``room``, taken from the widest of the columns that may shrink; None without a way."""
     fitted = list(widths)
     while sum(fitted) > room:
         shrinkable = [p for p, width in enumerate(fitted) if not is_fixed[p] and width > NARROWEST_TEXT]

@@ -112,11 +112,19 @@ class LiveView:
 
     def _held_out(self, iteration: int, results: Sequence[EvalResult], width: int) -> Text:
         mean = sum(r.avg_at_k for r in results) / len(results)
-        each = "  ".join(f"{short_benchmark(r.benchmark)} {100 * r.avg_at_k:.0f}" for r in results)
+        each = "  ".join(f"{name} {100 * share:.0f}" for name, share in _means(results).items())
         head = f"held-out after {iteration} iterations  "
         figure = f"{100 * mean:.1f} %  "
         room = max(0, width - len(head) - len(figure))
         return Text.assemble((head, "dim"), (figure, "bold"), (cropped(each, room), "dim"), no_wrap=True)
+
+
+def _means(results: Sequence[EvalResult]) -> dict[str, float]:
+    """By kind where there are kinds, else by benchmark."""
+    shares: dict[str, list[float]] = {}
+    for r in results:
+        shares.setdefault(r.kind or short_benchmark(r.benchmark), []).append(r.avg_at_k)
+    return {name: sum(found) / len(found) for name, found in shares.items()}
 
 
 def sparkline(shares: Sequence[float], blocks: str = BLOCKS) -> str:

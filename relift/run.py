@@ -56,8 +56,7 @@ def is_open(ref: RunRef) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """Everything the phases of one run need. Opened by ``relift.opening.open_run``; a context manager that closes "
-    "it."""
+    """Everything the phases of one run need; ``relift.opening.open_run`` makes it, leaving its context closes it."""
 
     name: str
     root: Path
@@ -122,8 +121,7 @@ class Run:
             optimizer.state.clear()
 
     def resume(self) -> tuple[int, PolicyVersion]:
-        """(iteration, version) to go on from, with buffer and pool as they were then; the start without a "
-        "checkpoint."""
+        """(iteration, version) to go on from, with buffer and pool as they were; the start without a checkpoint."""
         place = checkpoint.newest(self.store)
         if place is None:
             return 0, self.base

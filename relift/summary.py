@@ -70,6 +70,8 @@ def summarise_run(
 ) -> RunSummary:
     """Held-out results before and after, and what was spent between them."""
     base = {r.benchmark: r for r in before}
+    order = list(run.config.questions.families)
+    after = sorted(after, key=lambda r: _position(order, r.benchmark))
     families = {
         r.benchmark.removeprefix("arithmetic/"): FamilyScore(
             kind=r.kind, base=base[r.benchmark].avg_at_k, after=r.avg_at_k, low=r.low, high=r.high
@@ -92,6 +94,12 @@ def summarise_run(
         iterations=run.iterations,
         weights_sha256=version.checksum,
     )
+
+
+def _position(order: list[str], benchmark: str) -> int:
+    """Families stand in the order of the recipe; everything else as it came."""
+    family = benchmark.removeprefix("arithmetic/")
+    return order.index(family) if family in order else len(order)
 
 
 def write_summary(root: Path, summary: RunSummary) -> None:

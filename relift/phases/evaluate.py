@@ -10,6 +10,7 @@ from relift.phases.phase import facts_of, finish, finished, place_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.phases.verify import reward
 from relift.policy.engine import SamplingRequest
+from relift.policy.model import autocast
 from relift.records import Completion, EvalResult, PhaseRef, PolicyVersion, Purpose, Question, Rollout, RolloutGroup
 from relift.run import Run
 from relift.store.manifest import digest
@@ -39,7 +40,8 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
         version=version.number,
     )
     prompts = [run.student.prompt(q) for q in questions]
-    completions = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
+    with autocast(run.config.policy, run.resolved.device):
+        completions = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
     groups = _groups(run, questions, completions)
     results = [summarise(name, members, version.number, iteration) for name, members in grouped(groups)]
     results = [replace(r, kind=run.kind_of(r.benchmark)) for r in results]

@@ -13,8 +13,7 @@ from relift.store.manifest import digest
 
 
 def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
-    """One ledger transaction, idempotent by its key; the manifest's facts name the hardest and the control "
-    "questions."""
+    """One idempotent ledger transaction; the manifest's facts name the hardest and the control questions."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
     if ref := finished(run, iteration, "record", inputs):
         return ref

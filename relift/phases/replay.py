@@ -1,5 +1,4 @@
-"""Making a recorded policy version resident again: newest checkpoint, then the recorded updates after it (contract "
-"3)."""
+"""Making a recorded policy version resident again: newest checkpoint, then replay (contract 3)."""
 
 from __future__ import annotations
 

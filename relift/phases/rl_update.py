@@ -8,6 +8,7 @@ from relift.learning import rl_update as learn
 from relift.phases.phase import finished, place_of
 from relift.phases.updates import committed_version, learning_rate, record_update
 from relift.phases.verify import groups_of
+from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import Run
 from relift.store.manifest import digest
@@ -44,7 +45,7 @@ def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> Upda
     """Update the resident weights; used for the first time and for replay alike."""
     groups = groups_of(run, rollouts, verdicts)
     prompts = {g.question.id: run.student.prompt(g.question).token_ids for g in groups}
-    with run.policy.changing():
+    with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         return learn(
             run.policy.model,
             run.policy.optimizers[UpdateKind.RL],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relift.phases.phase import finish, finished
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.engine import SamplingRequest
+from relift.policy.model import autocast
 from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
 from relift.run import Run
 from relift.store.manifest import digest
@@ -33,7 +34,8 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     )
     run.policy.at(version)
     prompts = [run.student.prompt(q) for q in questions]
-    groups = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
+    with autocast(run.config.policy, run.resolved.device):
+        groups = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
     completions = [c for group in groups for c in group]
     return finish(
         run,

@@ -1,5 +1,4 @@
-"""The supervised update of an iteration: fine-tuning on demonstrations of the hardest questions, when M of them "
-"wait."""
+"""The supervised update of an iteration: fine-tuning on the hardest questions, when M demonstrations wait."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import committed_version, learning_rate, record_update
 from relift.phases.verify import groups_of
+from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
 from relift.run import Run
 from relift.store.manifest import digest
@@ -71,7 +71,7 @@ def perform(run: Run, iteration: int, rows: Sequence[dict[str, Any]], lr: float)
     config = run.config.sft
     assert config is not None
     outcomes = []
-    with run.policy.changing():
+    with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         for update in sorted({row["update"] for row in rows}):
             mine = [row for row in rows if row["update"] == update]
             demonstrations = [sequence_of(row) for row in mine if row["role"] == DEMONSTRATION]

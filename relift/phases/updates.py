@@ -88,7 +88,10 @@ def reports_of(run: Run, place: str) -> tuple[UpdateReport, ...]:
 def _count_refusals(run: Run, reports: Sequence[UpdateReport]) -> None:
     """Raises SelfCheckFailed after too many updates in a row whose gradient could not be used."""
     for report in reports:
-        run.refused_in_a_row = run.refused_in_a_row + 1 if report.refused and not report.steps else 0
+        if report.steps:
+            run.refused_in_a_row = 0
+        elif report.refused:  # an update without any signal says nothing either way
+            run.refused_in_a_row += 1
     limit = run.config.checks.max_skipped_updates
     if run.refused_in_a_row >= limit:
         raise SelfCheckFailed(

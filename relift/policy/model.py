@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
     return model.to(_device(config)), student
 
 
+def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
+    """Around every forward pass, in the engine and in the trainer alike: bfloat16 where the recipe asks for it.
+
+    Without the cache of converted weights: an update changes them between two forward passes.
+    """
+    import torch
+
+    enabled = config.dtype == "bfloat16"
+    return torch.autocast(device.split(":", maxsplit=1)[0], dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
 def weight_tensors(model: Any) -> dict[str, Any]:
     """Parameters and persistent buffers by name, sorted, each once: the tensors of an exported folder."""
     shared = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
@@ -94,8 +106,7 @@ def _source(name: str) -> str:
 
 
 def _own_memory(model: Any) -> None:
-    """Copy the weights out of the file they are mapped from: writing that file anew would change them while they "
-    "train."""
+    """Copy the weights out of the mapped file: writing that file anew would change them while they train."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
 

@@ -99,20 +99,15 @@ def _iteration(tree: dict[str, Any]) -> IterationReport:
 
 def _evaluations(store: FolderStore) -> tuple[Evaluation, ...]:
     found = []
-    for place in _evaluate_places(store):
-        manifest = store.manifest(place)
+    for path in store.path("iterations").glob("*/evaluate/manifest.json"):
+        folder = path.parent.parent
+        manifest = store.manifest(f"iterations/{folder.name}/evaluate")
         assert manifest is not None
         results = tuple(EvalResult(**tree) for tree in manifest.facts["results"])
         if results:
-            found.append(
-                Evaluation(iteration=results[0].iteration, is_full=bool(manifest.facts["full"]), results=results)
-            )
+            is_full = bool(manifest.facts["full"])
+            found.append(Evaluation(iteration=int(folder.name), is_full=is_full, results=results))
     return tuple(sorted(found, key=lambda evaluation: evaluation.iteration))
-
-
-def _evaluate_places(store: FolderStore) -> list[str]:
-    paths = store.path("iterations").glob("*/evaluate/manifest.json")
-    return sorted(path.parent.relative_to(store.root).as_posix() for path in paths)
 
 
 def _config(path: Path) -> RunConfig | None:
