@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo figures test lint format bench clean
+.PHONY: setup demo demo-grpo figures test test-kill lint format bench clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,9 @@ demo: setup  ## set up, then ReLIFT end to end on the embedded default
 demo-grpo: setup  ## the same run without fine-tuning: plain GRPO
 	$(BIN)/relift train demo --name demo-grpo --set sft=off
 
+figures: setup  ## the README's table: the demo against plain GRPO, seeds 0 to 2 (six runs)
+	$(BIN)/python -m tests.figures
+
 test: setup  ## set up, then all tests
 	$(BIN)/pytest
 
@@ -35,6 +38,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+test-kill: setup  ## the resume tests with ten kills instead of two
+	RELIFT_TEST_KILLS=10 $(BIN)/pytest tests/flows/test_resume.py
 
 bench: setup  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench

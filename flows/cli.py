@@ -112,3 +112,6 @@ def main() -> None:
     except ReliftError as problem:
         print(f"relift: {problem}", file=sys.stderr)
         sys.exit(3)
+    except KeyboardInterrupt:  # before the flow runs; from then on the signal sets a flag and ends as Interrupted
+        print("relift: stopped before the run began; nothing was lost", file=sys.stderr)
+        sys.exit(3)

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.pace import Pace, Past, as_clock
-from flows.plain import cropped, short_benchmark
+from flows.plain import cropped, short_benchmark, written
 from relift.progress import Example
 from relift.records import EvalResult, IterationReport, Status
 
 WIDEST = 120
 TREND = 24
-"""Iterations that the trend of the accuracy shows."""
+"""Blocks of the accuracy's trend over the whole run."""
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
 BESIDE = frozenset({"rl_update", "source"})
 """Phases that run side by side."""
@@ -84,7 +84,9 @@ class LiveView:
         left = self.pace.seconds_left
         line.add_row(
             f"iteration {done} of {self.pace.iterations}",
-            ProgressBar(total=max(1, self.pace.iterations), completed=done),
+            ProgressBar(
+                total=max(1, self.pace.iterations), completed=done, complete_style="cyan", finished_style="green"
+            ),
             Text(self._phase, style="cyan"),
             Text("" if left is None else f"{as_clock(left)} left"),
         )
@@ -92,12 +94,12 @@ class LiveView:
 
     def _numbers(self, report: IterationReport) -> Table:
         last = report.iteration
-        recent = [self._accuracies[i] for i in range(last - TREND + 1, last + 1) if i in self._accuracies]
+        trend = means([self._accuracies[i] for i in sorted(self._accuracies) if i <= last], TREND)
         taught = sum(count for iteration, count in self._taught.items() if iteration <= last)
         rate = self.pace.tokens_per_second
         blocks = ASCII_BLOCKS if self.console.options.ascii_only else BLOCKS
         cells = {
-            "accuracy": Text.assemble((f"{100 * report.accuracy:.1f} % ", "bold"), (sparkline(recent, blocks), "cyan")),
+            "accuracy": Text.assemble((f"{100 * report.accuracy:.1f} % ", "bold"), (sparkline(trend, blocks), "cyan")),
             "unsolved": Text.assemble((f"{report.unsolved}", "bold"), (f" of {report.questions}", "dim")),
             "buffer": Text(f"{report.buffer}", style="bold"),
             "taught so far": Text(f"{taught:,}", style="bold"),
@@ -127,6 +129,13 @@ def _means(results: Sequence[EvalResult]) -> dict[str, float]:
     return {name: sum(found) / len(found) for name, found in shares.items()}
 
 
+def means(values: Sequence[float], most: int) -> list[float]:
+    """At most so many means of neighbours, all but the last of equally many: (1, 3, 5), 2 -> (2, 5)."""
+    width = max(1, -(-len(values) // most))
+    parts = [values[start : start + width] for start in range(0, len(values), width)]
+    return [sum(part) / len(part) for part in parts]
+
+
 def sparkline(shares: Sequence[float], blocks: str = BLOCKS) -> str:
     """One block per share, lowest for 0, highest for 1: (0, 0.5, 1) -> ``▁▅█``."""
     return "".join(blocks[min(len(blocks) - 1, int(share * len(blocks)))] for share in shares)
@@ -138,7 +147,7 @@ def _example(example: Example, width: int) -> Text:
     gold = f"  gold {cropped(example.gold, 16)}"
     room = max(8, width - len(verdict) - len(gold) - 4)
     asked = cropped(example.question, max(4, 2 * room // 5))
-    wrote = cropped(example.text, room - len(asked))
+    wrote = written(example.text, room - len(asked))
     is_correct = example.verdict.status is Status.CORRECT
     return Text.assemble(
         (verdict, "green" if is_correct else "red"), asked, ("  → ", "dim"), wrote, (gold, "dim"), no_wrap=True

@@ -26,6 +26,11 @@ def cropped(text: str, width: int) -> str:
     return f"{line[: max(0, width - 1 - tail)]}…{line[len(line) - tail :]}"
 
 
+def written(text: str, width: int) -> str:
+    """A completion as ``cropped`` gives it; one without anything to see is said to be blank."""
+    return cropped(text, width) or cropped("(blank)", width)
+
+
 def short_benchmark(name: str) -> str:
     """An arithmetic family by its own name."""
     return name.removeprefix("arithmetic/")

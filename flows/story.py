@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from flows.plain import cropped, lines
+from flows.plain import cropped, lines, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,7 +70,7 @@ def _group(group: GroupStory) -> Iterator[RenderableType]:
         if sample.text is not None:
             answer = "no answer" if sample.answer is None else f"answer {cropped(sample.answer, 60)}"
             reason = f", {cropped(sample.reason, 80)}" if sample.reason else ""
-            yield _indented(Text(cropped(sample.text, MOST_CHARACTERS) or "(empty)"))
+            yield _indented(Text(written(sample.text, MOST_CHARACTERS)))
             yield _indented(Text(f"{sample.status}: {answer}{reason}", style="red"), by=14)
 
 

@@ -10,7 +10,7 @@ from rich.live import Live
 
 from flows.dashboard import LiveView
 from flows.pace import Pace, as_clock, read_past
-from flows.plain import cropped, short_benchmark
+from flows.plain import cropped, short_benchmark, written
 from relift.phases.close import METRICS
 from relift.progress import Example, View
 from relift.records import EvalResult, IterationReport
@@ -34,11 +34,12 @@ def make_view(console: Console, run: Run) -> Iterator[View]:
         return
     view = LiveView(console, run.name, pace, past)
     live = PatientLive(console=console, get_renderable=view.render, refresh_per_second=REFRESH_PER_SECOND)
-    quietly(console, live.start)
+    is_shown = quietly(console, live.start)
     try:
         yield view
     finally:
-        quietly(console, live.stop)
+        if is_shown:
+            quietly(console, live.stop)
 
 
 class PatientLive(Live):
@@ -48,8 +49,11 @@ class PatientLive(Live):
         quietly(self.console, super().refresh)
 
 
-def quietly(console: Console, write: Callable[[], object]) -> None:
-    """Write to a terminal that may be gone: training goes on without it, and metrics.jsonl tells the rest."""
+def quietly(console: Console, write: Callable[[], object]) -> bool:
+    """Write to a terminal that may be gone: training goes on without it, and metrics.jsonl tells the rest.
+
+    Whether it could be written.
+    """
     try:
         write()
     except (OSError, ValueError):  # a terminal that hung up, a stream that was closed
@@ -57,6 +61,7 @@ def quietly(console: Console, write: Callable[[], object]) -> None:
     except SystemExit:
         # Rich's answer to a closed pipe, such as that of `relift train demo | head`. It has made itself quiet.
         pass
+    return not console.quiet
 
 
 class LineView:
@@ -89,7 +94,7 @@ class LineView:
         if is_replayed:
             return
         for example in examples:
-            asked, wrote = cropped(example.question, EXAMPLE_WIDTH), cropped(example.text, EXAMPLE_WIDTH)
+            asked, wrote = cropped(example.question, EXAMPLE_WIDTH), written(example.text, EXAMPLE_WIDTH)
             self._print(f"  {example.verdict.status:<9}  {asked}  ->  {wrote}  (gold {cropped(example.gold, 20)})")
 
     def evaluated(self, iteration: int, results: Sequence[EvalResult]) -> None:

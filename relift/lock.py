@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from relift.errors import RunError
+from relift.errors import RunError, StoreError
 
 
 class RunLock:
@@ -21,9 +22,15 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Raises RunError naming the process that holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+")
+        """Raises RunError naming the process that holds it, StoreError where the folder cannot be written."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self.path.open("a+")
+        except OSError as problem:
+            raise StoreError(
+                f"{self.path.parent} cannot be written ({problem.strerror}): check its permissions, or set store to "
+                f"another folder."
+            ) from problem
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -44,3 +51,11 @@ class RunLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def withdraw(self) -> None:
+        """Release a lock whose run never began, and leave no empty folder behind."""
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
+            self.release()
+            with suppress(OSError):  # not empty: there is a run
+                self.path.parent.rmdir()

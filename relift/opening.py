@@ -7,7 +7,7 @@ import functools
 import logging
 
 from relift.config import RunConfig
-from relift.identity import run_root, write_identity
+from relift.identity import RUN_FILE, run_root, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
@@ -40,7 +40,10 @@ def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> R
         return _assemble(config, name, root_lock=lock, verifier=verifier, questions=questions, stop=stop or StopFlag())
     except BaseException:
         verifier.close()
-        lock.release()
+        if (root / RUN_FILE).exists():
+            lock.release()
+        else:
+            lock.withdraw()
         raise
 
 

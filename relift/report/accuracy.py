@@ -76,7 +76,7 @@ def curves_by_kind(data: ReportData, summary: RunSummary) -> dict[str, list[Curv
 
 def draw_accuracy(data: ReportData, summary: RunSummary) -> Figure:
     panels = curves_by_kind(data, summary)
-    figure = new_figure(11.0 if len(panels) > 1 else 8.0, 3.7)
+    figure = new_figure(11.0, 3.7)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     last = max(point.iteration for curves in panels.values() for curve in curves for point in curve.points)
     # Without kinds there may be one benchmark near zero, which the full scale would flatten.
@@ -98,6 +98,8 @@ def _draw_curves(axes: Any, curves: list[Curve]) -> None:
         axes.axhline(curve.points[0].share, color=colour, linewidth=0.9, linestyle=(0, (4, 4)), alpha=0.55)
         for is_full, size in ((True, 5.5), (False, 2.8)):
             shown = [p for p in curve.points if p.is_full is is_full]
+            if not shown:  # an empty line that is not clipped takes all the room of the layout
+                continue
             axes.plot(
                 [p.iteration for p in shown],
                 [p.share for p in shown],

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 from relift.report.accuracy import draw_accuracy
 from relift.report.data import ReportData
-from relift.report.interleave import draw_interleave
+from relift.report.interleave import draw_interleave, is_teaching
 from relift.report.seconds import draw_seconds
 from relift.report.style import to_png
 
 if TYPE_CHECKING:
     from relift.summary import RunSummary
+
+HARD = (
+    "Unsolved: questions of each batch that the gate calls hardest, since no rollout solves them; in a long run the "
+    "line is the mean of the last ten iterations."
+)
+TEACHING = (
+    f"{HARD} Buffer: demonstrations that wait for a supervised update. Taught: demonstrations that supervised updates "
+    "have trained on."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,7 @@ def draw_figures(data: ReportData, summary: RunSummary) -> list[ReportFigure]:
                 file_name="accuracy.png",
                 title="Held-out accuracy",
                 caption="Questions that training never sees. Large markers: all held-out questions, with the 95 % "
-                "interval; small ones: the first few of each. Dashed: the base model.",
+                "interval; small ones: the first few of each, and so less certain. Dashed: the base model.",
                 png=to_png(draw_accuracy(data, summary)),
             )
         )
@@ -42,10 +51,8 @@ def draw_figures(data: ReportData, summary: RunSummary) -> list[ReportFigure]:
         figures += [
             ReportFigure(
                 file_name="interleave.png",
-                title="What was hard, and what was taught",
-                caption="Left: questions of each batch that the gate calls hardest, since no rollout solves them; the "
-                "line is the mean of the last iterations. Middle: demonstrations that wait for a supervised update. "
-                "Right: demonstrations that supervised updates have trained on.",
+                title="What was hard, and what was taught" if is_teaching(data) else "What was hard",
+                caption=TEACHING if is_teaching(data) else f"{HARD} Nothing was taught.",
                 png=to_png(draw_interleave(data)),
             ),
             ReportFigure(

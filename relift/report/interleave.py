@@ -18,23 +18,31 @@ MEAN_FROM = 20
 """Iterations below which the values themselves are the line."""
 
 
+def is_teaching(data: ReportData) -> bool:
+    """Whether any demonstration waited or was trained on; never with supervised updates switched off."""
+    return any(report.buffer or report.taught for report in data.iterations)
+
+
 def draw_interleave(data: ReportData) -> Figure:
+    """Unsolved, buffer and taught side by side; unsolved alone where nothing is taught."""
     reports = data.iterations
     numbers = [report.iteration for report in reports]
     figure = new_figure(11.0, 3.2)
-    unsolved, waiting, taught = figure.subplots(1, 3)
-    for axes in (unsolved, waiting, taught):
+    panels = figure.subplots(1, 3 if is_teaching(data) else 1, squeeze=False)[0]
+    for axes in panels:
         whole_iterations(axes, numbers[-1])
 
     most = max(report.questions for report in reports)
-    quiet(unsolved, "unsolved", f"hardest questions in a batch of {most}")
-    _unsolved(unsolved, numbers, [report.unsolved for report in reports])
-    quiet(waiting, "buffer", "demonstrations that wait")
-    _steps(waiting, numbers, [report.buffer for report in reports], BLUE)
-    if data.demonstrations_per_update:
-        _mark_update(waiting, data.demonstrations_per_update)
-    quiet(taught, "taught", "demonstrations trained on so far")
-    _steps(taught, numbers, list(accumulate(report.taught for report in reports)), GREEN)
+    quiet(panels[0], "unsolved", f"hardest questions in a batch of {most}")
+    _unsolved(panels[0], numbers, [report.unsolved for report in reports])
+    if is_teaching(data):
+        _, waiting, taught = panels
+        quiet(waiting, "buffer", "demonstrations that wait")
+        _steps(waiting, numbers, [report.buffer for report in reports], BLUE)
+        if data.demonstrations_per_update:
+            _mark_update(waiting, data.demonstrations_per_update)
+        quiet(taught, "taught", "demonstrations trained on so far")
+        _steps(taught, numbers, list(accumulate(report.taught for report in reports)), GREEN)
     return figure
 
 
@@ -57,9 +65,12 @@ def _unsolved(axes: Any, numbers: list[int], counts: list[int]) -> None:
 
 
 def _steps(axes: Any, numbers: list[int], counts: list[int], colour: str) -> None:
-    """A count that holds from the end of one iteration to the end of the next."""
-    axes.step(numbers, counts, where="post", color=colour, linewidth=1.4, marker="o" if len(counts) < 3 else None)
-    axes.fill_between(numbers, counts, step="post", color=colour, alpha=0.12, linewidth=0)
+    """A count that holds from the end of one iteration to the end of the next; of a short run its points."""
+    if len(counts) < MEAN_FROM:
+        axes.plot(numbers, counts, color=colour, linewidth=1.8, marker="o", markersize=4)
+    else:
+        axes.step(numbers, counts, where="post", color=colour, linewidth=1.4)
+        axes.fill_between(numbers, counts, step="post", color=colour, alpha=0.12, linewidth=0)
     _from_zero(axes, max(counts))
     label_ends(axes, [Label(y=counts[-1], text=f"{counts[-1]:,}", colour=colour)])
 
@@ -75,6 +86,7 @@ def _mark_update(axes: Any, count: int) -> None:
         textcoords="offset points",
         fontsize=8,
         color=MUTED,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85},
     )
 
 

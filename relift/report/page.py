@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -148,7 +149,7 @@ def _comparisons(data: ReportData) -> str:
         return ""
     rows = "\n".join(
         f"<tr><td>{escape(short_name(c.source))}</td>"
-        + "".join(f'<td class="text">{escape(shortened(text))}</td>' for text in (c.text, c.gold, c.before, c.after))
+        + "".join(f'<td class="text">{escape(readable(text))}</td>' for text in (c.text, c.gold, c.before, c.after))
         + "</tr>"
         for c in data.comparisons
     )
@@ -160,11 +161,15 @@ def _comparisons(data: ReportData) -> str:
     )
 
 
-def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Two thirds of the room for the beginning, one for the end."""
-    if len(text) <= most:
-        return text
-    return f"{text[: 2 * most // 3]} … {text[-(most // 3) :]}"
+def readable(text: str) -> str:
+    """A completion to look at: blank lines folded, of a long one two thirds for the beginning and one for the end."""
+    folded = re.sub(r"\n\s*\n", "\n", text.strip())
+    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in folded)
+    if not shown:
+        return f"(blank, {len(text)} characters)"
+    if len(shown) <= MOST_CHARACTERS:
+        return shown
+    return f"{shown[: 2 * MOST_CHARACTERS // 3]} … {shown[-(MOST_CHARACTERS // 3) :]}"
 
 
 def _heads(names: Iterable[str], css: str = "") -> str:

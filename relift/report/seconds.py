@@ -35,6 +35,8 @@ COLOURS = {
 """By phase, in the order of an iteration."""
 BETWEEN_ITERATIONS = frozenset({"checkpoint", "evaluate", "report"})
 MOST_BARS = 150
+BARS_WITH_GAPS = 60
+"""More bars stand side by side without gaps, which would flicker."""
 
 
 def draw_seconds(data: ReportData) -> Figure:
@@ -63,9 +65,10 @@ def _draw_iterations(axes: Any, data: ReportData, phases: list[str]) -> None:
     axes.set_xlim(reports[0].iteration - 0.8 * width, reports[-1].iteration + 0.8 * width)
     places = [report.iteration + (width - 1) / 2 for report in reports[::width]]
     bottom = [0.0] * len(places)
+    share = 0.85 if len(places) <= BARS_WITH_GAPS else 1.0
     for phase in phases:
         heights = binned([report.seconds.get(phase, 0.0) for report in reports], width)
-        axes.bar(places, heights, width=0.85 * width, bottom=bottom, color=COLOURS.get(phase, INK), linewidth=0)
+        axes.bar(places, heights, width=share * width, bottom=bottom, color=COLOURS.get(phase, INK), linewidth=0)
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axes.set_ylim(0, max(1e-9, 1.05 * max(bottom)))
 

@@ -36,7 +36,7 @@ class Manifest:
     """JSON values that say what was done, e.g. the policy version that an update made."""
 
     def to_json(self) -> bytes:
-        return (json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, indent=1) + "\n").encode()
+        return (json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes, place: str) -> Manifest:

@@ -5,6 +5,7 @@ from run_folder import demo_summary, iteration, write_demo, write_metrics
 
 from relift.report.accuracy import curves_by_kind, draw_accuracy
 from relift.report.data import read_report_data
+from relift.report.figures import draw_figures
 from relift.report.interleave import draw_interleave, trailing_mean
 from relift.report.seconds import binned, draw_seconds
 from relift.report.style import spread
@@ -92,3 +93,10 @@ def test_labels_are_moved_apart_around_their_mean_and_stay_inside():
     assert spread([0.98, 0.99, 1.0], 0.1, 0, 1) == pytest.approx([0.8, 0.9, 1.0])
     assert spread([0.0, 0.01, 0.12], 0.1, 0, 1) == pytest.approx([0.0, 0.1, 0.2])
     assert spread([], 0.1, 0, 1) == []
+
+
+def test_a_run_that_teaches_nothing_has_no_empty_panels(tmp_path):
+    write_metrics(tmp_path, [iteration(n, buffer=0) for n in range(4)])
+    data = read_report_data(tmp_path)
+    assert [axes.get_title(loc="left") for axes in draw_interleave(data).axes] == ["unsolved"]
+    assert draw_figures(data, demo_summary())[1].caption.endswith("Nothing was taught.")

@@ -17,6 +17,7 @@ from relift.errors import StoreError
 from relift.recipe import load_recipe
 from relift.records import Question, question_id
 from relift.report import write_report
+from relift.report.page import readable
 from relift.summary import FamilyScore, RunSummary
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -161,3 +162,15 @@ def test_a_configuration_of_another_version_is_left_out(tmp_path):
     write_metrics(tmp_path, [iteration(0)])
     (tmp_path / "run.json").write_text('{"config": {"no_such_section": {}}}')
     assert "departs from the defaults" not in write_report(tmp_path, EMPTY)[0].read_text()
+
+
+def test_completions_of_nothing_but_blanks_do_not_stretch_the_page():
+    assert readable("\n" * 64) == "(blank, 64 characters)"
+    assert readable(" a\n\n \n\nb\x07") == "a\nb\ufffd"
+    assert readable("x" * 600) == "x" * 600 and len(readable("x" * 601)) == 603
+
+
+def test_a_bar_shows_what_the_base_had_and_what_was_gained_or_lost(demo):
+    page = demo[2]
+    assert '<i class="base" style="left:0;width:97.8%"></i><i class="loss" style="left:97.8%;width:1.7%">' in page
+    assert '<i class="base" style="left:0;width:0.2%"></i><i class="gain" style="left:0.2%;width:83.6%">' in page

@@ -1,0 +1,101 @@
+"""A user's mistake is said before any work starts, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relift.errors import ConfigError, DataError, ModelError, RunError, StoreError, UserError
+from relift.opening import open_run
+from relift.policy.tiny import random_model, write_random_bytes
+from relift.recipe import load_recipe
+from tests.small_run import small_config
+
+GOOD = [{"question": f"What is {i}+{i}?", "answer": str(2 * i)} for i in range(200)]
+
+
+def rows_file(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def dataset_config(folder: Path, path: Path, *settings: str) -> Any:
+    return load_recipe(
+        "gsm8k", ["questions.format=rows", f"questions.path={path}", f"store={folder / 'runs'}", *settings]
+    )
+
+
+MISTAKES = [
+    ([], [], DataError, "holds no rows"),
+    ([{"prompt": "1+1?", "answer": "2"}], [], DataError, r"no column 'question'; its columns are: answer, prompt"),
+    ([*GOOD, *[{"question": f"And {i}?"} for i in range(9)]], [], DataError, r"9 of 209 rows .*no gold answer"),
+    ([*GOOD, *[{"question": f"And {i}?", "answer": "\\frac{1}"} for i in range(9)]], [], DataError, "9 of 209 rows"),
+    (GOOD, ["questions.path=absent.jsonl"], DataError, "does not exist"),
+    (GOOD, ["questions.path=notes.docx"], DataError, "absent|does not exist|docx"),
+    (GOOD, ["questions.batch_size=1000", "rl.questions_per_update=1000"], DataError, "batch"),
+    (GOOD, ["policy.model=./absent"], ModelError, "there is no model folder"),
+    (GOOD, ["policy.device=cuda"], ModelError, "torch sees no GPU"),
+    (GOOD, ["policy.max_prompt_tokens=4000"], ConfigError, "has a context of 4096"),
+    (GOOD, ["policy.max_prompt_tokens=2"], DataError, "no question's prompt fits"),
+]
+
+
+@pytest.mark.parametrize(("rows", "settings", "error", "message"), MISTAKES)
+def test_a_mistake_is_named_and_no_run_is_left_behind(
+    tmp_path: Path, rows: list[dict[str, Any]], settings: list[str], error: type[UserError], message: str
+) -> None:
+    path = rows_file(tmp_path, rows)
+    with pytest.raises(error, match=message):
+        open_run(dataset_config(tmp_path, path, *settings), "mistake")
+    assert not (tmp_path / "runs" / "mistake").exists()
+
+
+def test_a_model_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    random_model(0, vocabulary=259).save_pretrained(tmp_path / "model")
+    config = dataset_config(tmp_path, rows_file(tmp_path, GOOD), f"policy.model={tmp_path / 'model'}")
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        open_run(config, "mistake")
+
+
+def test_a_model_folder_without_a_chat_template_is_refused_and_a_setting_gives_one(tmp_path: Path) -> None:
+    folder = write_random_bytes(tmp_path / "model", seed=0)
+    (folder / "chat_template.jinja").unlink()
+    path = rows_file(tmp_path, GOOD)
+    with pytest.raises(ModelError, match="no chat template"):
+        open_run(dataset_config(tmp_path, path, f"policy.model={folder}"), "mistake")
+    template = "policy.chat_template='{{ messages[-1].content }} '"
+    with open_run(dataset_config(tmp_path, path, f"policy.model={folder}", template), "mended") as run:
+        assert run.student.decode(run.student.prompt(run.questions.training[0]).token_ids).endswith("? ")
+
+
+def test_a_few_bad_rows_are_set_aside_and_the_rest_is_used(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, [*GOOD, {"question": "no gold?"}])
+    with open_run(dataset_config(tmp_path, path), "tolerant") as run:
+        assert len(run.questions.training) + len(run.questions.held_out) == 200
+        assert [q.row for q in run.questions.quarantined] == [201]
+
+
+def test_a_full_disk_is_said_before_the_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    nearly_full = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: nearly_full)
+    with pytest.raises(StoreError, match=r"0\.00 GiB free, the run needs about"):
+        open_run(small_config(tmp_path / "runs"), "small")
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        open_run(small_config(tmp_path / "file"), "small")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 101])
+def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="cannot be called"):
+        open_run(small_config(tmp_path), name)
