@@ -21,6 +21,4 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         )
     async with opened(config, name) as run:
         ref = await evaluate_task(run.ref, 0, run.base, full=True)
-        results = results_of(run, ref)
-        run.progress.evaluated(0, results)
-        return results
+        return results_of(run, ref)

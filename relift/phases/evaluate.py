@@ -28,6 +28,7 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
     questions = _questions(run, config, full)
     inputs = digest(run.fingerprint, iteration, version.checksum, [q.id for q in questions])
     if ref := finished(run, iteration, "evaluate", inputs):
+        run.progress.evaluated(iteration, results_of(run, ref))
         return ref
     run.policy.at(version)
     request = SamplingRequest(
@@ -48,7 +49,7 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
     key = run.key(place_of(iteration, "evaluate"))
     run.ledger.record_attempts(f"{key}/attempts", iteration, groups, purpose=Purpose.EVALUATION)
     run.ledger.record_evaluations(key, iteration, results)
-    return finish(
+    ref = finish(
         run,
         iteration,
         "evaluate",
@@ -57,6 +58,8 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
         counts={"questions": len(questions), "mean": sum(r.avg_at_k for r in results) / len(results)},
         facts={"results": [asdict(r) for r in results], "full": full},
     )
+    run.progress.evaluated(iteration, results)
+    return ref
 
 
 def results_of(run: Run, ref: PhaseRef) -> list[EvalResult]:
