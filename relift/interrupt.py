@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from relift.errors import Interrupted
+from relift.errors import Interrupted, ReliftError
 
 
 class StopFlag:
@@ -12,8 +12,11 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._reason: ReliftError | None = None
 
-    def set(self) -> None:
+    def set(self, reason: ReliftError | None = None) -> None:
+        """``reason`` is raised instead of Interrupted, where it was not the user who asked to stop."""
+        self._reason = self._reason or reason
         self._event.set()
 
     @property
@@ -21,5 +24,7 @@ class StopFlag:
         return self._event.is_set()
 
     def check(self) -> None:
+        if self._reason is not None:
+            raise self._reason
         if self._event.is_set():
-            raise Interrupted("stopped on request; run the same command again to go on where it was")
+            raise Interrupted("stopped on request; run the same command again (without --fresh) to go on where it was")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from relift.records import EvalResult, IterationReport, RolloutGroup, Verdict
+
+log = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class View(Protocol):
     def iteration(self, report: IterationReport, examples: Sequence[Example]) -> None: ...
 
     def evaluated(self, iteration: int, results: Sequence[EvalResult]) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
 
 class PhaseClock:
@@ -95,6 +103,12 @@ class Progress:
         for view in self.views:
             view.evaluated(iteration, results)
 
+    def note(self, text: str) -> None:
+        """Something to know that stops nothing, e.g. a teacher that is down: to the log and to every view."""
+        log.warning(text)
+        for view in self.views:
+            view.note(text)
+
 
 def last_iteration(path: Path) -> int:
     """Of the last whole line of a metrics file; -1 without one. A line that a crash cut short is removed."""
@@ -103,7 +117,7 @@ def last_iteration(path: Path) -> int:
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        path.write_bytes(whole)
+        os.truncate(path, len(whole))
     lines = whole.splitlines()
     return int(json.loads(lines[-1])["iteration"]) if lines else -1
 

@@ -21,7 +21,8 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
     Raises ModelError when the folder or name holds no causal language model, tokenizer or chat template.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
     from transformers.utils import logging as library_logging
 
     library_logging.disable_progress_bar()  # they would be drawn into the live view
@@ -32,16 +33,11 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
         model = random_model(seed, vocabulary=len(tokenizer))
     else:
         source = _source(config.model)
-        _require_tokenizer_files(source, config.model)
+        tokenizer = _load_tokenizer(source, config.model)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as problem:
-            raise ModelError(
-                f"policy.model={config.model!r} has no tokenizer that loads: {_first_line(problem)}"
-            ) from problem
-        try:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        except (OSError, ValueError) as problem:
+            model_config = _stretched(AutoConfig.from_pretrained(source), config)
+            model = AutoModelForCausalLM.from_pretrained(source, config=model_config, dtype=torch.float32)
+        except (OSError, ValueError, SafetensorError) as problem:
             raise ModelError(
                 f"policy.model={config.model!r} has no model that loads: {_first_line(problem)}"
             ) from problem
@@ -54,6 +50,37 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
         )
     _own_memory(model)
     return model.to(_device(config)), student
+
+
+def load_student(config: PolicyConfig) -> Student:
+    """The tokenizer side of the model alone, without its weights. Raises ModelError."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if config.model == "random-bytes":
+        return load_model(config, seed=0)[1]
+    source = _source(config.model)
+    tokenizer = _load_tokenizer(source, config.model)
+    try:
+        model_config = _stretched(AutoConfig.from_pretrained(source), config)
+    except (OSError, ValueError) as problem:
+        raise ModelError(
+            f"policy.model={config.model!r} has no configuration that loads: {_first_line(problem)}"
+        ) from problem
+    try:
+        generation = GenerationConfig.from_pretrained(source)
+    except OSError:  # few models need one
+        generation = GenerationConfig()
+    return make_student(tokenizer, model_config, generation, config)
+
+
+def _load_tokenizer(source: str, name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    _require_tokenizer_files(source, name)
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"policy.model={name!r} has no tokenizer that loads: {_first_line(problem)}") from problem
 
 
 def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
@@ -103,6 +130,15 @@ def _source(name: str) -> str:
             f"save_pretrained, a Hugging Face name, 'arithmetic' or 'random-bytes'."
         )
     return str(folder) if folder.is_dir() else name
+
+
+def _stretched(model_config: Any, config: PolicyConfig) -> Any:
+    """The model's configuration with the recipe's context and rotary base, where it sets them."""
+    if config.context is not None:
+        model_config.max_position_embeddings = config.context
+    if config.rope_theta is not None:
+        model_config.rope_parameters = {**(model_config.rope_parameters or {}), "rope_theta": config.rope_theta}
+    return model_config
 
 
 def _own_memory(model: Any) -> None:

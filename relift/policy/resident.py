@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ from relift.errors import SelfCheckFailed
 from relift.policy.model import weights_checksum
 from relift.policy.student import Student
 from relift.records import PolicyVersion, UpdateKind
+
+log = logging.getLogger(__name__)
 
 
 class Policy:
@@ -24,11 +27,15 @@ class Policy:
         model: Any,
         student: Student,
         optimizers: dict[UpdateKind, Any],
+        *,
+        is_exact: bool = True,
     ) -> None:
         self.model = model
         self.student = student
         self.optimizers = optimizers
         """By update; the same object twice where they share one."""
+        self.is_exact = is_exact
+        """Whether a replay must be bit-equal: on a CPU or with deterministic kernels, with the recorded versions."""
         self._materialise: Callable[[Policy, PolicyVersion], None] | None = None
         self._version: int | None = None
 
@@ -54,9 +61,18 @@ class Policy:
         return self
 
     def settle(self, version: PolicyVersion) -> None:
-        """Declare the resident weights to be that version, after comparing checksums."""
+        """Declare the resident weights to be that version, after comparing checksums.
+
+        Where replay is not exact a difference is said and the replayed weights are taken (contract 3).
+        """
         found = weights_checksum(self.model)
-        if found != version.checksum:
+        if found != version.checksum and not self.is_exact:
+            log.warning(
+                "policy version %d was replayed to other bits than it was recorded with, as this machine may: the run "
+                "goes on from the replayed weights",
+                version.number,
+            )
+        elif found != version.checksum:
             raise SelfCheckFailed(
                 f"policy version {version.number} was recorded with weights {version.checksum[:12]}..., replay came to "
                 f"{found[:12]}...: another torch version, thread count or processor gives other roundings. Resume "

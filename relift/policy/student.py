@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,22 @@ class Student:
         kept = [q for q in questions if len(self.prompt(q).token_ids) <= self.config.max_prompt_tokens]
         return kept, len(questions) - len(kept)
 
+    def format_fault(self, text: str) -> str | None:
+        """Why the student could not write this text, e.g. unknown characters; None when it could.
+
+        A special token inside would end the completion in its middle, or open another turn.
+        """
+        special = set(self.tokenizer.all_special_ids)
+        ids = self.solution_ids(text)[:-1]
+        found = next((token for token in ids if token in special), None)
+        if found is not None:
+            return f"the student's tokenizer reads {self.tokenizer.decode([found])!r} in it, a special token"
+        opening = self.config.prompt_suffix.strip()
+        wanted = text.removeprefix(opening).lstrip("\n") if opening else text
+        if unicodedata.normalize("NFC", self.decode(ids)) != unicodedata.normalize("NFC", wanted):
+            return "the student's tokenizer cannot write all of its characters"
+        return None
+
     def check_label_mask(self, text: str) -> None:
         """Self-check: the labels of a demonstration decode to it and end with end-of-sequence.
 
@@ -105,8 +122,23 @@ def make_student(tokenizer: Any, model_config: Any, generation_config: Any, conf
             f"neither the tokenizer nor the generation_config of {config.model} names an end-of-sequence token, so no "
             f"completion could end. Set eos_token in the model's folder."
         )
+    _require_rendering(tokenizer, config)
     context = int(getattr(model_config, "max_position_embeddings", 0) or 1 << 30)
     return Student(tokenizer, config, config.model, stops, context)
+
+
+def _require_rendering(tokenizer: Any, config: PolicyConfig) -> None:
+    from jinja2.exceptions import TemplateError
+
+    try:
+        messages = [{"role": "system", "content": "s"}] if config.system_prompt is not None else []
+        messages.append({"role": "user", "content": "1"})
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    except TemplateError as problem:
+        raise ModelError(
+            f"the chat template of {config.model} cannot render a question: {problem}. Correct policy.chat_template, "
+            f"or leave policy.system_prompt out where the template takes no system message."
+        ) from problem
 
 
 def _stop_ids(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -58,14 +58,20 @@ class Verifier:
         """
         return self._verify(gold, text, finish_reason, {})
 
-    def verify_batch(self, pairs: Sequence[tuple[str, Completion]]) -> list[Verdict]:
-        """Verdicts in the order of the (gold, completion) pairs.
+    def verify_batch(
+        self, pairs: Sequence[tuple[str, Completion]], *, check: Callable[[], None] = lambda: None
+    ) -> list[Verdict]:
+        """Verdicts in the order of the (gold, completion) pairs; ``check`` is called before each and may raise.
 
         Rollouts of a group share answers, so equal (gold, normalised answer) pairs are compared once; what timed out
         is not tried again in the batch, and nothing is kept after it.
         """
         cache: _Cache = {}
-        return [self._verify(gold, made.text, made.finish_reason, cache) for gold, made in pairs]
+        verdicts = []
+        for gold, made in pairs:
+            check()
+            verdicts.append(self._verify(gold, made.text, made.finish_reason, cache))
+        return verdicts
 
     def compare(self, gold: str, answer: str) -> Verdict:
         """The verdict on a bare answer, such as another dataset's gold for the same question."""

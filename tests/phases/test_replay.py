@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 import pytest
+import torch
 
 from relift.errors import Interrupted, RunError, SelfCheckFailed, StoreError
 from relift.phases import rl_update as rl_phase
@@ -21,6 +22,12 @@ from tests.phases.conftest import Opener, drive
 
 def forbid_sampling(run: Run) -> None:
     class NoEngine:
+        def serve(self, policy: Any) -> None:
+            pytest.fail("weights were handed to an engine although every rollout is recorded")
+
+        def close(self) -> None:
+            pass
+
         def sample(self, *args: Any, **kwargs: Any) -> Any:
             pytest.fail("a recorded rollout was sampled again")
 
@@ -111,7 +118,7 @@ def test_a_gap_between_engine_and_trainer_stops_the_run(opener: Opener) -> None:
     version = run.base
     rollouts = rollout(run, 0, version)
     verdicts = verify(run, 0, rollouts)
-    with __import__("torch").no_grad():  # an engine that sampled from other weights than the trainer holds
+    with torch.no_grad():  # an engine that sampled from other weights than the trainer holds
         run.policy.model.model.norm.weight.mul_(1.5)
     with pytest.raises(SelfCheckFailed, match="log-probabilities differ"):
         rl_update(run, 0, rollouts, verdicts, version)
@@ -153,3 +160,75 @@ def test_a_replay_uses_the_recorded_learning_rate_when_the_run_became_longer(ope
     longer.policy.at(version)
     assert weights_checksum(longer.policy.model) == version.checksum
     assert rl_phase.learning_rate(longer, UpdateKind.RL, 6) > rl_phase.learning_rate(first, UpdateKind.RL, 6)
+
+
+def test_a_version_that_did_not_move_for_longer_than_checkpoints_are_kept_is_found_again(opener: Opener) -> None:
+    # Hardly any signal, and demonstrations enough for one supervised update.
+    settings = ("checkpoint.every=1", "checkpoint.keep=1", "questions.families.par=100000", "sft.batch_size=30")
+    first = opener(*settings)
+    versions = drive(first, 4)
+    assert [v.number for v in versions[-2:]] == [1, 1], "the weights moved, so the test shows nothing"
+    first.__exit__()
+    again = opener(*settings)
+    again.policy.at(versions[-1])
+    assert weights_checksum(again.policy.model) == versions[-1].checksum
+
+
+def test_where_replay_is_not_exact_the_difference_is_said_and_the_run_goes_on(
+    opener: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opener("checkpoint.every=100")
+    version = drive(first, 2)[-1]
+    first.__exit__()
+    run_file = first.root / "run.json"
+    run_file.write_text(run_file.read_text().replace('"torch": "', '"torch": "0.'))
+    manifest = first.root / "iterations" / "00000" / "rl_update" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"lr": ', '"lr": 1e-5, "was": '))
+    again = opener("checkpoint.every=100")
+    again.policy.at(version)
+    assert "replayed to other bits" in caplog.text
+    assert "this run was started elsewhere: torch" in caplog.text
+
+
+def test_other_questions_under_the_same_path_are_refused(opener: Opener) -> None:
+    first = opener()
+    run_file = first.root / "run.json"
+    first.__exit__()
+    tree = json.loads(run_file.read_text())
+    tree["made_from"]["questions"] = "other"
+    run_file.write_text(json.dumps(tree))
+    with pytest.raises(RunError, match="started from other questions"):
+        opener()
+    run_file.write_text("{")
+    with pytest.raises(RunError, match="is damaged"):
+        opener()
+
+
+def test_an_engine_that_samples_from_other_weights_is_caught_though_no_group_has_signal(opener: Opener) -> None:
+    run = opener("questions.families.par=100000")
+    rollouts = rollout(run, 0, run.base)
+    verdicts = verify(run, 0, rollouts)
+    with torch.no_grad():
+        run.policy.model.model.norm.weight.mul_(1.5)
+    with pytest.raises(SelfCheckFailed, match="log-probabilities differ"):
+        rl_update(run, 0, rollouts, verdicts, run.base)
+
+
+def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) -> None:
+    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=32")
+    drive(run, 8, checkpoints=False)
+    assert run.buffer.left["solved_meanwhile"] > 0
+    latest = {}
+    for iteration in range(8):
+        sql = "SELECT question_id, max(status = 'correct') FROM attempts WHERE iteration = ? GROUP BY ALL"
+        latest |= dict(run.ledger.execute(sql, [iteration]))
+    assert not any(latest[entry.question_id] for entry in run.buffer.waiting)
+
+
+def test_what_a_crash_left_of_a_checkpoint_is_swept_away(opener: Opener) -> None:
+    run = opener("checkpoint.every=2")
+    half = run.root / "checkpoints" / "00001"
+    half.mkdir(parents=True)
+    (half / "weights.safetensors").write_bytes(b"half")
+    drive(run, 2)
+    assert not half.exists()
