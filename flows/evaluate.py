@@ -1,18 +1,23 @@
-"""Evaluation as a Prefect flow: a recipe's model on its held-out questions, without training."""
+"""Evaluation as a Prefect flow: a recipe's model on its held-out questions and benchmarks, without training."""
 
 from __future__ import annotations
 
+import asyncio
+
 from prefect import flow
 
+from flows.closing import tell_evaluation
+from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
 from relift.errors import ConfigError
 from relift.phases.evaluate import results_of
 from relift.records import EvalResult
+from relift.report import write_evaluation
 from tasks.evaluate import evaluate as evaluate_task
 
 
-@flow(name="evaluate", flow_run_name="{name}", persist_result=False)
+@flow(name="evaluate", flow_run_name=flow_run_name, persist_result=False)
 async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
     """Results by benchmark of the model that the recipe starts from; in the ledger of the run of that name."""
     if config.evaluation is None:
@@ -21,4 +26,7 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         )
     async with opened(config, name) as run:
         ref = await evaluate_task(run.ref, 0, run.base, full=True)
-        return results_of(run, ref)
+        results = results_of(run, ref)
+        await asyncio.to_thread(write_evaluation, run.root, run.name, results)
+        await tell_evaluation(run, results)
+        return results

@@ -29,7 +29,8 @@ def summarise(benchmark: str, groups: Sequence[RolloutGroup], version: int, iter
     k = len(groups[0].rollouts)
     accuracies = [group.accuracy for group in groups]
     completions = [rollout.completion for group in groups for rollout in group.rollouts]
-    if k == 1:
+    if k == 1 or len(set(accuracies)) == 1:
+        # Where all questions agree a bootstrap sees no spread at all: one trial per question is the careful reading.
         low, high = wilson_interval(round(sum(accuracies)), len(accuracies))
     else:
         low, high = _bootstrap_interval(benchmark, accuracies)

@@ -34,12 +34,14 @@ class QuestionSet:
 
     training: tuple[Question, ...]
     held_out: tuple[Question, ...]
+    benchmarks: tuple[Question, ...] = ()
+    """Of evaluation.benchmarks; disjoint by id from the others."""
     quarantined: tuple[Quarantined, ...] = ()
     by_id: Mapping[str, Question] = field(init=False, repr=False, compare=False)
-    """Training and held-out questions."""
+    """All of them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_id", {question.id: question for question in (*self.training, *self.held_out)})
+        object.__setattr__(self, "by_id", {q.id: q for q in (*self.training, *self.held_out, *self.benchmarks)})
 
 
 def load_questions(

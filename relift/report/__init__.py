@@ -2,9 +2,10 @@
 
 data.py      what the page tells, read from a run's folder       style.py   colours, axes, labels at line ends
 examples.py  the same question before and after                  page.py    the page (page.html is its frame)
-figures.py   the three figures
+figures.py   the three figures                           benchmarks.py  the page of an evaluation alone
 """
 
+from relift.report.benchmarks import write_evaluation
 from relift.report.write import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_evaluation", "write_report"]

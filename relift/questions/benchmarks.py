@@ -1,0 +1,59 @@
+"""Benchmarks: questions that are only ever evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from relift.config import BenchmarkConfig, QuestionsConfig
+from relift.errors import DataError
+from relift.questions.load import QuestionSet, load_questions
+from relift.records import Question
+from relift.verifier import Verifier
+
+log = logging.getLogger(__name__)
+
+
+def with_benchmarks(
+    questions: QuestionSet, benchmarks: Sequence[BenchmarkConfig], *, answer_form: str, verifier: Verifier
+) -> QuestionSet:
+    """The same set with the benchmarks' questions, and without those questions among its own.
+
+    A question counts as the same by its id, that is by its text up to blanks; how many were removed is logged. Raises
+    DataError as ``load_questions`` does, and where two benchmarks share a name.
+    """
+    if len({b.name for b in benchmarks}) < len(benchmarks):
+        raise DataError("two of evaluation.benchmarks have the same name: give each its own, since results go by it")
+    found: dict[str, Question] = {}
+    for benchmark in benchmarks:
+        for question in _load(benchmark, answer_form, verifier):
+            found.setdefault(question.id, question)
+    training = tuple(q for q in questions.training if q.id not in found)
+    held_out = tuple(q for q in questions.held_out if q.id not in found)
+    removed = len(questions.training) + len(questions.held_out) - len(training) - len(held_out)
+    if removed:
+        log.warning("%d questions of the dataset stand in a benchmark and are neither trained on nor held out", removed)
+    return dataclasses.replace(questions, training=training, held_out=held_out, benchmarks=tuple(found.values()))
+
+
+def _load(benchmark: BenchmarkConfig, answer_form: str, verifier: Verifier) -> list[Question]:
+    columns = {"text_column": benchmark.text_column, "answer_column": benchmark.answer_column}
+    config = QuestionsConfig.model_validate(
+        {
+            "format": benchmark.format,
+            "path": benchmark.path,
+            "answer_form": answer_form,
+            "count": benchmark.questions,
+            "held_out_share": 0.0,
+            **(columns if benchmark.format == "rows" else {}),
+        }
+    )
+    loaded = load_questions(config, seed=0, verifier=verifier).training
+    return [dataclasses.replace(q, source=_source(benchmark.name, q.source), solution=None) for q in loaded]
+
+
+def _source(name: str, source: str) -> str:
+    """The benchmark's name in place of the dataset's, and the part that the dataset names."""
+    _, _, part = source.partition("/")
+    return f"{name}/{part}" if part else name
