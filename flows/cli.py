@@ -38,6 +38,19 @@ def train(
 
 
 @app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="URI or folder of a run: s3://bucket/prefix/demo-0, runs/demo-0.")],
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="A.B=VALUE", help="Change a setting that may change on resume.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Go on with a run, on whichever machine, from its URI alone."""
+    from flows.command import resume_command
+
+    resume_command(run, settings)
+
+
+@app.command()
 def evaluate(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe or a TOML file; its model is evaluated.")],
     settings: Settings = [],  # noqa: B006
@@ -47,6 +60,23 @@ def evaluate(
     from flows.command import evaluate_command
 
     evaluate_command(recipe, settings, name)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the Prefect server and its UI.")] = 4200,
+    host: Annotated[str, typer.Option("--host", help="0.0.0.0 lets every machine in.")] = "127.0.0.1",
+    cpu_runs: Annotated[int, typer.Option("--cpu-runs", min=1, help="Flow runs at a time on the pool cpu.")] = 2,
+    gpu_runs: Annotated[int, typer.Option("--gpu-runs", min=1, help="Flow runs at a time on the pool gpu.")] = 1,
+    pools: Annotated[list[str], typer.Option("--pool", help="Start a worker for this pool alone.")] = [],  # noqa: B006
+) -> None:
+    """Prefect server, work pools, deployments and workers on this machine, until Ctrl-C.
+
+    With PREFECT_API_URL set: that server, and the workers here.
+    """
+    from flows.serve import serve_command
+
+    serve_command(host=host, port=port, cpu_runs=cpu_runs, gpu_runs=gpu_runs, pools=pools)
 
 
 @app.command()

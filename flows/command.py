@@ -13,9 +13,9 @@ from rich.table import Table
 from flows.server import PrefectServer
 from relift.batch_arithmetic import batch_arithmetic
 from relift.config import RunConfig
-from relift.identity import is_finished, remove_run, require_same_configuration, run_root
+from relift.identity import find_run, remove_run, require_same_configuration, run_store
 from relift.recipe import load_recipe
-from relift.summary import RunSummary, read_summary
+from relift.summary import RunSummary, stored_summary
 
 if TYPE_CHECKING:
     from relift.run import Run
@@ -27,12 +27,23 @@ def train_command(recipe: str, settings: Sequence[str], name: str, fresh: bool) 
     """Open the run, start a Prefect server if there is none, run the flow, print the table."""
     config = load_recipe(recipe, settings)
     name = name or f"{config.recipe}-{config.seed}"
-    root = run_root(config, name)
     if fresh:
-        remove_run(root)
-    require_same_configuration(root, config)
-    if is_finished(root):
-        print_summary(read_summary(root), config)
+        remove_run(run_store(config, name))
+    _train(config, name)
+
+
+def resume_command(uri: str, settings: Sequence[str]) -> None:
+    """Go on with the run at a URI, wherever it was started: the URI is all that has to be known."""
+    config, name = find_run(uri, settings)
+    _train(config, name)
+
+
+def _train(config: RunConfig, name: str) -> None:
+    store = run_store(config, name)
+    root = store.root
+    require_same_configuration(store, config)
+    if (ended := stored_summary(store)) and (config.iterations or 0) <= ended.iterations:
+        print_summary(ended, config)
         console.print(f"The run {name} is finished. Start it anew with --fresh, or another one with --name.")
         return
     server = PrefectServer()
@@ -60,10 +71,13 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
         with open_run(config, name) as run:
             server.wait()
             from flows.evaluate import evaluate
-            from flows.session import quiet_prefect
+            from flows.session import flush_prefect, quiet_prefect
 
             quiet_prefect()
-            results = asyncio.run(evaluate(config, name))
+            try:
+                results = asyncio.run(evaluate(config, name))
+            finally:
+                flush_prefect()
             table = Table("benchmark", "questions", "k", "avg@k", "95 %", "pass@k")
             for r in results:
                 interval = f"{r.low:.1%} to {r.high:.1%}"
@@ -71,6 +85,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
                     r.benchmark, str(r.questions), str(r.k), f"{r.avg_at_k:.1%}", interval, f"{r.pass_at_k:.1%}"
                 )
             console.print(table)
+            console.print(f"Report: {run.root / 'report' / 'index.html'}")
             console.print(f"Ledger: {run.snapshot_path}")
     finally:
         server.stop()
@@ -80,7 +95,7 @@ def _run_flow(run: Run, server: PrefectServer) -> RunSummary:
     """Raises Interrupted, a UserError or whatever went wrong in the flow."""
     server.wait()
     imported = time.perf_counter()
-    from flows.session import quiet_prefect
+    from flows.session import flush_prefect, quiet_prefect
     from flows.train import train
     from flows.view import make_view
 
@@ -88,7 +103,10 @@ def _run_flow(run: Run, server: PrefectServer) -> RunSummary:
     quiet_prefect()
     with make_view(console, run) as view:
         run.progress.views.append(view)
-        return asyncio.run(train(run.config, run.name))
+        try:
+            return asyncio.run(train(run.config, run.name))
+        finally:
+            flush_prefect()
 
 
 def print_arithmetic(run: Run) -> None:
@@ -113,3 +131,5 @@ def print_summary(summary: RunSummary, config: RunConfig) -> None:
         f"{summary.iterations} iterations, {summary.seconds:.0f} s",
         highlight=False,
     )
+    if summary.teacher:
+        console.print(f"Teacher: {summary.teacher}", highlight=False, markup=False)

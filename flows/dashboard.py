@@ -38,6 +38,7 @@ class LiveView:
         self._report: IterationReport | None = None
         self._examples: tuple[Example, ...] = ()
         self._evaluation: tuple[int, tuple[EvalResult, ...]] | None = None
+        self._note = ""
         self._lock = threading.Lock()
 
     def phase(self, name: str) -> None:
@@ -62,6 +63,10 @@ class LiveView:
             if results:
                 self._evaluation = iteration, tuple(results)
 
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._note = text
+
     def render(self) -> RenderableType:
         with self._lock:
             width = min(self.console.width, WIDEST)
@@ -73,6 +78,8 @@ class LiveView:
                 parts += [Text(), self._held_out(*self._evaluation, inside)]
             if self._examples:
                 parts += [Text(), *(_example(example, inside) for example in self._examples)]
+            if self._note:
+                parts += [Text(), Text(cropped(self._note, inside), style="yellow", no_wrap=True)]
             title = Text(cropped(self.name, inside), style="bold")
             return Panel(Group(*parts), title=title, title_align="left", box=ROUNDED, width=width, border_style="dim")
 

@@ -1,7 +1,12 @@
-"""A Prefect server for whoever has none: started beside the run, with its home in the project, gone with it."""
+"""A Prefect server for whoever has none: started beside the run, with its home in the project, gone with it.
+
+Where `relift serve` runs in this folder, its server is the one: two on one home would share a SQLite file.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -15,7 +20,10 @@ from typing import IO
 from relift.errors import RunError
 
 HOME = Path(".prefect")
+SERVED = HOME / "serve.json"
+"""Locked by a running `relift serve`; holds the URL of its API."""
 START_LIMIT_SECONDS = 120.0
+LOCALHOST = "127.0.0.1"
 
 
 class PrefectServer:
@@ -25,7 +33,10 @@ class PrefectServer:
     started before anything imports Prefect, since Prefect reads its settings on import.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = LOCALHOST, port: int | None = None) -> None:
+        self.host = host
+        self.port = port
+        """Any free one when empty."""
         self._child: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._started = 0.0
@@ -46,15 +57,22 @@ class PrefectServer:
         if os.environ.get("PREFECT_API_URL"):
             return
         HOME.mkdir(exist_ok=True)
+        if self.port is None and (served := served_url()):
+            os.environ["PREFECT_API_URL"] = served
+            return
         os.environ["PREFECT_HOME"] = str(HOME.absolute())
         # Prefect derives this one from the user's home, whatever PREFECT_HOME says.
         os.environ["PREFECT_SERVER_MEMO_STORE_PATH"] = str(HOME.absolute() / "memo_store.toml")
-        port = _free_port()
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        port = self.port or _free_port()
+        if self.port:
+            _require_free(self.host, port)
+        os.environ["PREFECT_API_URL"] = f"http://{LOCALHOST}:{port}/api"
+        # Relative, so that the UI asks the server it came from, whatever that is called where the browser is.
+        os.environ.setdefault("PREFECT_SERVER_UI_API_URL", "/api")
         self._log = (HOME / "server.log").open("ab")
         self._started = time.perf_counter()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "flows.server_child", str(port)],
+            [sys.executable, "-m", "flows.server_child", self.host, str(port)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -74,8 +92,15 @@ class PrefectServer:
             if self._child.poll() is not None or time.perf_counter() > deadline:
                 raise RunError(f"the Prefect server did not start: see {HOME / 'server.log'}")
             time.sleep(0.1)
+        if self._child is not None and self._child.poll() is not None:
+            raise RunError(f"the Prefect server did not start, but another one answers: see {HOME / 'server.log'}")
         if self._child is not None:
             self.seconds = time.perf_counter() - self._started
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether our own server is gone; one that was there is not ours to watch."""
+        return self._child is not None and self._child.poll() is not None
 
     def stop(self) -> None:
         """End our own server; one that was there stays."""
@@ -91,6 +116,36 @@ class PrefectServer:
         if self._log is not None:
             self._log.close()
         self._child = None
+
+
+def served_url() -> str | None:
+    """Of the API of a `relift serve` that runs in this folder."""
+    try:
+        with SERVED.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            return str(json.loads(SERVED.read_text())["url"])
+        except (ValueError, KeyError):
+            return None  # it has only just begun to start
+    except OSError:
+        return None
+    return None
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            is_prefect = _answers(f"http://{LOCALHOST}:{port}/api/health")
+            found = "a Prefect server answers there" if is_prefect else "something else listens there"
+            use = f"set PREFECT_API_URL=http://{LOCALHOST}:{port}/api to use it" if is_prefect else "end it"
+            raise RunError(
+                f"port {port} of {host} cannot be used for the Prefect server ({problem.strerror}; {found}). "
+                f"Choose another one with --port, or {use}."
+            ) from problem
 
 
 def _free_port() -> int:

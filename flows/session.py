@@ -6,12 +6,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
-from prefect.runtime import flow_run
+from prefect.logging.handlers import APILogWorker
+from prefect.runtime import deployment
 
+from flows.place import require_place, run_name
 from relift.config import RunConfig
-from relift.errors import Interrupted, UserError
+from relift.errors import Interrupted, SelfCheckFailed, UserError
 from relift.identity import run_root
 from relift.interrupt import StopFlag
 from relift.ledger import RunStatus
@@ -23,8 +25,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @asynccontextmanager
 async def opened(config: RunConfig, name: str) -> AsyncIterator[Run]:
-    """The run of that name, or of the flow run's id: the one the command line holds open, else one opened here."""
-    name = name or str(flow_run.get_id())
+    """The run of that name: the one the command line holds open, else one opened here. See ``run_name``."""
+    require_place(config)
+    if deployment.id:
+        quiet_prefect(keep_message=True)
+    name = run_name(name)
     ref = RunRef(uri=str(run_root(config, name)), name=name)
     if is_open(ref):
         async with _watched(resolve(ref)) as run:
@@ -37,20 +42,24 @@ async def opened(config: RunConfig, name: str) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def _watched(run: Run) -> AsyncIterator[Run]:
-    run.ledger.set_status(RunStatus.RUNNING)
+    await asyncio.to_thread(run.ledger.set_status, RunStatus.RUNNING)
     try:
         with _stopped_by_signals(run.stop):
             yield run
     except (Interrupted, asyncio.CancelledError):
-        run.ledger.set_status(RunStatus.INTERRUPTED)
+        _end(run, RunStatus.INTERRUPTED)
         raise
     except BaseException:
-        run.ledger.set_status(RunStatus.FAILED)
+        _end(run, RunStatus.FAILED)
         raise
     else:
-        run.ledger.set_status(RunStatus.FINISHED)
-    finally:
-        run.publish()
+        await asyncio.to_thread(run.complete)
+
+
+def _end(run: Run, status: RunStatus) -> None:
+    """Not awaited: the loop may be on its way out, and nothing else of the run moves any more."""
+    run.ledger.set_status(status)
+    run.publish()
 
 
 @contextmanager
@@ -75,12 +84,30 @@ def _stopped_by_signals(stop: StopFlag) -> Iterator[None]:
 class WithoutTracebacksOfUsers(logging.Filter):
     """Keeps Prefect from logging a traceback for what is no fault of the code; the run's state still says it."""
 
+    def __init__(self, *, keep_message: bool) -> None:
+        super().__init__()
+        self.keep_message = keep_message
+
     def filter(self, record: logging.LogRecord) -> bool:
         problem = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        return not isinstance(problem, Interrupted | UserError)
+        if isinstance(problem, Interrupted | UserError | SelfCheckFailed):
+            record.exc_info = None
+            record.exc_text = None
+            return self.keep_message
+        said = record.getMessage()
+        return self.keep_message or ("exception Interrupted" not in said and "exception: Interrupted" not in said)
 
 
-def quiet_prefect() -> None:
-    """Install the filter on the loggers of flow and task runs."""
+def quiet_prefect(*, keep_message: bool = False) -> None:
+    """Install the filter on the loggers of flow and task runs.
+
+    ``keep_message``: the message stays, for the logs on a flow run's page; a terminal gets it from the command.
+    """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(WithoutTracebacksOfUsers())
+        logging.getLogger(name).addFilter(WithoutTracebacksOfUsers(keep_message=keep_message))
+
+
+def flush_prefect() -> None:
+    """Send what is queued for the server's log before our own server goes."""
+    with suppress(Exception):  # a server that is gone cannot take logs, and the run has said what it had to say
+        APILogWorker.drain_all(timeout=3)

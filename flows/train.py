@@ -15,6 +15,7 @@ import time
 from prefect import flow
 
 from flows.closing import Announcer, finish
+from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
 from relift.records import PolicyVersion
@@ -31,7 +32,7 @@ from tasks.source import source
 from tasks.verify import verify
 
 
-@flow(name="train", flow_run_name="{name}", persist_result=False)
+@flow(name="train", flow_run_name=flow_run_name, persist_result=False)
 async def train(config: RunConfig, name: str = "") -> RunSummary:
     """Train by ReLIFT: GRPO on every batch, fine-tuning on the questions no rollout solved."""
     began = time.perf_counter()
@@ -57,10 +58,11 @@ async def iterate(run: Run, announcer: Announcer, iteration: int, version: Polic
     rollouts = await rollout(run.ref, iteration, version)
     verdicts = await verify(run.ref, iteration, rollouts)
     recorded = await record(run.ref, iteration, rollouts, verdicts)
-    # The teachers are asked beside the RL update.
+    # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.
     sourcing = asyncio.create_task(source(run.ref, iteration, recorded))
     try:
-        version = await rl_update(run.ref, iteration, rollouts, verdicts, version)
+        with run.teachers.answering():
+            version = await rl_update(run.ref, iteration, rollouts, verdicts, version)
     finally:
         sourced = await sourcing
     version = await sft_update(run.ref, iteration, rollouts, verdicts, sourced, version)

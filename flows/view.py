@@ -10,9 +10,8 @@ from rich.live import Live
 
 from flows.dashboard import LiveView
 from flows.pace import Pace, as_clock, read_past
-from flows.plain import cropped, short_benchmark, written
-from relift.phases.close import METRICS
-from relift.progress import Example, View
+from flows.plain import cropped, one_line, short_benchmark, written
+from relift.progress import METRICS, Example, View
 from relift.records import EvalResult, IterationReport
 from relift.run import Run
 
@@ -103,6 +102,9 @@ class LineView:
         mean = sum(r.avg_at_k for r in results) / len(results)
         each = "  ".join(f"{short_benchmark(r.benchmark)} {r.avg_at_k:.3f}" for r in results)
         self._print(f"held-out after {iteration} iterations: mean {mean:.3f}  ({each})")
+
+    def note(self, text: str) -> None:
+        self._print(one_line(text))
 
     def _print(self, line: str) -> None:
         """Never wrapped: whoever reads a log wants one line to be one."""

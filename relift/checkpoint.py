@@ -15,7 +15,7 @@ from relift.errors import StoreError
 from relift.policy.model import weight_tensors
 from relift.policy.resident import Policy
 from relift.records import CheckpointRef, PolicyVersion, UpdateKind
-from relift.store import FolderStore
+from relift.store import Store
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.json"
@@ -36,7 +36,7 @@ def place_of(iteration: int) -> str:
     return f"checkpoints/{iteration:05d}"
 
 
-def write_checkpoint(store: FolderStore, policy: Policy, snapshot: Snapshot, *, inputs: str) -> CheckpointRef:
+def write_checkpoint(store: Store, policy: Policy, snapshot: Snapshot, *, inputs: str) -> CheckpointRef:
     """Publish a checkpoint before ``snapshot.iteration``; the policy must hold the snapshot's version."""
     from safetensors.torch import save_file
 
@@ -62,7 +62,7 @@ def write_checkpoint(store: FolderStore, policy: Policy, snapshot: Snapshot, *, 
     )
 
 
-def read_snapshot(store: FolderStore, place: str) -> Snapshot:
+def read_snapshot(store: Store, place: str) -> Snapshot:
     """Raises StoreError when the file does not match its manifest."""
     try:
         tree = json.loads(store.read(place, STATE))
@@ -77,7 +77,7 @@ def read_snapshot(store: FolderStore, place: str) -> Snapshot:
         raise StoreError(f"{place}/{STATE} is not of this version of relift ({problem})") from problem
 
 
-def load_checkpoint(store: FolderStore, place: str, policy: Policy) -> None:
+def load_checkpoint(store: Store, place: str, policy: Policy) -> None:
     """Put a checkpoint's weights and optimizer states into the policy."""
     from safetensors.torch import load_file
 
@@ -98,17 +98,17 @@ def put_weights(model: Any, tensors: dict[str, Any]) -> None:
         tensor.copy_(tensors[name])
 
 
-def retire(store: FolderStore, *, keep: int, best: int | None) -> list[str]:
+def retire(store: Store, *, keep: int, best: int | None) -> list[str]:
     """Remove checkpoints but the ``keep`` newest and the one at iteration ``best``; the places removed."""
     places = store.places("checkpoints")
     kept = set(places[-keep:]) | ({place_of(best)} if best is not None else set())
     removed = [place for place in places if place not in kept]
-    for place in removed:
-        store.remove(place)
+    store.remove(*removed)
+    store.sweep("checkpoints")
     return removed
 
 
-def newest(store: FolderStore, *, at_most: int | None = None) -> str | None:
+def newest(store: Store, *, at_most: int | None = None) -> str | None:
     """The place of the newest checkpoint whose iteration is at most the given one."""
     places = [p for p in store.places("checkpoints") if at_most is None or int(Path(p).name) <= at_most]
     return places[-1] if places else None

@@ -10,6 +10,7 @@ marked with ``may_change`` may differ when a run is resumed; any other differenc
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -58,6 +59,20 @@ class QuestionsConfig(Section):
     """Share of rows without a usable gold answer above which the run refuses to start; below, they are set aside."""
 
     @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> QuestionsConfig:
+        columns = {"text_column", "answer_column", "solution_column"}
+        ignored = {
+            "arithmetic": {"path", "held_out_share", "max_bad_share", *columns},
+            "gsm8k": columns,
+            "reference": columns,
+            "rows": set(),
+        }[self.format] & self.model_fields_set
+        given = sorted(name for name in ignored if getattr(self, name) != type(self).model_fields[name].default)
+        if given:
+            raise ValueError(f"{', '.join(given)} would be ignored by format '{self.format}': remove it")
+        return self
+
+    @model_validator(mode="after")
     def _source_is_complete(self) -> QuestionsConfig:
         if self.format == "arithmetic":
             if not self.families or not self.count:
@@ -78,6 +93,10 @@ class PolicyConfig(Section):
     """Jinja text that replaces the tokenizer's own chat template."""
     prompt_suffix: str = ""
     """Text that opens the completion inside the prompt, such as `<think>` and a newline."""
+    context: int | None = Field(None, ge=1)
+    """Tokens of prompt and completion together, where it is more than the model was made for; see rope_theta."""
+    rope_theta: float | None = Field(None, gt=0)
+    """Base of the rotary embedding, raised together with the context (the paper: 40000 for 16384 tokens)."""
     max_prompt_tokens: int = Field(1024, ge=1)
     """A longer question is set aside before the run starts, never cut."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -90,11 +109,20 @@ class PolicyConfig(Section):
     """On a GPU: deterministic kernels, slower, so that a resumed run is bit-equal. A CPU always is."""
 
 
+class VllmConfig(Section):
+    """What only the engine vllm takes."""
+
+    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, json_schema_extra=MAY_CHANGE)
+    """Share of the GPU's memory for vLLM's weights and key-value cache. It is the trainer's again during updates."""
+    enforce_eager: bool = Field(False, json_schema_extra=MAY_CHANGE)
+    """Without CUDA graphs and compilation: starts faster, samples slower. A CPU always is."""
+
+
 class RolloutConfig(Section):
     """How rollouts are sampled in training."""
 
-    engine: Literal["transformers"] = "transformers"
-    """What samples: transformers runs on any machine."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What samples: transformers runs on any machine; vllm (the extra relift[vllm]) is for a GPU."""
     samples: int = Field(8, ge=2)
     """Rollouts per question; a group of one has no advantage."""
     temperature: float = Field(1.0, gt=0)
@@ -102,7 +130,9 @@ class RolloutConfig(Section):
     max_tokens: int = Field(8192, ge=1)
     """Completion tokens at most, end-of-sequence included."""
     max_rows: int | None = Field(None, ge=1)
-    """Sequences decoded together; chosen from free memory at the start of a run when empty, and kept with it."""
+    """Sequences decoded together; when empty a token budget for the kind of device decides, kept with the run."""
+    vllm: VllmConfig = VllmConfig()
+    """Settings of the engine vllm."""
 
 
 class ClipConfig(Section):
@@ -226,13 +256,110 @@ class BufferConfig(Section):
     """Iterations after which an entry expires; empty: never."""
 
 
+class ApiTeacherConfig(Section):
+    """A teacher behind an OpenAI-compatible API. Its key comes from the environment, never from here."""
+
+    model: str = Field(min_length=1)
+    """Name of the model, as the server knows it."""
+    base_url: str | None = Field(None, json_schema_extra=MAY_CHANGE)
+    """Such as http://localhost:8000/v1; what url_variable names when empty, and without that api.openai.com."""
+    url_variable: str = Field("OPENAI_BASE_URL", json_schema_extra=MAY_CHANGE)
+    """Environment variable that holds the base URL."""
+    key_variable: str | None = Field("OPENAI_API_KEY", json_schema_extra=MAY_CHANGE)
+    """Environment variable that holds the key; off for a server that wants none."""
+    required: bool = Field(True, json_schema_extra=MAY_CHANGE)
+    """Whether a teacher that is down at the start stops the run; if not, the run begins and says so. A wrong key or
+    model always stops it."""
+    instruction: str | None = None
+    """System message. Empty: one that asks for the answer in questions.answer_form; "" sends none."""
+    prompt: str = "{question}"
+    """User message; {question} is where the question stands."""
+    candidates: int = Field(2, ge=1, le=64)
+    """Solutions asked for each question; the shortest admitted one becomes the demonstration."""
+    temperature: float | None = Field(0.7, ge=0, le=2)
+    """Of the teacher's sampling; off for models that do not take one."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Tokens the teacher may write, hidden reasoning included; teacher.max_tokens when empty."""
+    token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls that limit; newer models of OpenAI want max_completion_tokens."""
+    concurrency: int = Field(8, ge=1, json_schema_extra=MAY_CHANGE)
+    """Requests under way at the same time, at most."""
+    timeout_seconds: float = Field(120.0, gt=0, json_schema_extra=MAY_CHANGE)
+    """Until a request without an answer is given up and sent again."""
+    attempts: int = Field(5, ge=1, json_schema_extra=MAY_CHANGE)
+    """Times a request is sent before its question waits for a later iteration."""
+    backoff_seconds: float = Field(0.5, gt=0, json_schema_extra=MAY_CHANGE)
+    """First wait before a request is sent again, then doubled, with jitter; a server's Retry-After rules over it."""
+    requests_per_minute: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Requests sent in any minute, retries included; no limit when empty."""
+    tokens_per_minute: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Tokens of prompts and answers in any minute, give or take one request; no limit when empty."""
+    budget_usd: float | None = Field(None, ge=0, json_schema_extra=MAY_CHANGE)
+    """Money the run may spend in all; no limit when empty. What may be billed although no answer came is counted."""
+    usd_per_million_input: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
+    """Price of a million prompt tokens."""
+    usd_per_million_output: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
+    """Price of a million answered tokens."""
+
+    @field_validator("key_variable", "temperature", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return _none_if_off(value)
+
+    @field_validator("key_variable", "url_variable")
+    @classmethod
+    def _is_a_variable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z_a-z][A-Z_a-z0-9]{0,63}", value):
+            # The value stays unsaid: it may be the key itself.
+            raise ValueError("give the name of an environment variable such as OPENAI_API_KEY, never a key or URL")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _url_holds_no_secret(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^@?#]+$", value):
+            raise ValueError("give an http:// or https:// URL without user, password or query; secrets go into the key")
+        return value
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> ApiTeacherConfig:
+        if "{question}" not in self.prompt:
+            raise ValueError("prompt has no {question}: the teacher would never see the question")
+        if self.candidates > 1 and self.temperature == 0:
+            raise ValueError(f"candidates={self.candidates} at temperature 0 are equal: ask for one, or raise it")
+        if self.budget_usd is not None and not self.usd_per_million_input and not self.usd_per_million_output:
+            raise ValueError("budget_usd never binds while both prices (usd_per_million_input, _output) are 0")
+        return self
+
+
 class TeacherConfig(Section):
     """Where demonstrations come from, asked in this order."""
 
-    sources: tuple[Literal["dataset"], ...] = ("dataset",)
-    """dataset: the solution column of the questions."""
+    sources: tuple[Literal["dataset", "api"], ...] = Field(("dataset",), min_length=1)
+    """Asked in this order, each for what the ones before could not solve. dataset: the solution column of the
+    questions; api: the model of teacher.api."""
     max_tokens: int = Field(8192, ge=1)
     """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
+    wait_seconds: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
+    """How long an iteration waits for answers once its RL update is done; what comes later is taught later."""
+    api: ApiTeacherConfig | None = None
+    """The model behind the source api."""
+
+    @field_validator("api", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return _none_if_off(value)
+
+    @model_validator(mode="after")
+    def _sources_are_there(self) -> TeacherConfig:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"sources names one twice: {', '.join(self.sources)}")
+        if ("api" in self.sources) is not (self.api is not None):
+            raise ValueError(
+                "the source 'api' and the section teacher.api belong together: set teacher.api.model and name 'api' in "
+                'teacher.sources, such as ["dataset", "api"], or leave both out'
+            )
+        return self
 
 
 class CheckpointConfig(Section):
@@ -244,13 +371,34 @@ class CheckpointConfig(Section):
     """Newest checkpoints kept, beside the best evaluated one; rollouts are kept since the oldest of them."""
 
 
+class BenchmarkConfig(Section):
+    """Questions that are only ever evaluated: what they share with the training questions is removed from those."""
+
+    name: str = Field(min_length=1, max_length=40, pattern=r"^[\w.-]+$")
+    """Under which its results are reported; where the file names sources, theirs follow after a slash."""
+    format: Literal["rows", "gsm8k", "reference"] = "rows"
+    """As in questions.format."""
+    path: str
+    """File or folder of the benchmark."""
+    text_column: str = "question"
+    """rows: the column with the question."""
+    answer_column: str = "answer"
+    """rows: the column with the gold answer."""
+    questions: int | None = Field(None, ge=1)
+    """At most this many, chosen by a hash of the id; all when empty."""
+    samples: int | None = Field(None, ge=1)
+    """k: completions per question; evaluation.samples when empty."""
+    samples_of: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """k by source, where they differ: the paper takes 32 for AIME and AMC, 8 for OlympiadBench, 1 for MATH-500."""
+
+
 class EvaluationConfig(Section):
     """Held-out evaluation in a run: before the first and after the last iteration, and in between where asked."""
 
     every: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
     """Iterations between evaluations; empty: only at the start and the end."""
     questions: int = Field(400, ge=1)
-    """Held-out questions, per family in arithmetic, at most."""
+    """Held-out questions of each benchmark (family, source), at most."""
     interim_questions: int = Field(40, ge=1, json_schema_extra=MAY_CHANGE)
     """The same for the evaluations in between."""
     samples: int = Field(1, ge=1)
@@ -259,6 +407,16 @@ class EvaluationConfig(Section):
     """0 is greedy."""
     max_tokens: int | None = Field(None, ge=1)
     """Completion tokens at most; rollout.max_tokens when empty."""
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    """Evaluated at the start and the end only: checkpoints are never chosen by a benchmark."""
+
+    def samples_for(self, source: str) -> int:
+        """k of a question by its source, e.g. ``"reference/aime"``."""
+        name, _, part = source.partition("/")
+        for benchmark in self.benchmarks:
+            if benchmark.name == name:
+                return benchmark.samples_of.get(part) or benchmark.samples or self.samples
+        return self.samples
 
 
 class LedgerConfig(Section):
@@ -271,12 +429,23 @@ class LedgerConfig(Section):
 class ChecksConfig(Section):
     """Self-checks that stop a run rather than warn (contract 9)."""
 
-    max_logprob_gap: float = Field(0.01, gt=0)
-    """Mean |trainer - engine| log-probability of the sampled tokens, in nats, above which the run stops."""
-    max_failed_share: Share = 0.1
-    """Share of verdicts that are timeout or error above which the run stops."""
-    max_skipped_updates: int = Field(10, ge=1)
-    """Updates skipped in a row for a gradient that is not finite or above its limit."""
+    every: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between checks of engine against trainer and of the gradient's accumulation, from the first one on."""
+    sequences: int = Field(8, ge=1, json_schema_extra=MAY_CHANGE)
+    """Rollouts that such a check looks at, whatever their advantage."""
+    max_logprob_gap: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Mean |trainer - engine| log-probability of the sampled tokens, in nats, above which the run stops; empty: 1e-3
+    in float32, 0.02 in bfloat16."""
+    max_handover_gap: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """The same after weights were handed to an engine with a copy of its own; empty: 1e-4 in float32, 0.05 in
+    bfloat16."""
+    max_split_error: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Relative distance between the gradients of one batch under two splits; empty: 1e-3 in float32, 0.1 in
+    bfloat16."""
+    max_failed_share: Share = Field(0.1, json_schema_extra=MAY_CHANGE)
+    """Share of an iteration's verdicts that are timeout or error above which the run stops."""
+    max_skipped_updates: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Updates refused in a row for a gradient that is not finite or above its limit, after which the run stops."""
 
 
 class RunConfig(Section):
@@ -289,7 +458,9 @@ class RunConfig(Section):
     iterations: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
     """Batches of questions; once through all questions when empty."""
     store: str = Field("runs", json_schema_extra=MAY_CHANGE)
-    """Folder that holds the runs."""
+    """Folder that holds the runs, or s3://bucket/prefix; endpoint and credentials come as AWS's tools take them."""
+    scratch: str = Field("runs", json_schema_extra=MAY_CHANGE)
+    """Folder with the working copies of runs whose store is s3://; unused where the store is a folder itself."""
     questions: QuestionsConfig
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
@@ -299,7 +470,8 @@ class RunConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     """Of both learning rates, by iteration: a supervised update never moves it."""
     shared_optimizer: bool = False
-    """One AdamW for both updates, with the RL update's settings; halves the optimizer's memory. A departure."""
+    """One AdamW for both updates: moments, betas and weight decay are the RL update's, rate and clip each one's own.
+    Halves the optimizer's memory. A departure from the paper."""
     gate: GateConfig = GateConfig()
     buffer: BufferConfig = BufferConfig()
     teacher: TeacherConfig = TeacherConfig()

@@ -6,6 +6,7 @@
     |  |- DataError                  a dataset, a row, a column, a gold answer
     |  |- ModelError                 a model folder or tokenizer
     |  |- StoreError                 an artifact that is missing, damaged or cannot be written
+    |  |- TeacherError               a teacher's key, model or address
     |  |- LedgerError                the database or a query on it
     |  `- RunError                   the run's name, its lock, a different configuration
     |- SelfCheckFailed               a check of contract 9 refused to go on
@@ -39,6 +40,10 @@ class ModelError(UserError):
 
 class StoreError(UserError):
     """An artifact is missing, damaged or cannot be written."""
+
+
+class TeacherError(UserError):
+    """A teacher's key, model or address cannot be used."""
 
 
 class LedgerError(UserError):

@@ -6,67 +6,161 @@ import dataclasses
 import json
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from relift.config import RunConfig
-from relift.errors import RunError
+from relift.errors import ReliftError, RunError
 from relift.lock import RunLock
-from relift.recipe import differences, validated
+from relift.recipe import differences, recorded_config, validated
 from relift.resolved import Resolved
-from relift.store import open_store
-from relift.store.folder import write_atomically
+from relift.store import FolderStore, Store, open_store
+from relift.store.folder import working_copy_of, write_atomically
+from relift.store.interface import is_bucket, require_scheme
 
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
+FORMAT = 1
+"""Of run.json."""
 
 
-def is_finished(root: Path) -> bool:
-    """Whether the run came to its end; its summary is the last thing it writes."""
-    return (root / SUMMARY_FILE).exists()
+def remove_run(store: Store) -> None:
+    """Forget a run and everything in its folder (``--fresh``).
 
-
-def remove_run(root: Path) -> None:
-    """Forget a run and everything in its folder (``--fresh``); refused while another process writes it."""
-    if root.exists():
-        lock = RunLock(root / "lock")
-        lock.acquire()
-        shutil.rmtree(root)
-        lock.release()
-
-
-def write_identity(root: Path, config: RunConfig, resolved: Resolved) -> Resolved:
-    """Store configuration and resolved values with a new run; compare them with those of an old one.
-
-    Returns the resolved values to use: those the run started with, so that its sums stay the same (contract 4).
+    Raises RunError for a folder that is no run, or that another process writes. It is renamed before it is removed, so
+    that a removal cut short leaves no half of a run under its name.
     """
-    path = root / RUN_FILE
-    if not path.exists():
-        tree = {"config": config.model_dump(mode="json"), "resolved": dataclasses.asdict(resolved)}
-        write_atomically(path, (json.dumps(tree, indent=1) + "\n").encode())
-        return resolved
-    require_same_configuration(root, config)
-    stored = Resolved(**json.loads(path.read_text())["resolved"])
-    for line in stored.what_may_differ(resolved):
-        log.warning("this run was started elsewhere: %s; resumed weights may differ in their last bits", line)
-    return stored.on(resolved)
-
-
-def require_same_configuration(root: Path, config: RunConfig) -> None:
-    """Raises RunError showing every setting that differs from the run's own and may not."""
-    path = root / RUN_FILE
-    if not path.exists():
+    root = store.root
+    if not root.exists() and not is_bucket(store.uri):
         return
-    changed = differences(validated(json.loads(path.read_text())["config"], origin=str(path)), config)
+    if root.exists() and any(root.iterdir()) and not (root / RUN_FILE).exists() and not (root / "lock").exists():
+        raise RunError(
+            f"{root} is no run of relift (it has no {RUN_FILE}), so --fresh does not remove it. Check store and "
+            f"--name, or remove the folder yourself."
+        )
+    lock = RunLock(root / "lock")
+    lock.acquire()
+    try:
+        store.acquire(_nobody_is_told)
+        store.clear()
+        store.release()
+    except BaseException:
+        lock.release()
+        raise
+    leaving = root.with_name(f".{root.name}.removed")
+    if leaving.exists():
+        shutil.rmtree(leaving)
+    root.rename(leaving)
+    shutil.rmtree(leaving)
+    lock.release()
+
+
+def _nobody_is_told(reason: ReliftError) -> None:
+    """A removal asks for the lease before it removes anything."""
+
+
+def write_identity(
+    store: Store, config: RunConfig, resolved: Resolved, made_from: Mapping[str, str]
+) -> tuple[Resolved, bool]:
+    """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
+
+    Returns the resolved values to use, those the run started with, so that its sums stay the same (contract 4), and
+    whether versions and machine are still those of the start. Raises RunError when the run's questions, base weights or
+    prompts are others now.
+    """
+    root = store.root
+    if not has_begun(store):
+        new: dict[str, Any] = {
+            "format": FORMAT,
+            "config": config.model_dump(mode="json"),
+            "resolved": dataclasses.asdict(resolved),
+            "made_from": dict(made_from),
+        }
+        write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
+        store.put_file(RUN_FILE)
+        return resolved, True
+    require_same_configuration(store, config)
+    tree = read_identity(store)
+    changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
+    if changed:
+        raise RunError(
+            f"the run {root.name} was started from other {' and '.join(changed)} than it finds now: what it recorded "
+            f"would not fit. Put the old files back, start under another name with --name, or anew with --fresh."
+        )
+    stored = Resolved(**tree["resolved"])
+    moved = stored.what_may_differ(resolved)
+    for line in moved:
+        log.warning("this run was started elsewhere: %s; resumed weights may differ in their last bits", line)
+    return stored.on(resolved), not moved
+
+
+def has_begun(store: Store) -> bool:
+    return store.read_file(RUN_FILE) is not None
+
+
+def read_identity(store: Store) -> dict[str, Any]:
+    """What ``write_identity`` stored; RunError when the file is damaged."""
+    try:
+        tree: dict[str, Any] = json.loads(store.read_file(RUN_FILE) or b"")
+        if tree.get("format", FORMAT) > FORMAT:
+            raise RunError(
+                f"{store.uri}/{RUN_FILE} has format {tree['format']}, this relift reads up to {FORMAT}: the run was "
+                f"started with a newer version. Upgrade relift."
+            )
+        Resolved(**tree["resolved"])
+        return {"config": tree["config"], "resolved": tree["resolved"], "made_from": tree["made_from"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        if isinstance(problem, RunError):
+            raise
+        raise RunError(
+            f"{store.uri}/{RUN_FILE} is damaged or of another version of relift ({problem}), so the run cannot be "
+            f"resumed. Restore it from a copy, start under another name with --name, or anew with --fresh."
+        ) from problem
+
+
+def require_same_configuration(store: Store, config: RunConfig) -> None:
+    """Raises RunError showing every setting that differs from the run's own and may not."""
+    if not has_begun(store):
+        return
+    changed = differences(validated(read_identity(store)["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise RunError(
-            f"the run {root.name} exists with another configuration:\n{listed}\nA run is one configuration from start "
-            f"to end. Use the old values, start under another name with --name, or anew with --fresh."
+            f"the run {store.root.name} exists with another configuration:\n{listed}\nA run is one configuration from "
+            f"start to end. Use the old values, start under another name with --name, or anew with --fresh."
         )
+
+
+def find_run(uri: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
+    """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
+
+    Raises RunError where there is no run, StoreError where the store cannot be read.
+    """
+    folder = Path(uri).expanduser().absolute()
+    if not is_bucket(uri):
+        require_scheme(uri)
+        uri = working_copy_of(folder) or str(folder)
+    parent, _, name = uri.rstrip("/").rpartition("/")
+    store = open_store(uri.rstrip("/"), Path(name))
+    if not has_begun(store):
+        raise RunError(
+            f"there is no run at {uri}: it holds no {RUN_FILE}. Give the URI or folder of one run, such as "
+            f"s3://bucket/runs/demo-0 or runs/demo-0."
+        )
+    tree = {**read_identity(store)["config"], "store": parent}
+    return recorded_config(tree, settings, origin=f"{uri}/{RUN_FILE}"), name
 
 
 def run_root(config: RunConfig, name: str) -> Path:
     if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name) > 100:
         raise RunError(f"a run cannot be called {name!r}: use up to 100 letters, digits, '-', '_' or '.'")
-    return open_store(config.store).root / name
+    require_scheme(config.store)
+    return Path(config.scratch if is_bucket(config.store) else config.store).expanduser() / name
+
+
+def run_store(config: RunConfig, name: str) -> Store:
+    """Where the run of that name keeps what it writes; nothing is asked of a server yet."""
+    root = run_root(config, name)
+    return open_store(f"{config.store.rstrip('/')}/{name}", root) if is_bucket(config.store) else FolderStore(root)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 
 from relift.config import RunConfig
-from relift.identity import RUN_FILE, run_root, write_identity
+from relift.identity import RUN_FILE, SUMMARY_FILE, run_store, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
 from relift.lock import RunLock
-from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution
+from relift.policy.student import Student
+from relift.policy.vllm_install import require_engine
+from relift.progress import METRICS
+from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.recipe import fingerprint
 from relift.records import PolicyVersion, UpdateKind
 from relift.resolved import resolve_machine
-from relift.run import Run, require_fit
-from relift.store import open_store
+from relift.run import SNAPSHOT, Run, require_fit
+from relift.store import Store
 from relift.store.folder import require_space
-from relift.teacher import DatasetTeacher
+from relift.store.manifest import digest
+from relift.summary import stored_summary
+from relift.teacher.client import ApiClient
+from relift.teacher.opening import connect, open_desk
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -30,57 +37,86 @@ def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> R
 
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
-    root = run_root(config, name)
+    store = run_store(config, name)
+    root = store.root
+    stop = stop or StopFlag()
     verifier = Verifier(config.questions.answer_form, think_opened="<think>" in config.policy.prompt_suffix)
     lock = RunLock(root / "lock")
     try:
         # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
+        require_engine(config)
         questions = _questions(config, verifier)
+        api = connect(config)
         lock.acquire()
-        return _assemble(config, name, root_lock=lock, verifier=verifier, questions=questions, stop=stop or StopFlag())
+        store.acquire(stop.set)
+        return _assemble(
+            config, name, store=store, root_lock=lock, verifier=verifier, questions=questions, api=api, stop=stop
+        )
     except BaseException:
         verifier.close()
-        if (root / RUN_FILE).exists():
-            lock.release()
-        else:
-            lock.withdraw()
+        try:
+            store.release()
+        finally:
+            if (root / RUN_FILE).exists():
+                lock.release()
+            else:
+                lock.withdraw()
         raise
 
 
 def _questions(config: RunConfig, verifier: Verifier) -> QuestionSet:
     evaluation = config.evaluation
-    return load_questions(
+    questions = load_questions(
         config.questions,
         seed=config.seed,
         verifier=verifier,
         held_out_per_family=evaluation.questions if evaluation else 0,
     )
+    if evaluation is None:
+        return questions
+    form = config.questions.answer_form
+    return with_benchmarks(questions, evaluation.benchmarks, answer_form=form, verifier=verifier)
 
 
 def _assemble(
-    config: RunConfig, name: str, *, root_lock: RunLock, verifier: Verifier, questions: QuestionSet, stop: StopFlag
+    config: RunConfig,
+    name: str,
+    *,
+    store: Store,
+    root_lock: RunLock,
+    verifier: Verifier,
+    questions: QuestionSet,
+    api: ApiClient | None,
+    stop: StopFlag,
 ) -> Run:
     import torch
 
+    if config.policy.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     from relift.learning import build_optimizer
     from relift.phases.replay import materialise
-    from relift.policy.engine import TransformersEngine
+    from relift.policy.engines import make_engine, require_engine_on
     from relift.policy.model import load_model, weight_tensors, weights_checksum
     from relift.policy.resident import Policy
 
-    root = run_root(config, name)
+    root = store.root
     model, student = load_model(config.policy, seed=config.seed)
-    fitting, long = student.fitting(questions.training)
-    if long:
-        log.warning("%d questions are longer than policy.max_prompt_tokens and are not asked", long)
-    questions = dataclasses.replace(questions, training=tuple(fitting))
+    require_engine_on(config, str(model.device))
+    questions = _fitting(questions, student)
     require_fit(config, student, questions)
     sample = next((q for q in questions.training if q.solution), None)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     parameters = sum(p.numel() for p in model.parameters())
     require_space(root, _bytes_needed(config, parameters))
-    resolved = write_identity(root, config, resolve_machine(config, device=str(model.device)))
+    base = PolicyVersion(number=0, checksum=weights_checksum(model))
+    made_from = {
+        "questions": digest([(q.id, q.answer, q.solution) for q in questions.by_id.values()]),
+        "base weights": base.checksum,
+        "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
+    }
+    machine = resolve_machine(config, device=str(model.device))
+    resolved, is_same_machine = write_identity(store, config, machine, made_from)
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
@@ -91,13 +127,13 @@ def _assemble(
         optimizers[UpdateKind.SFT] = (
             rl_optimizer if config.shared_optimizer else build_optimizer(model, config.sft.optimizer)
         )
-    base = PolicyVersion(number=0, checksum=weights_checksum(model))
-    teacher = DatasetTeacher(
-        config.questions, verifier=verifier, count_tokens=student.count_tokens, max_tokens=config.teacher.max_tokens
-    )
     if sample is not None and config.sft:
         student.check_label_mask(render_solution(sample, config.questions))
-    ledger = Ledger.open(root / "ledger.duckdb", name)
+    if (ended := stored_summary(store)) and ended.iterations < iterations:
+        store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
+    for written in (RUN_FILE, METRICS, SNAPSHOT):
+        store.fetch_file(written)
+    ledger = Ledger.open(root / "ledger.duckdb", name, else_from=root / SNAPSHOT)
     ledger.record_run(
         f"{name}/run",
         config_json=config.model_dump_json(),
@@ -106,8 +142,10 @@ def _assemble(
     )
     ledger.record_questions(f"{name}/questions/train", questions.training, split="train")
     ledger.record_questions(f"{name}/questions/held_out", questions.held_out, split="held_out")
+    ledger.record_questions(f"{name}/questions/benchmarks", questions.benchmarks, split="benchmark")
 
-    policy = Policy(model, student, optimizers)
+    is_exact = is_same_machine and (model.device.type == "cpu" or config.policy.deterministic)
+    policy = Policy(model, student, optimizers, is_exact=is_exact)
     run = Run(
         name=name,
         root=root,
@@ -115,7 +153,7 @@ def _assemble(
         resolved=resolved,
         fingerprint=fingerprint(config),
         iterations=iterations,
-        store=open_store(str(root)),
+        store=store,
         lock=root_lock,
         ledger=ledger,
         verifier=verifier,
@@ -123,15 +161,8 @@ def _assemble(
         order=order,
         student=student,
         policy=policy,
-        engine=TransformersEngine(
-            model,
-            pad_id=student.pad_id,
-            stop_ids=student.stop_ids,
-            vocabulary=student.vocabulary,
-            decode=student.decode,
-            max_rows=resolved.max_rows,
-        ),
-        teacher=teacher,
+        engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
+        teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
         base=base,
         base_weights={k: v.clone() for k, v in weight_tensors(model).items()},
         gate=Gate(config.gate),
@@ -142,6 +173,24 @@ def _assemble(
     )
     policy.materialise_with(functools.partial(materialise, run))
     return run
+
+
+def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:
+    """Those whose prompt is within policy.max_prompt_tokens, in both splits."""
+    training, long = student.fitting(questions.training)
+    held_out, long_held_out = student.fitting(questions.held_out)
+    benchmarks, long_benchmarks = student.fitting(questions.benchmarks)
+    if long + long_held_out + long_benchmarks:
+        log.warning(
+            "%d training, %d held-out and %d benchmark questions are longer than policy.max_prompt_tokens and are not "
+            "asked",
+            long,
+            long_held_out,
+            long_benchmarks,
+        )
+    return dataclasses.replace(
+        questions, training=tuple(training), held_out=tuple(held_out), benchmarks=tuple(benchmarks)
+    )
 
 
 def _bytes_needed(config: RunConfig, parameters: int) -> int:

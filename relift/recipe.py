@@ -38,6 +38,13 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = ()) -> RunConfig:
     return validated(tree, origin=str(path))
 
 
+def recorded_config(tree: dict[str, Any], settings: Sequence[str], *, origin: str) -> RunConfig:
+    """The configuration of a run as it was stored, with ``a.b=c`` settings applied; raises ConfigError."""
+    for setting in settings:
+        _apply(tree, setting)
+    return validated(tree, origin=origin)
+
+
 def validated(tree: dict[str, Any], *, origin: str) -> RunConfig:
     """The frozen configuration of a plain tree; ConfigError with every fault, one a line."""
     try:

@@ -180,6 +180,34 @@ def demonstration_id(question: str, text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherRequest:
+    """One candidate solution asked of a teacher, e.g. model ``"gpt-x"``, parameters ``{"candidate": 1, ...}``."""
+
+    key: str
+    """Hash of model, prompt and parameters: the same in every run, so that nobody pays for an answer twice."""
+    question_id: str
+    model: str
+    prompt: str
+    """The messages, as JSON."""
+    parameters: str
+    """JSON of what is sent beside them, and the number of the candidate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherAnswer:
+    """What a teacher answered, e.g. text ``"... \\boxed{282}"``, output_tokens 120."""
+
+    text: str
+    """As it came; reasoning that came apart from it stands before it in <think> tags."""
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float = 0.0
+    """0 where another run has paid for it."""
+    latency_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSequence:
     """What either loss trains on: a prompt and the tokens after it.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 from relift.config import RunConfig
+from relift.policy.vllm_install import installed_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,12 @@ class Resolved:
     torch: str
     transformers: str
     relift: str
+    vllm: str = ""
+    """Empty where another engine samples."""
 
     def versions(self) -> dict[str, str]:
         """What is only recorded, not used."""
-        fields = ("machine", "python", "torch", "transformers", "relift", "device")
+        fields = ("machine", "python", "torch", "transformers", "relift", "vllm", "device")
         return {name: value for name, value in asdict(self).items() if name in fields}
 
     def on(self, now: Resolved) -> Resolved:
@@ -58,4 +61,5 @@ def resolve_machine(config: RunConfig, *, device: str) -> Resolved:
         torch=version("torch"),
         transformers=version("transformers"),
         relift=version("relift"),
+        vllm=installed_version() if config.rollout.engine == "vllm" else "",
     )

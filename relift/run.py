@@ -18,20 +18,21 @@ from relift.config import RunConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import BufferSnapshot, DemonstrationBuffer, Entry, Gate, OwnCorrect, OwnCorrectPool, ReliftRule
 from relift.interrupt import StopFlag
-from relift.ledger import Ledger
+from relift.ledger import Ledger, RunStatus, write_init_script
 from relift.lock import RunLock
-from relift.policy.engine import TransformersEngine
+from relift.policy.engines import Engine
 from relift.policy.resident import Policy
 from relift.policy.student import Student
-from relift.progress import Progress
+from relift.progress import METRICS, Progress
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
 from relift.resolved import Resolved
-from relift.store import FolderStore
-from relift.teacher import DatasetTeacher
+from relift.store import Store
+from relift.teacher.desk import DRAIN_SECONDS, TeacherDesk
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
+SNAPSHOT = "hard_examples.duckdb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Run:
     resolved: Resolved
     fingerprint: str
     iterations: int
-    store: FolderStore
+    store: Store
     lock: RunLock
     ledger: Ledger
     verifier: Verifier
@@ -72,8 +73,8 @@ class Run:
     order: QuestionOrder
     student: Student
     policy: Policy
-    engine: TransformersEngine
-    teacher: DatasetTeacher
+    engine: Engine
+    teachers: TeacherDesk
     base: PolicyVersion
     base_weights: Any
     gate: Gate
@@ -82,7 +83,14 @@ class Run:
     own_correct: OwnCorrectPool
     demonstrations: dict[str, str] = dataclasses.field(default_factory=dict)
     """Text of the demonstrations that wait, by id."""
+    asked: tuple[str, ...] = ()
+    """Ids of the questions that teachers still owe an answer, as of the last iteration that was sourced."""
+    told_trouble: str = ""
+    """What was last said about teachers that do not answer."""
     refused_in_a_row: int = 0
+    is_complete: bool = False
+    checked: bool = False
+    """Whether the self-checks of engine and trainer have passed in this process."""
     published_at: float = dataclasses.field(default_factory=time.monotonic)
     stop: StopFlag = dataclasses.field(default_factory=StopFlag)
     progress: Progress = dataclasses.field(default_factory=Progress)
@@ -93,7 +101,7 @@ class Run:
 
     @property
     def snapshot_path(self) -> Path:
-        return self.root / "hard_examples.duckdb"
+        return self.root / SNAPSHOT
 
     def key(self, place: str) -> str:
         """Of a batch in the ledger: a phase that is written again is recognised by it."""
@@ -105,13 +113,29 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         _open_runs.pop(self.ref.uri, None)
+        self.teachers.close(0.5 if self.stop.is_set else DRAIN_SECONDS)
         self.verifier.close()
         self.ledger.close()
-        self.lock.release()
+        self.engine.close()
+        try:
+            self.store.release()
+        finally:
+            self.lock.release()
+
+    def complete(self) -> None:
+        """The run came to its end: say so in the ledger and publish it; a second call does nothing."""
+        if not self.is_complete:
+            self.ledger.set_status(RunStatus.FINISHED)
+            self.publish()
+            write_init_script(self.root.parent)
+            self.is_complete = True
 
     def publish(self) -> None:
-        """Replace the ledger snapshot that readers open."""
+        """Replace the ledger snapshot that readers open, and the metrics with it."""
         self.ledger.publish(self.snapshot_path)
+        for name in (SNAPSHOT, METRICS):
+            if (self.root / name).exists():
+                self.store.put_file(name)
         self.published_at = time.monotonic()
 
     def load_base(self, policy: Policy) -> None:
@@ -145,6 +169,7 @@ class Run:
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.waiting
             },
+            "asked": list(self.asked),
         }
 
     def _restore_interleave(self, state: dict[str, Any]) -> None:
@@ -152,6 +177,7 @@ class Run:
         self.own_correct.restore([OwnCorrect.from_json(tree) for tree in state["own_correct"]])
         self.demonstrations.clear()
         self.demonstrations.update(state["demonstrations"])
+        self.asked = tuple(state.get("asked", ()))
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""
@@ -174,12 +200,18 @@ class Run:
 
 def require_fit(config: RunConfig, student: Student, questions: QuestionSet) -> None:
     """Raises ConfigError or DataError when prompts and completions cannot fit the model's context."""
-    needed = config.policy.max_prompt_tokens + max(config.rollout.max_tokens, config.teacher.max_tokens)
+    evaluated = (config.evaluation.max_tokens or 0) if config.evaluation else 0
+    needed = config.policy.max_prompt_tokens + max(config.rollout.max_tokens, config.teacher.max_tokens, evaluated)
     if needed > student.context:
         raise ConfigError(
-            f"policy.max_prompt_tokens + the longest of rollout.max_tokens and teacher.max_tokens is {needed} "
+            f"policy.max_prompt_tokens + the longest of rollout, teacher and evaluation max_tokens is {needed} "
             f"tokens, but {student.model_name} has a context of {student.context}. Lower them, or use a model with a "
             f"longer context."
         )
     if not questions.training:
         raise DataError(f"no question's prompt fits policy.max_prompt_tokens={config.policy.max_prompt_tokens}")
+    if config.evaluation and not (questions.held_out or questions.benchmarks):
+        raise DataError(
+            "no question is held out, so there is nothing to evaluate on. Raise questions.held_out_share, or switch "
+            "the evaluation off with --set evaluation=off."
+        )

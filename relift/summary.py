@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from relift.identity import SUMMARY_FILE
 from relift.records import EvalResult, PolicyVersion
+from relift.store import Store
 from relift.store.folder import write_atomically
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class RunSummary:
     """Share of the wall time in the flow in which no phase was running."""
     prefect_start_s: float = 0.0
     """Seconds until our own Prefect server answered and the flow's body began."""
+    teacher: str = ""
+    """What an API teacher was asked and what came of it, in a sentence; empty where the recipe names none."""
     weights_sha256: str = ""
     """Over sorted tensor names and bytes of the final weights."""
 
@@ -92,8 +95,31 @@ def summarise_run(
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
         questions=len(asked),
         iterations=run.iterations,
+        teacher=describe_teacher(run),
         weights_sha256=version.checksum,
     )
+
+
+def describe_teacher(run: Run) -> str:
+    """For a person: questions, answers, demonstrations and money; plainly where nothing came."""
+    api = run.config.teacher.api
+    if api is None or run.config.sft is None:
+        return ""
+    asked = run.ledger.requests.totals()
+    (solved,), (taught,) = run.ledger.execute(
+        "SELECT count(DISTINCT question_id) FROM demonstrations WHERE refusal IS NULL AND source = ? "
+        "UNION ALL SELECT count(*) FROM uses",
+        [f"api/{api.model}"],
+    )
+    told = (
+        f"{api.model} was asked {asked.questions} questions: {asked.answered} of {asked.requests} requests answered "
+        f"({asked.bought} by the server, the rest known from other runs), {solved} questions solved, "
+        f"{asked.cost_usd:.4f} USD"
+    )
+    if taught == 0:
+        why = run.teachers.trouble or "not enough demonstrations came for an update"
+        return f"no demonstration was taught, so this run was plain GRPO: {why} ({told})"
+    return f"{told}; {run.teachers.trouble}" if run.teachers.trouble else told
 
 
 def _position(order: list[str], benchmark: str) -> int:
@@ -104,6 +130,12 @@ def _position(order: list[str], benchmark: str) -> int:
 
 def write_summary(root: Path, summary: RunSummary) -> None:
     write_atomically(root / SUMMARY_FILE, summary.to_json())
+
+
+def stored_summary(store: Store) -> RunSummary | None:
+    """None for a run that has not come to its end: its summary is the last thing it writes."""
+    content = store.read_file(SUMMARY_FILE)
+    return None if content is None else RunSummary.from_tree(json.loads(content))
 
 
 def read_summary(root: Path) -> RunSummary:

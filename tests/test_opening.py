@@ -12,6 +12,7 @@ from relift.errors import ConfigError, DataError, ModelError, RunError, StoreErr
 from relift.opening import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.recipe import load_recipe
+from relift.store import FolderStore
 from tests.small_run import small_config
 
 GOOD = [{"question": f"What is {i}+{i}?", "answer": str(2 * i)} for i in range(200)]
@@ -38,6 +39,9 @@ MISTAKES = [
     (GOOD, ["questions.path=notes.docx"], DataError, "absent|does not exist|docx"),
     (GOOD, ["questions.batch_size=1000", "rl.questions_per_update=1000"], DataError, "batch"),
     (GOOD, ["policy.model=./absent"], ModelError, "there is no model folder"),
+    (GOOD, ["questions.held_out_share=0"], DataError, "no question is held out"),
+    (GOOD, ["policy.chat_template='{{ broken'"], ModelError, "cannot render a question"),
+    (GOOD, ["evaluation.max_tokens=100000"], ConfigError, "has a context of 4096"),
     (GOOD, ["policy.device=cuda"], ModelError, "torch sees no GPU"),
     (GOOD, ["policy.max_prompt_tokens=4000"], ConfigError, "has a context of 4096"),
     (GOOD, ["policy.max_prompt_tokens=2"], DataError, "no question's prompt fits"),
@@ -99,3 +103,19 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match="cannot be called"):
         open_run(small_config(tmp_path), name)
+
+
+def test_fresh_removes_a_run_and_nothing_else(tmp_path: Path) -> None:
+    from relift.identity import remove_run
+
+    with open_run(small_config(tmp_path / "runs"), "small") as run:
+        root = run.root
+        with pytest.raises(RunError, match="being written by another process"):
+            remove_run(FolderStore(root))
+    remove_run(FolderStore(root))
+    assert list((tmp_path / "runs").iterdir()) == []
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="is no run of relift"):
+        remove_run(FolderStore(tmp_path / "documents"))
+    assert (tmp_path / "documents" / "thesis.txt").exists()

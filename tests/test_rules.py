@@ -23,6 +23,9 @@ ROOMS_OF = {
     "duckdb": {"ledger"},
     "matplotlib": {"report"},
     "math_verify": {"verifier"},
+    "vllm": {"policy"},
+    "boto3": {"store"},
+    "botocore": {"store"},
     "prefect": set(),
 }
 

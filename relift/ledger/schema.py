@@ -7,6 +7,7 @@ version be chosen when it is made, and with it a file that DuckDB 1.5 and 2.0 cl
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -94,6 +95,15 @@ def create(path: Path) -> None:
         connection.execute(views_sql())
         connection.execute("USE memory")
         connection.execute("DETACH ledger")
+    partial.replace(path)
+
+
+def copy(source: Path, path: Path) -> None:
+    """The ledger in ``source`` again at ``path``, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    remove(partial)
+    remove(path)  # a log without its file belongs to nothing
+    shutil.copyfile(source, partial)
     partial.replace(path)
 
 

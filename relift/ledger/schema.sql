@@ -79,13 +79,17 @@ CREATE TABLE teacher_requests (     -- one row is a request to a teacher: the ca
     request_key VARCHAR NOT NULL,   -- hash of model, prompt and parameters
     question_id VARCHAR NOT NULL,
     model VARCHAR NOT NULL,
-    prompt VARCHAR NOT NULL,
-    parameters_json VARCHAR NOT NULL,
+    prompt VARCHAR NOT NULL,        -- the messages, as JSON
+    parameters_json VARCHAR NOT NULL, -- what was sent beside them, and the number of the candidate
+    attempts INTEGER NOT NULL,      -- how often it was sent; 0 where another run had the answer
     answer VARCHAR,                 -- NULL until it is answered
+    finish_reason VARCHAR,          -- stop, length
     failure VARCHAR,                -- why there is no answer
     input_tokens INTEGER,
     output_tokens INTEGER,
-    cost_usd DOUBLE,
+    cost_usd DOUBLE,                -- of the answer; 0 where another run paid for it
+    unanswered_usd DOUBLE NOT NULL, -- at most, of what was sent and may be billed though its answer never came
+    latency_seconds DOUBLE,
     sent_at TIMESTAMP NOT NULL,
     answered_at TIMESTAMP,
     PRIMARY KEY (run, request_key)

@@ -22,6 +22,7 @@ import duckdb
 
 from relift.errors import LedgerError
 from relift.ledger import bulk, rows, schema
+from relift.ledger.requests import RequestBook
 from relift.ledger.rows import Row, Use
 from relift.records import (
     Demonstration,
@@ -66,13 +67,16 @@ class Ledger:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, path: Path, run: str) -> Ledger:
-        """The ledger at ``path``, made if there is none.
+    def open(cls, path: Path, run: str, *, else_from: Path | None = None) -> Ledger:
+        """The ledger at ``path``; where there is none it is made, from a published snapshot if that is there.
 
         Raises LedgerError for a file that is no ledger, that another process holds, or of a newer schema.
         """
         if not path.exists():
-            schema.create(path)
+            if else_from is not None and else_from.is_file():
+                schema.copy(else_from, path)
+            else:
+                schema.create(path)
         connection = schema.connect(spill=path.with_name(path.name + ".spill"))
         try:
             schema.attach(connection, path, "ledger", read_only=False)
@@ -89,9 +93,15 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let it go; harmless when closed already."""
+        """Fold the write-ahead log into the file and let it go; harmless when closed already.
+
+        The connection itself is let go too: a traceback may keep this object until the interpreter ends, where the
+        library would report every object that is left as a leak.
+        """
         with self._lock:
-            self._connection.close()
+            connection = self.__dict__.pop("_connection", None)
+            if connection is not None:
+                connection.close()
 
     def record_run(
         self,
@@ -182,6 +192,11 @@ class Ledger:
         """What the iteration reported, but for its updates: each of those was recorded on its own."""
         return self._record(key, {"iterations": [rows.iteration_row(report)]})
 
+    @property
+    def requests(self) -> RequestBook:
+        """The requests to teachers, each written on its own: before it is sent and after it is answered."""
+        return RequestBook(self.run, self.execute, self._write)
+
     def publish(self, path: Path) -> None:
         """Replace the snapshot at ``path`` by the ledger as it is now; readers of the old one keep it undisturbed."""
         partial = path.with_name(path.name + ".partial")
@@ -198,6 +213,10 @@ class Ledger:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+
+    def has(self, key: str) -> bool:
+        """Whether the batch of that key is written."""
+        return bool(self.execute("SELECT 1 FROM ingested WHERE run = ? AND key = ?", [self.run, key]))
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query on the live ledger; for reading."""
@@ -221,13 +240,18 @@ class Ledger:
     def _record(self, key: str, batch: Mapping[str, Sequence[Row]]) -> bool:
         """Write rows by table, once; False when ``key`` is there already."""
         with self._lock, self._explained(), self._transaction():
-            if self.execute("SELECT 1 FROM ingested WHERE run = ? AND key = ?", [self.run, key]):
+            if self.has(key):
                 logger.info("ledger: %s is already recorded", key)
                 return False
             for table, found in {**batch, "ingested": [{"key": key, "written_at": _now()}]}.items():
                 with_run = [{"run": self.run, **row} for row in found]
                 bulk.insert(self._connection, table, with_run, first_stays=table in _FIRST_STAYS)
             return True
+
+    def _write(self, sql: str, parameters: Sequence[object]) -> None:
+        """One statement as a transaction of its own, for rows that belong to no batch."""
+        with self._lock, self._explained(), self._transaction():
+            self._connection.execute(sql, list(parameters))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

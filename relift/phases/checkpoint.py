@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from relift import checkpoint as snapshots
-from relift.phases.phase import place_of
 from relift.records import CheckpointRef, PolicyVersion
 from relift.run import Run
 from relift.store.manifest import digest
+
+OF_REPLAY = frozenset({"rollout", "verify", "record", "source", "rl_update", "sft_update"})
 
 
 def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:
@@ -23,8 +24,8 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
         )
     run.policy.at(version)
     snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleave=run.interleave_state())
+    run.publish()  # first: whoever resumes from the checkpoint finds in the ledger everything that came before it
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
-    run.publish()
     snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())
     _drop_old_rollouts(run)
     return ref
@@ -34,10 +35,7 @@ def _drop_old_rollouts(run: Run) -> None:
     """Rollouts are the log since the oldest kept checkpoint; what came before it can no longer be replayed."""
     places = run.store.places("checkpoints")
     oldest = snapshots.read_snapshot(run.store, places[0]).iteration
-    for folder in sorted((run.root / "iterations").glob("[0-9]*")):
-        iteration = int(folder.name)
-        if iteration < oldest:
-            for phase in ("rollout", "verify", "record", "source", "rl_update", "sft_update"):
-                run.store.remove(place_of(iteration, phase))
-            if not any(folder.iterdir()):
-                folder.rmdir()
+    found = (place.split("/") for place in run.store.folders("iterations"))
+    run.store.remove(
+        *("/".join(place) for place in found if int(place[1]) < oldest and place[2] in OF_REPLAY),
+    )

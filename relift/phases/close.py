@@ -7,11 +7,9 @@ import time
 from relift.phases.phase import place_of
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
-from relift.progress import pick_examples
+from relift.progress import METRICS, pick_examples
 from relift.records import IterationReport, PhaseRef, Status
 from relift.run import Run
-
-METRICS = "metrics.jsonl"
 
 
 def close(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, recorded: PhaseRef) -> IterationReport:

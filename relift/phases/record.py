@@ -15,20 +15,17 @@ from relift.store.manifest import digest
 def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
     """One idempotent ledger transaction; the manifest's facts name the hardest and the control questions."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
-    if ref := finished(run, iteration, "record", inputs):
+    ref = finished(run, iteration, "record", inputs)
+    key = run.key(place_of(iteration, "record"))
+    if ref and run.ledger.has(key):
         return ref
     groups = groups_of(run, rollouts, verdicts)
     hardest = [g.question.id for g in groups if run.gate.is_hardest(g)]
     share = run.config.sft.control_share if run.config.sft else 0.0
     control = [question for question in hardest if is_control(question, share)]
-    run.ledger.record_attempts(
-        run.key(place_of(iteration, "record")),
-        iteration,
-        groups,
-        purpose=Purpose.TRAIN,
-        hardest=hardest,
-        control=control,
-    )
+    run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
+    if ref:
+        return ref
     statuses = Counter(r.verdict.status.value for g in groups for r in g.rollouts)
     return finish(
         run,

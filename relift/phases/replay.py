@@ -40,7 +40,7 @@ def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, 
     """(version number, iteration) of the snapshot to start from; the base model where no checkpoint is early enough."""
     for place in reversed(run.store.places("checkpoints")):
         snapshot = checkpoint.read_snapshot(run.store, place)
-        if snapshot.version.number <= version.number and snapshot.iteration <= version.iteration + 1:
+        if snapshot.version.number <= version.number:  # versions only ever grow with iterations
             checkpoint.load_checkpoint(run.store, place, policy)
             policy.settle(snapshot.version)
             return snapshot.version.number, snapshot.iteration

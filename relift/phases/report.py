@@ -23,6 +23,9 @@ def report(
 
     run.policy.at(version)
     export_model(run.policy.model, run.student, run.root / MODEL)
+    for evaluated in run.store.folders("iterations"):
+        if evaluated.endswith("/evaluate"):
+            run.store.bring(evaluated)  # the report reads the folder
     summary = summarise_run(
         run,
         version,
@@ -30,6 +33,9 @@ def report(
         after=results_of(run, after) if after else [],
     )
     files = write_report(run.root, summary)
+    for path in (*files, *sorted((run.root / MODEL).rglob("*"))):
+        if path.is_file():
+            run.store.put_file(path.relative_to(run.root).as_posix())
     place = place_of(iteration, "report")
     run.store.publish(
         place,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 from relift.errors import SelfCheckFailed
-from relift.learning import rl_sequences
+from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.phases.phase import finished, place_of
-from relift.phases.updates import committed_version, learning_rate, record_update
+from relift.phases.updates import learning_rate, record_update, recorded_update
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import Run
 from relift.store.manifest import digest
+
+log = logging.getLogger(__name__)
 
 
 def rl_update(
@@ -23,11 +27,12 @@ def rl_update(
     """
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, version.checksum)
     if ref := finished(run, iteration, "rl_update", inputs):
-        return committed_version(run, ref)
+        return recorded_update(run, iteration, ref)
     run.policy.at(version)
+    _check(run, iteration, rollouts, verdicts)
     lr = learning_rate(run, UpdateKind.RL, iteration)
     report = perform(run, rollouts, verdicts, lr)
-    _require_small_gap(run, report)
+    _require_small_gap(run, report.logprob_gap_mean)
     return record_update(
         run,
         iteration,
@@ -61,12 +66,46 @@ def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> Upda
         )
 
 
-def _require_small_gap(run: Run, report: UpdateReport) -> None:
-    """Self-check: engine and trainer agree about the sampled tokens. Raises SelfCheckFailed above the bound."""
-    limit = run.config.checks.max_logprob_gap
-    if report.logprob_gap_mean > limit:
+def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:
+    """Self-check: engine and trainer agree, and the gradient does not depend on the split. SelfCheckFailed
+    otherwise."""
+    checks = run.config.checks
+    if run.checked and iteration % checks.every:
+        return
+    groups = groups_of(run, rollouts, verdicts)[: checks.sequences]
+    sequences = [
+        rollout_sequence(run.student.prompt(g.question).token_ids, g.question.id, g.rollouts[0].completion)
+        for g in groups
+    ]
+    with autocast(run.config.policy, run.resolved.device):
+        found = agreement(
+            run.policy.model,
+            sequences,
+            config=run.config.rl,
+            temperature=run.config.rollout.temperature,
+            max_completion_tokens=run.config.rollout.max_tokens,
+            vocabulary=run.student.vocabulary,
+            micro_batch_tokens=run.resolved.micro_batch_tokens,
+            pad_id=run.student.pad_id,
+        )
+    log.info("self-check: logprob gap %.2g, split error %.2g", found.logprob_gap, found.split_error)
+    _require_small_gap(run, found.logprob_gap)
+    limit = checks.max_split_error or (1e-3 if run.config.policy.dtype == "float32" else 0.1)
+    if not found.split_error <= limit:
         raise SelfCheckFailed(
-            f"the engine's log-probabilities differ from the trainer's by {report.logprob_gap_mean:.4f} nats on "
-            f"average, more than checks.max_logprob_gap={limit}: the policy gradient would be of another policy. "
-            f"Check temperature, dtype and the weight hand-over to the engine."
+            f"the gradient of one batch differs by {found.split_error:.2g} (relative) between one micro-batch and "
+            f"one per sequence, more than {limit}: what is trained would depend on how the batch is cut. Check the "
+            f"model's attention for state that crosses sequences, or raise checks.max_split_error."
+        )
+    run.checked = True
+
+
+def _require_small_gap(run: Run, gap: float) -> None:
+    """Raises SelfCheckFailed when engine and trainer disagree about the sampled tokens; NaN counts as disagreeing."""
+    limit = run.config.checks.max_logprob_gap or (1e-3 if run.config.policy.dtype == "float32" else 0.02)
+    if not gap <= limit:
+        raise SelfCheckFailed(
+            f"the engine's log-probabilities differ from the trainer's by {gap:.4f} nats on average, more than {limit} "
+            f"(checks.max_logprob_gap): the policy gradient would be of another policy. Check temperature, dtype and "
+            f"the weight hand-over to the engine."
         )

@@ -32,7 +32,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
         purpose=Purpose.TRAIN,
         version=version.number,
     )
-    run.policy.at(version)
+    run.engine.serve(run.policy.at(version))
     prompts = [run.student.prompt(q) for q in questions]
     with autocast(run.config.policy, run.resolved.device):
         groups = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)

@@ -14,7 +14,7 @@ from relift.ledger import Use
 from relift.phases.phase import finished, place_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.updates import committed_version, learning_rate, record_update
+from relift.phases.updates import learning_rate, record_update, recorded_update
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
@@ -47,7 +47,7 @@ def sft_update(
     inputs = digest(run.fingerprint, version.checksum, rows)
     if ref := finished(run, iteration, "sft_update", inputs):
         run.buffer_used(batches)
-        return committed_version(run, ref)
+        return recorded_update(run, iteration, ref)
     run.policy.at(version)
     lr = learning_rate(run, UpdateKind.SFT, iteration)
     outcomes = perform(run, iteration, rows, lr)
@@ -111,7 +111,11 @@ def _move_on(
     run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, sourced: PhaseRef
 ) -> list[tuple[Entry, ...]]:
     """Let the iteration's demonstrations wait, and take the batches that are ready."""
-    run.own_correct.add(groups_of(run, rollouts, verdicts), iteration)
+    groups = groups_of(run, rollouts, verdicts)
+    run.own_correct.add(groups, iteration)
+    for group in groups:
+        if not group.is_unsolved:  # solved since it began to wait: the demonstration is no longer needed
+            run.buffer.solved(group.question.id)
     for demonstration in demonstrations_of(run, sourced):
         if demonstration.is_admitted:
             run.demonstrations[demonstration.id] = demonstration.text

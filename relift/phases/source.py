@@ -12,28 +12,49 @@ FILE = "demonstrations.parquet"
 
 
 def source(run: Run, iteration: int, recorded: PhaseRef) -> PhaseRef:
-    """Demonstrations, admitted or refused with a reason, for the hardest questions outside the control share.
+    """Demonstrations, admitted or refused with a reason, of the hardest questions outside the control share.
 
-    What arrived from outside is fixed by this phase's manifest: a resumed run does not ask again.
+    Holds what has arrived when the RL update beside it is done, of this iteration's questions and of earlier ones.
+    What arrived from outside is fixed by this phase's manifest, so it comes before the ledger here: a resumed run
+    replays the same demonstrations, and asks again only for what its last iteration still waited for.
     """
     inputs = digest(run.fingerprint, recorded.sha256)
-    if ref := finished(run, iteration, "source", inputs):
-        return ref
+    ref = finished(run, iteration, "source", inputs) or _source(run, iteration, recorded, inputs)
+    run.asked = tuple(facts_of(run, ref)["asked"])
+    run.ledger.record_demonstrations(run.key(place_of(iteration, "source")), iteration, demonstrations_of(run, ref))
+    return ref
+
+
+def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseRef:
     facts = facts_of(run, recorded)
     untaught = set(facts["control"])
-    wanted = [run.questions.by_id[q] for q in facts["hardest"] if q not in untaught] if run.config.sft else []
-    demonstrations = run.teacher.demonstrations(wanted)
-    run.ledger.record_demonstrations(run.key(place_of(iteration, "source")), iteration, demonstrations)
+    wanted = [question for question in facts["hardest"] if question not in untaught] if run.config.sft else []
+    by_id = run.questions.by_id
+    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.asked, *wanted))])
+    run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)
+    demonstrations, owed = run.teachers.pick_up()
     admitted = sum(d.is_admitted for d in demonstrations)
-    return finish(
+    ref = finish(
         run,
         iteration,
         "source",
         {FILE: demonstrations_to_parquet(demonstrations)},
         inputs=inputs,
         counts={"asked": len(wanted), "admitted": admitted, "refused": len(demonstrations) - admitted},
+        facts={"asked": owed},
     )
+    run.teachers.delivered(demonstrations)
+    _tell_trouble(run)
+    return ref
 
 
 def demonstrations_of(run: Run, sourced: PhaseRef) -> list[Demonstration]:
     return demonstrations_from_parquet(run.store.read(sourced.uri, FILE))
+
+
+def _tell_trouble(run: Run) -> None:
+    """Say once that teachers do not answer, and once that they do again; training goes on either way."""
+    trouble = run.teachers.trouble
+    if bool(trouble) != bool(run.told_trouble):
+        run.progress.note(trouble or "the teacher answers again")
+    run.told_trouble = trouble

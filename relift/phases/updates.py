@@ -51,10 +51,7 @@ def record_update(
         run.policy.moved_to(parent.number)
         version = parent
     _count_refusals(run, reports)
-    for index, report in enumerate(reports):
-        run.ledger.record_update(
-            run.key(f"{place}/{index}"), iteration, report, version, uses=uses[index] if uses else ()
-        )
+    _keep(run, iteration, place, version, reports, uses)
     run.store.publish(
         place,
         files,
@@ -64,10 +61,33 @@ def record_update(
             "version": _plain(version),
             "moved": moved,
             "reports": [asdict(r) for r in reports],
+            "uses": [[asdict(use) for use in of_update] for of_update in uses],
             "redo": dict(redo),
         },
     )
     return _with_phase(run, version, place)
+
+
+def recorded_update(run: Run, iteration: int, ref: PhaseRef) -> PolicyVersion:
+    """The version that a recorded update made; written into a ledger that was restored from an older snapshot."""
+    version = committed_version(run, ref)
+    if not run.ledger.has(run.key(f"{ref.uri}/0")):
+        uses = [[Use(**tree) for tree in of_update] for of_update in facts_of(run, ref)["uses"]]
+        _keep(run, iteration, ref.uri, version, reports_of(run, ref.uri), uses)
+    return version
+
+
+def _keep(
+    run: Run,
+    iteration: int,
+    place: str,
+    version: PolicyVersion,
+    reports: Sequence[UpdateReport],
+    uses: Sequence[Sequence[Use]],
+) -> None:
+    for index, report in enumerate(reports):
+        used = uses[index] if uses else ()
+        run.ledger.record_update(run.key(f"{place}/{index}"), iteration, report, version, uses=used)
 
 
 def committed_version(run: Run, ref: PhaseRef) -> PolicyVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from relift.config import RlConfig
 from relift.errors import SelfCheckFailed
@@ -30,13 +31,13 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
         return ref
     completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
     by_id = run.questions.by_id
-    verdicts = run.verifier.verify_batch([(by_id[q].answer, c) for q, _, c in completions])
+    verdicts = run.verifier.verify_batch([(by_id[q].answer, c) for q, _, c in completions], check=run.stop.check)
     rows = [
         (question, sample, verdict, reward(verdict, run.config.rl))
         for (question, sample, _), verdict in zip(completions, verdicts, strict=True)
     ]
     statuses = Counter(v.status.value for v in verdicts)
-    _require_few_failures(run, statuses, len(verdicts))
+    require_few_failures(run, verdicts)
     return finish(
         run,
         iteration,
@@ -61,12 +62,14 @@ def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[RolloutG
     )
 
 
-def _require_few_failures(run: Run, statuses: Counter[str], total: int) -> None:
-    failed = statuses[Status.TIMEOUT] + statuses[Status.ERROR]
+def require_few_failures(run: Run, verdicts: Sequence[Verdict]) -> None:
+    """Raises SelfCheckFailed when too many verdicts are timeout or error, naming the commonest reasons."""
+    failed = [v for v in verdicts if v.status in (Status.TIMEOUT, Status.ERROR)]
     limit = run.config.checks.max_failed_share
-    if failed > limit * total:
+    if len(failed) > limit * len(verdicts):
+        reasons = ", ".join(f"{n} x {reason!r}" for reason, n in Counter(v.reason for v in failed).most_common(3))
         raise SelfCheckFailed(
-            f"{failed} of {total} verdicts are timeout or error, more than checks.max_failed_share={limit}: the "
-            f"rewards would not say what the policy can do. Look at the reasons in the verify phase, or raise the "
-            f"limit."
+            f"{len(failed)} of {len(verdicts)} verdicts are timeout or error ({reasons}), more than "
+            f"checks.max_failed_share={limit}: the rewards would not say what the policy can do. Mend the cause, or "
+            f"raise the limit and run the same command again."
         )

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from relift import randomness
+from relift.errors import ModelError
 from relift.policy.cache import is_uniform_attention, left_padded, sampling_cache
 from relift.records import Completion, FinishReason, Purpose, Question
+
+if TYPE_CHECKING:
+    from relift.policy.resident import Policy
 
 # Compacting the batch copies the cache; below this share of ended rows the copy costs more than it saves.
 DROP_SHARE = 0.2
@@ -84,10 +88,13 @@ class TransformersEngine:
         self.decode = decode
         self.max_rows = max_rows
         if not is_uniform_attention(model.config):
-            raise ValueError(
+            raise ModelError(
                 f"the transformers engine cannot sample from {model.config.model_type}: it mixes sliding-window and "
                 f"full attention layers, which its cache does not hold"
             )
+
+    def serve(self, policy: Policy) -> None:
+        """Nothing to do: it samples from the trainer's own weights."""
 
     def sample(
         self,
@@ -113,6 +120,9 @@ class TransformersEngine:
                 result[index] = group
             progress(sum(len(c.token_ids) for group in groups for c in group))
         return result
+
+    def close(self) -> None:
+        """Nothing to give back: the model is the trainer's."""
 
     @torch.inference_mode()
     def _sample_batch(
@@ -223,7 +233,11 @@ def choose(logits_BV: Tensor, uniform_B1: Tensor | None, temperature: float) -> 
         token_B1 = logits_BV.argmax(dim=-1, keepdim=True)
     else:
         logprobs_BV = (logits_BV / temperature).log_softmax(dim=-1)
-        cumulative_BV = logprobs_BV.double().exp().cumsum(dim=-1)
+        probabilities_BV = logprobs_BV.double().exp()
+        if torch.are_deterministic_algorithms_enabled():  # a GPU has no deterministic cumulative sum
+            cumulative_BV = probabilities_BV.cpu().cumsum(dim=-1).to(logits_BV.device)
+        else:
+            cumulative_BV = probabilities_BV.cumsum(dim=-1)
         # The last entry is 1 less rounding: scaling by it keeps a draw near 1 inside the vocabulary.
         token_B1 = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], right=True)
         token_B1 = token_B1.clamp(max=logits_BV.shape[-1] - 1)

@@ -1,6 +1,12 @@
-"""Artifacts by place under a root: data first, manifest last."""
+"""Artifacts by place under a root: data first, manifest last.
 
-from relift.store.folder import FolderStore, open_store
+interface.py   the Store, and which one a URI means     manifest.py   what makes an artifact whole
+folder.py      in a folder of this machine              s3.py         in a bucket, with a folder as working copy
+lease.py       one writer per run across machines       bucket.py     objects, the only file that talks to S3
+"""
+
+from relift.store.folder import FolderStore
+from relift.store.interface import Store, open_store
 from relift.store.manifest import MANIFEST, FileEntry, Manifest
 
-__all__ = ["MANIFEST", "FileEntry", "FolderStore", "Manifest", "open_store"]
+__all__ = ["MANIFEST", "FileEntry", "FolderStore", "Manifest", "Store", "open_store"]

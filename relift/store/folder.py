@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from relift.errors import StoreError
+from relift.errors import ReliftError, RunError, StoreError
 from relift.store.manifest import MANIFEST, FileEntry, Manifest
 
+WORKING_COPY = "working_copy.json"
+"""In a folder that another store's run works in: whose, and an id that the lease names."""
 Content = bytes | Callable[[Path], None]
 """The bytes of a file, or what writes it to the path it is given (for files too large to hold in memory)."""
-
-
-def open_store(uri: str) -> FolderStore:
-    """The store behind a URI: today a folder. Raises StoreError for a scheme that is not supported."""
-    if "://" in uri:
-        raise StoreError(f"store={uri!r}: only folders are supported. Give a path such as 'runs'.")
-    return FolderStore(Path(uri))
 
 
 class FolderStore:
@@ -29,6 +26,38 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @property
+    def uri(self) -> str:
+        return str(self.root)
+
+    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+        """The run's lock keeps a folder's writers apart. Raises RunError for the working copy of another store."""
+        copy_of = working_copy_of(self.root)
+        if copy_of:
+            raise RunError(
+                f"{self.root} is the working copy of the run in {copy_of}: go on with `relift resume {copy_of}`, or "
+                f"start under another name with --name."
+            )
+
+    def release(self) -> None:
+        """Nothing to let go."""
+
+    def clear(self) -> None:
+        """Nothing lies elsewhere."""
+
+    def put_file(self, name: str) -> None:
+        """A file beside the places is where it belongs already."""
+
+    def fetch_file(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
+    def read_file(self, name: str) -> bytes | None:
+        path = self.root / name
+        return path.read_bytes() if path.is_file() else None
+
+    def remove_file(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
 
     def path(self, place: str) -> Path:
         return self.root / place
@@ -57,39 +86,67 @@ class FolderStore:
 
         Raises StoreError when the disk is full or the folder cannot be written.
         """
+        entries = self.write_files(place, files)
+        manifest = Manifest(inputs=inputs, files=entries, counts=counts or {}, facts=facts or {})
+        self.seal(place, manifest)
+        return manifest
+
+    def write_files(self, place: str, files: Mapping[str, Content]) -> tuple[FileEntry, ...]:
+        """The data of a place, without its manifest."""
         folder = self.path(place)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            entries = tuple(self._write(folder / name, content) for name, content in files.items())
-            manifest = Manifest(inputs=inputs, files=entries, counts=counts or {}, facts=facts or {})
+            (folder / MANIFEST).unlink(missing_ok=True)  # while files change, the place is not whole
+            return tuple(self._write(folder / name, content) for name, content in files.items())
+        except OSError as problem:
+            raise explained(problem, folder) from problem
+
+    def seal(self, place: str, manifest: Manifest) -> None:
+        """Make a place visible."""
+        folder = self.path(place)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._write(folder / MANIFEST, manifest.to_json())
         except OSError as problem:
-            raise _explained(problem, folder) from problem
-        return manifest
+            raise explained(problem, folder) from problem
 
     def read(self, place: str, name: str) -> bytes:
         """The bytes of a finished file, its size and checksum compared with the manifest."""
         content = self.checked_path(place, name, verify=False).read_bytes()
-        entry = self._entry(place, name)
+        entry = self.entry(place, name)
         if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise _corrupt(self.path(place) / name, entry)
+            raise corrupt(self.path(place) / name, entry)
         return content
 
     def checked_path(self, place: str, name: str, *, verify: bool = True) -> Path:
         """Path of a finished file on this machine, for readers that map it; checksum compared unless told not to."""
-        entry = self._entry(place, name)
+        entry = self.entry(place, name)
         path = self.path(place) / name
         if not path.is_file():
             raise StoreError(f"{path} is missing although its manifest names it: restore it, or remove {path.parent}")
-        if verify and _sha256(path) != entry.sha256:
-            raise _corrupt(path, entry)
+        if verify and sha256_of(path) != entry.sha256:
+            raise corrupt(path, entry)
         return path
 
-    def remove(self, place: str) -> None:
-        """Forget a place: the manifest goes first, so that no reader meets a half-removed one."""
-        folder = self.path(place)
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+    def bring(self, place: str) -> None:
+        """All of it is on this machine."""
+
+    def remove(self, *places: str) -> None:
+        """Forget places: the manifest goes first, so that no reader meets a half-removed one."""
+        for folder in map(self.path, places):
+            (folder / MANIFEST).unlink(missing_ok=True)
+            if folder.exists():
+                shutil.rmtree(folder)
+            if folder.parent != self.root:
+                with suppress(OSError):  # not empty: other phases of the iteration are kept
+                    folder.parent.rmdir()
+
+    def sweep(self, parent: str) -> None:
+        """Remove what a crash left below ``parent``: places that were half written or half removed."""
+        folder = self.path(parent)
+        for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if child.is_dir() and not (child / MANIFEST).is_file():
+                shutil.rmtree(child)
 
     def places(self, parent: str) -> list[str]:
         """Finished places directly below ``parent``, sorted by name."""
@@ -98,7 +155,13 @@ class FolderStore:
             return []
         return sorted(f"{parent}/{child.name}" for child in folder.iterdir() if (child / MANIFEST).is_file())
 
-    def _entry(self, place: str, name: str) -> FileEntry:
+    def folders(self, parent: str) -> list[str]:
+        """Folders at any depth below ``parent`` that hold files, finished or not, sorted."""
+        found = {path.parent for path in self.path(parent).rglob("*") if path.is_file()}
+        return sorted(folder.relative_to(self.root).as_posix() for folder in found)
+
+    def entry(self, place: str, name: str) -> FileEntry:
+        """What the manifest says of a file. Raises StoreError where the place or the file was never finished."""
         manifest = self.manifest(place)
         if manifest is None:
             raise StoreError(f"{self.path(place)} was never finished: it has no {MANIFEST}")
@@ -121,6 +184,19 @@ class FolderStore:
         return FileEntry(name=path.name, bytes=size, sha256=checksum)
 
 
+def working_copy_of(root: Path) -> str | None:
+    """URI of the run that a folder is the working copy of; None for a folder of its own."""
+    try:
+        uri = json.loads((root / WORKING_COPY).read_bytes())["uri"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as problem:
+        raise StoreError(
+            f"{root / WORKING_COPY} is damaged ({problem}): remove {root} and resume from the run's URI"
+        ) from problem
+    return str(uri)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file whole; a reader sees the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,19 +216,19 @@ def require_space(root: Path, needed_bytes: int) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _corrupt(path: Path, entry: FileEntry) -> StoreError:
+def corrupt(path: Path, entry: FileEntry) -> StoreError:
     return StoreError(
         f"{path} does not have the checksum of its manifest ({entry.sha256[:12]}...): the file was changed or damaged. "
         f"Restore it from a copy, or remove {path.parent} to have it made again."
     )
 
 
-def _explained(problem: OSError, folder: Path) -> StoreError:
+def explained(problem: OSError, folder: Path) -> StoreError:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"no space left for {folder} ({problem.strerror}). What was finished is kept: free some space and run the "

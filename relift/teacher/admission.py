@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from relift.records import Demonstration, FinishReason, Question, Status, Verdict, demonstration_id
 from relift.verifier import Verifier
+
+REPETITION_WINDOW = 1_000
+"""Characters that are looked at together; a shorter text is never called repetitive."""
+REPETITION_FACTOR = 10
+"""Written reasoning compresses about threefold, a loop of a sentence forty times."""
 
 
 def admit(
@@ -16,14 +23,17 @@ def admit(
     verifier: Verifier,
     count_tokens: Callable[[str], int],
     max_tokens: int,
+    finish_reason: FinishReason = FinishReason.STOP,
+    format_fault: Callable[[str], str | None] = lambda text: None,
     cost_usd: float = 0.0,
     latency_seconds: float = 0.0,
 ) -> Demonstration:
     """The solution as a demonstration, with the reason for its refusal where one check fails.
 
-    Refused are, in this order: an empty text, one over ``max_tokens`` (never cut: its end is the answer), and one whose
+    Refused are, in this order: an empty text, one that its teacher could not end, one over ``max_tokens`` (never cut:
+    its end is the answer), one that loops, one that the student cannot write (``format_fault`` says why), and one whose
     final answer the verifier does not call correct. ``count_tokens`` counts what the student trains on, end-of-sequence
-    included. A refusal starts with its kind: empty, too long, or the verifier's status.
+    included. A refusal starts with its kind: empty, truncated, too long, repetition, format, or the verifier's status.
     """
     text = text.strip()
     tokens = count_tokens(text)
@@ -35,15 +45,52 @@ def admit(
         tokens=tokens,
         cost_usd=cost_usd,
         latency_seconds=latency_seconds,
-        refusal=_refusal(question, text, verifier, tokens, max_tokens),
+        refusal=_text_fault(text, tokens, max_tokens, finish_reason)
+        or _format_fault(text, format_fault)
+        or _answer_fault(question, text, verifier),
     )
 
 
-def _refusal(question: Question, text: str, verifier: Verifier, tokens: int, max_tokens: int) -> str | None:
+def choose_shortest(candidates: Sequence[Demonstration]) -> list[Demonstration]:
+    """Each text once, and of the admitted ones only the shortest (the first among equals) still admitted, in front."""
+    distinct: dict[str, Demonstration] = {}
+    for candidate in sorted(candidates, key=lambda d: (not d.is_admitted, d.tokens)):
+        distinct.setdefault(candidate.id, candidate)
+    ordered = list(distinct.values())
+    return [
+        replace(d, refusal=f"not the shortest: {d.tokens} tokens, another has {ordered[0].tokens}")
+        if d.is_admitted and d is not ordered[0]
+        else d
+        for d in ordered
+    ]
+
+
+def is_repetitive(text: str) -> bool:
+    """Whether a stretch of the text says the same over and over, as a teacher does that fell into a loop."""
+    windows = range(0, max(1, len(text) - REPETITION_WINDOW + 1), REPETITION_WINDOW // 2)
+    pieces = (text[start : start + REPETITION_WINDOW].encode("utf-8", "replace") for start in windows)
+    return any(
+        len(piece) >= REPETITION_WINDOW and len(piece) > REPETITION_FACTOR * len(zlib.compress(piece))
+        for piece in pieces
+    )
+
+
+def _text_fault(text: str, tokens: int, max_tokens: int, finish_reason: FinishReason) -> str | None:
     if not text:
         return "empty"
+    if finish_reason is FinishReason.LENGTH:
+        return f"truncated: the teacher ran out of tokens after {tokens} of the student's"
     if tokens > max_tokens:
         return f"too long: {tokens} tokens, at most {max_tokens}"
+    return "repetition: it loops" if is_repetitive(text) else None
+
+
+def _format_fault(text: str, fault_of: Callable[[str], str | None]) -> str | None:
+    fault = fault_of(text)
+    return f"format: {fault}" if fault else None
+
+
+def _answer_fault(question: Question, text: str, verifier: Verifier) -> str | None:
     verdict = verifier.verify(question.answer, text, FinishReason.STOP)
     return None if verdict.status is Status.CORRECT else _described(verdict, question.answer)
 

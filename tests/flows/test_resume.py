@@ -70,7 +70,9 @@ def test_ctrl_c_ends_within_five_seconds_leaves_no_process_and_loses_nothing(
     assert seconds < 5, output
     assert code == 3
     assert "run the same command again" in output
-    assert "Traceback" not in output
+    after = output[output.index("run the same command again") :]
+    assert after.count("\n") <= 1, f"more than one sentence after Ctrl-C: {after}"
+    assert "ERROR" not in output and "Traceback" not in output and "leaked" not in output
     assert not run.living()
 
     code, output = command(small_arguments(tmp_path / "runs"), tmp_path).finish()

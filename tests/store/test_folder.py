@@ -81,7 +81,7 @@ def test_too_little_space_is_said_before_work_starts(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(StoreError, match="only folders"):
-        open_store("ftp://host/runs")
+        open_store("ftp://host/runs", Path("runs"))
 
 
 def test_a_digest_changes_with_any_part_and_not_with_the_order_of_keys() -> None:

@@ -1,0 +1,135 @@
+"""What deployments need on a Prefect server: pools with queues, and the deployments of prefect.yaml.
+
+Everything here may be done again: what exists is left or brought up to date, nothing is made twice.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect.automations import AutomationCore
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.workers.process import ProcessWorker
+
+from flows.place import PROJECT_FILE
+from relift.errors import RunError
+from relift.recipe import load_recipe
+
+DEPLOY_LIMIT_SECONDS = 120.0
+SCHEDULED_QUEUE = "scheduled"
+ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
+SILENT_SECONDS = 120.0
+"""Without a sign of life for so long, a flow run's process is taken for gone; it gives one every 30 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A work pool whose workers start processes on their own machine, e.g. name ``"gpu"``."""
+
+    name: str
+    description: str
+
+
+POOLS = (
+    Pool(name="cpu", description="Flows that need no accelerator: harvest, comparison reports, ledger upkeep."),
+    Pool(name="gpu", description="Flows that run a model: train and evaluate. The worker's --limit shares the GPUs."),
+)
+
+
+def recipe(name: str, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """A build step of prefect.yaml: the whole tree of a recipe, as default parameters of a deployment.
+
+    Raises ConfigError as the command line does.
+    """
+    return {"config": load_recipe(name, list(settings)).model_dump(mode="json")}
+
+
+async def prepare_server() -> None:
+    """Make the pools, their queues and the watch over flow runs whose process is gone."""
+    async with get_client() as client:
+        for pool in POOLS:
+            await _make_pool(client, pool)
+        await _watch_heartbeats(client)
+
+
+async def _make_pool(client: PrefectClient, pool: Pool) -> None:
+    template = ProcessWorker.get_default_base_job_template()
+    try:
+        found = await client.read_work_pool(pool.name)
+    except ObjectNotFound:
+        await client.create_work_pool(
+            WorkPoolCreate(name=pool.name, type="process", description=pool.description, base_job_template=template)
+        )
+    else:
+        if found.type != "process":
+            raise RunError(
+                f"the work pool {pool.name!r} of this Prefect server is of type {found.type!r}, but relift serve "
+                f"starts workers of type 'process'. Start workers of that type yourself (docs/deployments.md), or "
+                f"remove the pool: prefect work-pool delete {pool.name}"
+            )
+        if not found.base_job_template:
+            await client.update_work_pool(pool.name, WorkPoolUpdate(base_job_template=template))
+    with suppress(ObjectAlreadyExists):
+        # After the pool's default queue, so that a schedule never goes before what a person started.
+        await client.create_work_queue(
+            name=SCHEDULED_QUEUE, work_pool_name=pool.name, priority=2, description="Runs that a schedule started."
+        )
+
+
+async def _watch_heartbeats(client: PrefectClient) -> None:
+    """A flow run whose process died with its worker would stay Running for ever, and could not be retried."""
+    watch = AutomationCore(
+        name="relift: flow runs without a sign of life",
+        description="Marks a flow run as crashed when its process was not heard of, so that Retry can resume it.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENT_SECONDS),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"no sign of life for {SILENT_SECONDS:.0f} s: its process is gone. Retry resumes it.",
+            )
+        ],
+    )
+    found = await client.read_automations_by_name(watch.name)
+    if not found:
+        await client.create_automation(watch)
+
+
+def deploy(environment: Mapping[str, str]) -> None:
+    """Deploy everything in prefect.yaml. Raises RunError with what Prefect said."""
+    if not Path(PROJECT_FILE).is_file():
+        raise RunError(
+            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
+            f"its {PROJECT_FILE} here."
+        )
+    told = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEPLOY_LIMIT_SECONDS,
+        check=False,
+    )
+    if told.returncode or "Traceback" in told.stdout:
+        said = "\n".join((told.stdout + told.stderr).strip().splitlines()[-15:])
+        raise RunError(f"{PROJECT_FILE} could not be deployed; Prefect said:\n{said}")

@@ -1,0 +1,217 @@
+"""Objects below one prefix of an S3 bucket: the only file that talks to S3.
+
+Endpoint, credentials and region come the standard AWS way: AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_PROFILE, ...
+"""
+
+from __future__ import annotations
+
+import functools
+import mimetypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from relift.errors import StoreError
+from relift.store.refusals import explained, uploads_cause
+
+SCHEME = "s3://"
+DELETED_AT_ONCE = 1000
+"""S3's own limit."""
+TRANSFER = {"multipart_threshold": 64 << 20, "multipart_chunksize": 64 << 20, "max_concurrency": 8}
+"""Parts are read from and written to the file as they go, so memory holds buffers and never a part."""
+_CHECKSUM = "sha256"
+"""Metadata of an object that no manifest lists."""
+
+
+class Taken(Exception):
+    """A conditional write was refused: somebody else wrote the object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """A small object, e.g. etag ``'"9bb5..."'``, age 12.0 by the server's own clock."""
+
+    content: bytes
+    etag: str
+    age_seconds: float
+
+
+class Bucket:
+    """What lies below ``s3://bucket/prefix``; names are relative to the prefix. May be used from any thread."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self.bucket, _, self.prefix = self.uri.removeprefix(SCHEME).partition("/")
+        if not self.bucket:
+            raise StoreError(f"store={uri!r} names no bucket: give s3://bucket or s3://bucket/prefix.")
+
+    def where(self, name: str) -> str:
+        return f"{self.uri}/{name}".rstrip("/")
+
+    def get(self, name: str) -> Object | None:
+        """None where there is no such object."""
+        with self._explained("s3:GetObject", name, absent=True) as outcome:
+            found = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            content = found["Body"].read()
+        if outcome.is_absent:
+            return None
+        headers = found["ResponseMetadata"]["HTTPHeaders"]
+        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        age = (now - found["LastModified"]).total_seconds()
+        return Object(content=content, etag=found["ETag"], age_seconds=age)
+
+    def put(self, name: str, content: bytes, *, only_new: bool = False, replacing: str | None = None) -> str:
+        """Write a small object; its etag.
+
+        Raises Taken where it is there already (``only_new``) or is no longer the one with that etag (``replacing``).
+        """
+        condition = {"IfNoneMatch": "*"} if only_new else {"IfMatch": replacing} if replacing else {}
+        with self._explained("s3:PutObject", name):
+            written = self._client.put_object(
+                Bucket=self.bucket, Key=self._key(name), Body=content, ContentType=_type_of(name), **condition
+            )
+        etag: str = written["ETag"]
+        return etag
+
+    def upload(self, name: str, path: Path, sha256: str) -> None:
+        """Write a file of any size, with its checksum beside it; it appears whole."""
+        arguments = {"Metadata": {_CHECKSUM: sha256}, "ContentType": _type_of(name)}
+        with self._explained("s3:PutObject", name):
+            self._client.upload_file(str(path), self.bucket, self._key(name), ExtraArgs=arguments, Config=_transfer())
+
+    def download(self, name: str, path: Path) -> str | None:
+        """Write an object of any size to a path; the checksum that it was uploaded with, None where it is absent."""
+        with self._explained("s3:GetObject", name, absent=True) as outcome:
+            head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+            self._client.download_file(self.bucket, self._key(name), str(path), Config=_transfer())
+        return None if outcome.is_absent else str(head["Metadata"].get(_CHECKSUM, ""))
+
+    def is_there(self, name: str) -> bool:
+        with self._explained("s3:GetObject", name, absent=True) as outcome:
+            self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+        return not outcome.is_absent
+
+    def names(self, folder: str = "") -> list[str]:
+        """Of all objects below a folder, at any depth."""
+        below = self._key(f"{folder}/" if folder else "")
+        with self._explained("s3:ListBucket", folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=below)
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        return [key.removeprefix(self._key("")) for key in keys]
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly below the prefix."""
+        with self._explained("s3:ListBucket", ""):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self._key(""), Delimiter="/"
+            )
+            found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ())]
+        return [prefix.removeprefix(self._key("")).rstrip("/") for prefix in found]
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Those that are not there are passed over."""
+        for start in range(0, len(names), DELETED_AT_ONCE):
+            some = names[start : start + DELETED_AT_ONCE]
+            objects = [{"Key": self._key(name)} for name in some]
+            with self._explained("s3:DeleteObject", some[0]):
+                done = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+            for refused in done.get("Errors", ()):
+                name = refused["Key"].removeprefix(self._key(""))
+                raise StoreError(
+                    f"{self.where(name)} could not be deleted ({refused['Code']}): allow s3:DeleteObject on it."
+                )
+
+    def abort_uploads(self) -> None:
+        """Give back the space of uploads that a killed writer left half done; not being allowed to is no fault."""
+        try:
+            with self._explained("s3:ListBucketMultipartUploads", ""):
+                found = self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=self._key(""))
+                for upload in found.get("Uploads", ()):
+                    self._client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+        except StoreError:
+            return
+
+    def require_writing(self, name: str) -> None:
+        """Write, read and delete one small object. Raises StoreError naming the action that is refused.
+
+        Also where the server overwrites what it was asked to write only if new: two writers could not be kept apart.
+        """
+        self.put(name, b"1")
+        try:
+            self.put(name, b"2", only_new=True)
+        except Taken:
+            pass
+        else:
+            raise StoreError(
+                f"the server of {self.uri} does not honour If-None-Match, so two trainers on one run could not be kept "
+                f"apart. Use an S3 server with conditional writes, such as AWS, MinIO, Ceph or SeaweedFS."
+            )
+        self.get(name)
+        self.delete([name])
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """Asked for the first time it looks whether endpoint, credentials, bucket and the right to list are there."""
+        with self._explained("s3:ListBucket", ""):
+            _client(patient=False).list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
+            return _client(patient=True)
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    @contextmanager
+    def _explained(self, action: str, name: str, *, absent: bool = False) -> Iterator[_Outcome]:
+        """What botocore raises, as a StoreError; with ``absent``, an object that is not there is no error."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        outcome = _Outcome()
+        try:
+            yield outcome
+        except (BotoCoreError, Boto3Error, ClientError, ValueError) as problem:
+            if isinstance(problem, StoreError):
+                raise
+            cause = uploads_cause(problem)
+            code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else ""
+            if absent and code in ("NoSuchKey", "404"):
+                outcome.is_absent = True
+                return
+            if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise Taken(name) from problem
+            raise explained(cause, action=action, bucket=self.bucket, where=self.where(name)) from problem
+
+
+class _Outcome:
+    is_absent = False
+
+
+def _client(*, patient: bool) -> Any:
+    """The impatient one is for the first question, so that a wrong endpoint is said soon."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "adaptive", "max_attempts": 8} if patient else {"mode": "standard", "max_attempts": 2},
+        connect_timeout=10 if patient else 5,
+        read_timeout=60 if patient else 20,
+        max_pool_connections=2 * TRANSFER["max_concurrency"],
+        s3={"addressing_style": "path"},
+    )
+    return boto3.Session().client("s3", config=config)
+
+
+def _transfer() -> Any:
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(**TRANSFER)
+
+
+def _type_of(name: str) -> str:
+    """So that a browser shows a report that is read from the bucket."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

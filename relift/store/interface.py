@@ -1,0 +1,103 @@
+"""What a run asks of a store, and which store a URI means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from relift.errors import ReliftError, StoreError
+from relift.store.folder import Content, FolderStore
+from relift.store.manifest import Manifest
+
+
+class Store(Protocol):
+    """A run's artifacts: places (folders that exist when their manifest does), and single files beside them.
+
+    Whatever the store, ``root`` is a folder of this machine in which a run works: what is read lies there when the
+    reading method returns, and what is written is kept elsewhere, if it is, when the writing method returns.
+    """
+
+    root: Path
+
+    @property
+    def uri(self) -> str: ...
+
+    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+        """Become the run's only writer, ``root`` holding what is stored or nothing that differs from it.
+
+        ``on_lost`` is called, from any thread, when another writer takes over. Raises StoreError where the store
+        cannot be used, RunError naming the holder where there is one.
+        """
+
+    def release(self) -> None:
+        """Let another writer in; harmless when nothing was acquired."""
+
+    def clear(self) -> None:
+        """Remove the run, here and in the store; the caller has acquired it."""
+
+    def manifest(self, place: str) -> Manifest | None: ...
+
+    def manifest_sha256(self, place: str) -> str: ...
+
+    def publish(
+        self,
+        place: str,
+        files: Mapping[str, Content],
+        *,
+        inputs: str,
+        counts: Mapping[str, float] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Manifest: ...
+
+    def read(self, place: str, name: str) -> bytes: ...
+
+    def checked_path(self, place: str, name: str) -> Path: ...
+
+    def bring(self, place: str) -> None:
+        """Have every file of a place in ``root``."""
+
+    def remove(self, *places: str) -> None: ...
+
+    def sweep(self, parent: str) -> None:
+        """Remove what a crash left below ``parent``: places that were half written or half removed."""
+
+    def places(self, parent: str) -> list[str]: ...
+
+    def folders(self, parent: str) -> list[str]: ...
+
+    def put_file(self, name: str) -> None:
+        """Keep ``root / name``, which was written or changed, with the run; replaced whole."""
+
+    def fetch_file(self, name: str) -> bool:
+        """Have ``root / name`` there; False where the run holds no such file."""
+
+    def remove_file(self, name: str) -> None: ...
+
+    def read_file(self, name: str) -> bytes | None:
+        """The stored bytes of a small file, without touching ``root``; None where there is none."""
+
+
+def is_bucket(uri: str) -> bool:
+    return uri.startswith("s3://")
+
+
+def open_store(uri: str, cache: Path) -> Store:
+    """The store of the run at a URI; ``cache`` is the folder to work in where that is not a folder itself.
+
+    Raises StoreError for a scheme that is not supported.
+    """
+    if is_bucket(uri):
+        from relift.store.s3 import S3Store
+
+        return S3Store(uri, cache)
+    require_scheme(uri)
+    return FolderStore(Path(uri).expanduser())
+
+
+def require_scheme(uri: str) -> None:
+    if "://" in uri and not is_bucket(uri):
+        raise StoreError(
+            f"store={uri!r}: only folders and s3:// buckets can hold runs. Give a path such as 'runs', or "
+            f"s3://bucket/prefix (for another S3 server than AWS, set AWS_ENDPOINT_URL_S3)."
+        )

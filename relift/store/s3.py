@@ -1,0 +1,255 @@
+"""Artifacts in an S3 bucket, with a folder of this machine as working copy.
+
+    publish:   files in the folder -> files in the bucket -> manifest in the bucket -> manifest in the folder
+
+So a manifest in the folder says that the bucket holds the place, whichever moment the process died at, and a manifest
+in the bucket that its data is there. Forgetting goes the other way round, manifests first.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from relift.errors import ReliftError, RunError, StoreError
+from relift.store.bucket import Bucket, Taken
+from relift.store.folder import (
+    WORKING_COPY,
+    Content,
+    FolderStore,
+    explained,
+    sha256_of,
+    working_copy_of,
+    write_atomically,
+)
+from relift.store.lease import TTL_SECONDS, Lease
+from relift.store.manifest import MANIFEST, FileEntry, Manifest
+
+RUN_FILE = "run.json"
+"""A run is there when this file is."""
+PROBE = "permission-check"
+OF_A_RUN = frozenset(
+    {"iterations", "checkpoints", "model", "report", "metrics.jsonl", "hard_examples.duckdb", "summary.json"}
+)
+"""What lies directly below a run, its lease left aside."""
+TOMBSTONE = "removed.json"
+"""There while a run is being removed."""
+LOCK = "lock"
+
+
+class S3Store:
+    """The run at ``s3://bucket/prefix/run``; ``root`` is its working copy."""
+
+    def __init__(self, uri: str, root: Path, *, ttl_seconds: float = TTL_SECONDS) -> None:
+        self.root = root
+        self.bucket = Bucket(uri)
+        self._lease = Lease(self.bucket, ttl_seconds=ttl_seconds)
+        self._folder = FolderStore(root)
+
+    @property
+    def uri(self) -> str:
+        return self.bucket.uri
+
+    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+        copy = self._own_copy()
+        self.bucket.require_writing(f"{PROBE}-{uuid.uuid4().hex[:8]}")
+        previous = self._lease.acquire(copy or uuid.uuid4().hex, on_lost)
+        try:
+            # Whoever wrote last from this folder finds in it at least what the bucket holds; nobody else does.
+            is_newest = copy is not None and previous is not None and previous.copy == copy
+            if not (self._has_begun() and is_newest):
+                self._start_copy()
+            self.bucket.abort_uploads()
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        if not self._lease.is_held:
+            return
+        has_begun = True
+        with suppress(StoreError):
+            has_begun = self.bucket.is_there(RUN_FILE)
+        self._lease.release(forget=not has_begun)
+        if not has_begun:
+            (self.root / WORKING_COPY).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Whatever else lies below the URI stays."""
+        self._lease.require()
+        self.bucket.put(TOMBSTONE, b"{}\n")
+        self.bucket.delete([RUN_FILE])
+        self.bucket.delete([name for name in self.bucket.names() if name.partition("/")[0] in OF_A_RUN])
+        self.bucket.delete([TOMBSTONE])
+
+    def manifest(self, place: str) -> Manifest | None:
+        found = self._folder.manifest(place)
+        if found is None:
+            stored = self.bucket.get(f"{place}/{MANIFEST}")
+            if stored is not None:
+                found = Manifest.from_json(stored.content, self.bucket.where(place))
+                self._folder.seal(place, found)
+        return found
+
+    def manifest_sha256(self, place: str) -> str:
+        self.manifest(place)
+        return self._folder.manifest_sha256(place)
+
+    def publish(
+        self,
+        place: str,
+        files: Mapping[str, Content],
+        *,
+        inputs: str,
+        counts: Mapping[str, float] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Raises StoreError where the bucket or the folder cannot be written, RunError where the lease was lost."""
+        self._lease.require()
+        entries = self._folder.write_files(place, files)
+        manifest = Manifest(inputs=inputs, files=entries, counts=counts or {}, facts=facts or {})
+        name = f"{place}/{MANIFEST}"
+        if self._differs(name, manifest.to_json()):
+            self.bucket.delete([name])
+        for entry in entries:
+            self.bucket.upload(f"{place}/{entry.name}", self.root / place / entry.name, entry.sha256)
+        self._lease.require()
+        try:
+            self.bucket.put(name, manifest.to_json(), only_new=True)
+        except Taken:
+            if self._differs(name, manifest.to_json()):
+                raise RunError(
+                    f"{self.bucket.where(name)} was written by somebody else meanwhile, who does not hold the lease of "
+                    f"the run. Find out who writes there, then run the same command to go on."
+                ) from None
+        self._folder.seal(place, manifest)
+        return manifest
+
+    def read(self, place: str, name: str) -> bytes:
+        return self.checked_path(place, name).read_bytes()
+
+    def checked_path(self, place: str, name: str) -> Path:
+        """In the folder, downloaded where it is not there or damaged. Raises StoreError for a damaged object."""
+        self.manifest(place)
+        entry = self._folder.entry(place, name)
+        path = self.root / place / name
+        if not (path.is_file() and path.stat().st_size == entry.bytes and sha256_of(path) == entry.sha256):
+            self._download(f"{place}/{name}", entry)
+        return path
+
+    def bring(self, place: str) -> None:
+        manifest = self.manifest(place)
+        for entry in manifest.files if manifest else ():
+            self.checked_path(place, entry.name)
+
+    def remove(self, *places: str) -> None:
+        self._lease.require()
+        self._folder.remove(*places)
+        self.bucket.delete([f"{place}/{MANIFEST}" for place in places])
+        self.bucket.delete([name for place in places for name in self.bucket.names(place)])
+
+    def sweep(self, parent: str) -> None:
+        self._lease.require()
+        self._folder.sweep(parent)
+        names = self.bucket.names(parent)
+        whole = {name.removesuffix(MANIFEST) for name in names if name.endswith(f"/{MANIFEST}")}
+        self.bucket.delete([name for name in names if f"{name.rpartition('/')[0]}/" not in whole])
+
+    def places(self, parent: str) -> list[str]:
+        """Asked of the bucket: the folder may hold less."""
+        names = (name for name in self.bucket.names(parent) if name.endswith(f"/{MANIFEST}"))
+        places = (name.removesuffix(f"/{MANIFEST}") for name in names)
+        return sorted(place for place in places if "/" not in place.removeprefix(f"{parent}/"))
+
+    def folders(self, parent: str) -> list[str]:
+        return sorted({name.rpartition("/")[0] for name in self.bucket.names(parent)})
+
+    def put_file(self, name: str) -> None:
+        self._lease.require()
+        path = self.root / name
+        self.bucket.upload(name, path, sha256_of(path))
+
+    def fetch_file(self, name: str) -> bool:
+        return (self.root / name).is_file() or self._download(name, None)
+
+    def remove_file(self, name: str) -> None:
+        self._lease.require()
+        self.bucket.delete([name])
+        (self.root / name).unlink(missing_ok=True)
+
+    def read_file(self, name: str) -> bytes | None:
+        stored = self.bucket.get(name)
+        return stored.content if stored else None
+
+    def _has_begun(self) -> bool:
+        """Whether there is a run; a removal that was cut short is finished. Raises StoreError for a half of one."""
+        if self.bucket.is_there(RUN_FILE):
+            return True
+        if self.bucket.is_there(TOMBSTONE):
+            self.clear()
+        elif self.bucket.names("checkpoints") or self.bucket.names("iterations"):
+            raise StoreError(
+                f"{self.uri} holds recorded phases but no {RUN_FILE}, so it is no whole run. Restore that file, remove "
+                f"what is there, or start under another name with --name."
+            )
+        return False
+
+    def _differs(self, name: str, content: bytes) -> bool:
+        stored = self.bucket.get(name)
+        return stored is not None and stored.content != content
+
+    def _download(self, name: str, entry: FileEntry | None) -> bool:
+        """Into the folder, whole and checked against the manifest or else the object's own metadata."""
+        path = self.root / name
+        partial = path.with_name(path.name + ".partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            checksum = self.bucket.download(name, partial)
+            if checksum is None:
+                if entry is None:
+                    return False
+                raise StoreError(
+                    f"{self.bucket.where(name)} is missing although its manifest names it: restore it, or start the "
+                    f"run anew with --fresh."
+                )
+            expected = entry.sha256 if entry else checksum
+            found = sha256_of(partial)
+            if found != expected:
+                partial.unlink()
+                raise StoreError(
+                    f"{self.bucket.where(name)} has the checksum {found[:12]}... where {expected[:12] or 'none'}... "
+                    f"was written: the object was changed or damaged. Restore it from a copy or an older version."
+                )
+            partial.replace(path)
+        except OSError as problem:
+            raise explained(problem, path.parent) from problem
+        return True
+
+    def _own_copy(self) -> str | None:
+        """Id of the working copy in the folder; None for an empty one. Raises RunError for anything else."""
+        copy_of = working_copy_of(self.root)
+        if copy_of == self.uri:
+            return str(json.loads((self.root / WORKING_COPY).read_bytes())["copy"])
+        others = [path.name for path in self.root.iterdir() if path.name != LOCK] if self.root.is_dir() else []
+        if copy_of or others:
+            what = f"the working copy of {copy_of}" if copy_of else f"something else ({', '.join(sorted(others)[:3])})"
+            raise RunError(
+                f"the run in {self.uri} would work in {self.root}, which holds {what}. Choose another folder with "
+                f"--set scratch=FOLDER, or another name with --name, or move it away."
+            )
+        return None
+
+    def _start_copy(self) -> None:
+        """An empty folder but for the lock, marked as the working copy that the lease names."""
+        for path in self.root.iterdir() if self.root.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+        marker = {"uri": self.uri, "copy": self._lease.copy}
+        write_atomically(self.root / WORKING_COPY, (json.dumps(marker) + "\n").encode())

@@ -1,0 +1,198 @@
+"""The teacher behind an API: k candidates a question, none paid for twice, each admitted or refused with a reason.
+
+recorded by this run -> kept by another run -> paused, paced, within the budget -> recorded -> sent -> recorded
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from relift.config import ApiTeacherConfig
+from relift.ledger import RequestBook
+from relift.policy.student import Student
+from relift.randomness import generator
+from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
+from relift.teacher.admission import admit, choose_shortest
+from relift.teacher.answers import AnswerStore
+from relift.teacher.client import ApiClient, AttemptFailed
+from relift.teacher.limits import Budget, Pacer, Pause, backoff
+from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
+from relift.verifier import Verifier
+
+log = logging.getLogger(__name__)
+BUDGET_SECONDS = 0.05
+"""Between two looks at a budget that what is under way has reserved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """What came of a question."""
+
+    demonstrations: list[Demonstration]
+    """Of every candidate that was answered; at most one of them, the first, is admitted."""
+    is_final: bool
+    """False where a candidate may still be answered later: the teacher was down, or the budget spent."""
+
+    @property
+    def is_admitted(self) -> bool:
+        return any(d.is_admitted for d in self.demonstrations)
+
+
+class ApiTeacher:
+    """One API as one run uses it; its coroutines belong to one event loop."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        requests: RequestBook,
+        answers: AnswerStore,
+        verifier: Verifier,
+        student: Student,
+        max_tokens: int,
+    ) -> None:
+        """``max_tokens``: of a demonstration, by the student's tokenizer with end-of-sequence."""
+        self._client = client
+        self._requests = requests
+        self._answers = answers
+        self._verifier = verifier
+        self._student = student
+        self._max_tokens = max_tokens
+        config = client.config
+        self._config: ApiTeacherConfig = config
+        self._under_way = asyncio.Semaphore(config.concurrency)
+        self._pause = Pause(config.backoff_seconds, config.concurrency)
+        self._requests_pace = Pacer(config.requests_per_minute)
+        self._tokens_pace = Pacer(config.tokens_per_minute)
+        self._budget = Budget(config.budget_usd, requests.spent_usd())
+        self._is_spent = False
+        self._is_closing = False
+
+    @property
+    def source(self) -> str:
+        """Of the demonstrations, e.g. ``"api/gpt-x"``."""
+        return f"api/{self._config.model}"
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the teacher from answering, e.g. down or out of budget; empty while all is well."""
+        if self._is_spent:
+            return f"the teacher's budget of {self._config.budget_usd:g} USD is spent"
+        if self._pause.is_down:
+            failures, last = self._pause.failures_in_a_row, self._pause.last_failure
+            return f"the teacher is down: {failures} requests in a row without an answer, the last one: {last}"
+        return ""
+
+    async def solve(self, question: Question) -> Solved:
+        """Ask for all candidates and admit what was answered. Raises LedgerError or StoreError."""
+        requests = requests_for(question, self._config, form=self._verifier.form, max_tokens=self._max_tokens)
+        found = await asyncio.gather(*(self._answer(request) for request in requests), return_exceptions=True)
+        candidates, is_final = [], True
+        for answer in found:
+            if isinstance(answer, TeacherAnswer):
+                candidates.append(await asyncio.to_thread(self._admit, question, answer))
+            elif isinstance(answer, AttemptFailed):
+                is_final &= not answer.is_passing
+            elif isinstance(answer, BaseException):
+                raise answer
+        return Solved(demonstrations=choose_shortest(candidates), is_final=is_final)
+
+    def stop_sending(self) -> None:
+        """What is under way may still be answered; nothing else is sent."""
+        self._is_closing = True
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _answer(self, request: TeacherRequest) -> TeacherAnswer:
+        """From the ledger, from another run, or from the server. Raises AttemptFailed when none of them has it."""
+        if (recorded := self._requests.answer(request.key)) is not None:
+            return recorded
+        if (kept := await asyncio.to_thread(self._answers.find, request)) is not None:
+            self._requests.known(request, kept)
+            return kept
+        for attempt in range(self._config.attempts):
+            try:
+                async with self._under_way:
+                    await self._turn(request)
+                    return await self._send(request)
+            except AttemptFailed as failure:
+                if not failure.is_passing or self._is_spent or attempt + 1 == self._config.attempts:
+                    raise
+                await asyncio.sleep(self._wait_before_next(request, attempt, failure))
+        raise AssertionError("unreachable")
+
+    def _wait_before_next(self, request: TeacherRequest, attempt: int, failure: AttemptFailed) -> float:
+        """Seconds: what the server asked for, else doubled each time; with jitter, so that not all return at once."""
+        jitter = generator(0, request.key, attempt).random()
+        if failure.retry_after is not None:
+            return failure.retry_after + 0.1 * jitter * self._config.backoff_seconds
+        return backoff(self._config.backoff_seconds, attempt) * (0.5 + jitter)
+
+    async def _turn(self, request: TeacherRequest) -> None:
+        """Wait until this request may go out. Raises AttemptFailed when nothing is sent any more."""
+        while True:
+            if self._is_closing:
+                raise AttemptFailed("the run is closing", is_passing=True)
+            if self._pause.seconds_left:
+                await asyncio.sleep(self._pause.seconds_left)
+                continue
+            tokens = most_input_tokens(request) + self._client.most_output_tokens(request)
+            seconds = max(self._requests_pace.reserve(1), self._tokens_pace.reserve(tokens))
+            if seconds <= 0:
+                return
+            await asyncio.sleep(seconds)
+            if not self._pause.seconds_left and not self._is_closing:
+                return
+            self._tokens_pace.give_back(tokens)
+
+    async def _send(self, request: TeacherRequest) -> TeacherAnswer:
+        """One attempt, in the ledger before and after. Raises AttemptFailed."""
+        at_most = self._client.most_usd(request)
+        await self._afford(at_most)
+        tokens = most_input_tokens(request) + self._client.most_output_tokens(request)
+        self._requests.sent(request, at_most)
+        try:
+            answer = await self._client.complete(request)
+        except AttemptFailed as failure:
+            refund = 0.0 if failure.may_be_billed else at_most
+            self._budget.settle(at_most, at_most - refund)
+            if not failure.may_be_billed:
+                self._tokens_pace.give_back(tokens)
+            if failure.is_passing:
+                self._pause.failed(str(failure), failure.retry_after)
+            self._requests.failed(request, str(failure), refund)
+            raise
+        # A cancelled run still finishes what it paid for: keeping an answer is not to be interrupted half way.
+        await asyncio.shield(asyncio.to_thread(self._answers.keep, request, answer))
+        self._requests.answered(request, answer, at_most)
+        self._pause.succeeded()
+        self._budget.settle(at_most, answer.cost_usd)
+        self._tokens_pace.give_back(max(0, tokens - answer.input_tokens - answer.output_tokens))
+        return answer
+
+    async def _afford(self, at_most: float) -> None:
+        """Raises AttemptFailed when so much is not left, and nothing under way can turn out cheaper than feared."""
+        while not self._budget.reserve(at_most):
+            if self._budget.is_settled:
+                self._is_spent = True
+                raise AttemptFailed(self.trouble, is_passing=True)
+            await asyncio.sleep(BUDGET_SECONDS)
+        self._is_spent = False
+
+    def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
+        thinks = "<think>" in self._student.config.prompt_suffix
+        return admit(
+            question,
+            as_the_student_writes(answer.text, thinks=thinks),
+            source=self.source,
+            verifier=self._verifier,
+            count_tokens=self._student.count_tokens,
+            max_tokens=self._max_tokens,
+            finish_reason=answer.finish_reason,
+            format_fault=self._student.format_fault,
+            cost_usd=answer.cost_usd,
+            latency_seconds=answer.latency_seconds,
+        )

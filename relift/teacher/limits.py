@@ -1,0 +1,102 @@
+"""What keeps requests within a teacher's limits: a pace, a pause that all share, a budget. For one event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+
+FAILURES_TO_BE_DOWN = 3
+"""Requests in a row without an answer, beyond those under way together, after which a teacher is taken to be down."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Pacer:
+    """Spreads amounts evenly, so that the limit holds over any minute, but for the size of one amount.
+
+    Example: 60 requests a minute start one second apart.
+    """
+
+    def __init__(self, per_minute: float | None, clock: Clock = time.monotonic) -> None:
+        self._seconds_each = 60.0 / per_minute if per_minute else 0.0
+        self._clock = clock
+        self._next = 0.0
+
+    def reserve(self, amount: float) -> float:
+        """Seconds to wait until this amount may be sent; the next one is then due later."""
+        start = max(self._clock(), self._next)
+        self._next = start + amount * self._seconds_each
+        return start - self._clock()
+
+    def give_back(self, amount: float) -> None:
+        """Of what was reserved and not used."""
+        self._next -= amount * self._seconds_each
+
+
+class Pause:
+    """All requests wait together where the server asks for it, or where nothing answers any more."""
+
+    def __init__(self, first_seconds: float, together: int = 1, clock: Clock = time.monotonic) -> None:
+        """``together``: requests under way at the same time, which may fail by chance at the same time."""
+        self.failures_in_a_row = 0
+        self.last_failure = ""
+        self._first = first_seconds
+        self._enough = FAILURES_TO_BE_DOWN + together - 1
+        self._clock = clock
+        self._until = 0.0
+        self._pauses = 0
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self._until - self._clock())
+
+    @property
+    def is_down(self) -> bool:
+        return self.failures_in_a_row >= self._enough
+
+    def succeeded(self) -> None:
+        self.failures_in_a_row = self._pauses = 0
+
+    def failed(self, failure: str, retry_after: float | None) -> None:
+        """``retry_after``: seconds the server asked for. Without it the pause doubles while nothing answers."""
+        self.failures_in_a_row += 1
+        self.last_failure = failure
+        seconds = retry_after
+        # Requests that were under way together fail together: they are one pause, not many.
+        if seconds is None and self.is_down and not self.seconds_left:
+            seconds = backoff(self._first, self._pauses)
+            self._pauses += 1
+        if seconds is not None:
+            self._until = max(self._until, self._clock() + seconds)
+
+
+class Budget:
+    """US dollars: what was spent and what is out, never more than the limit together."""
+
+    def __init__(self, limit: float | None, spent: float = 0.0) -> None:
+        self._limit = limit
+        self._spent = spent
+        self._out: list[float] = []
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is out that may turn out cheaper than was reserved for it."""
+        return not self._out
+
+    def reserve(self, usd: float) -> bool:
+        """Whether so much may still be spent; it is then out until ``settle``."""
+        if self._limit is not None and self._spent + sum(self._out) + usd > self._limit:
+            return False
+        self._out.append(usd)
+        return True
+
+    def settle(self, reserved: float, usd: float) -> None:
+        """What was reserved has cost ``usd``."""
+        self._out.remove(reserved)
+        self._spent += usd
+
+
+def backoff(first_seconds: float, attempt: int) -> float:
+    """0.5, 1, 2, 4 ... at most a minute."""
+    return float(min(LONGEST_PAUSE_SECONDS, first_seconds * 2 ** min(attempt, 30)))

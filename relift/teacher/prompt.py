@@ -1,0 +1,66 @@
+"""What a teacher is asked, and its answer as the student is to write it."""
+
+from __future__ import annotations
+
+import json
+
+from relift.config import ApiTeacherConfig
+from relift.records import Question, TeacherRequest
+from relift.store.manifest import digest
+from relift.verifier.extraction import AnswerForm
+
+INSTRUCTIONS: dict[AnswerForm, str] = {
+    "boxed": "Solve the problem. Reason step by step and give the final answer at the end within \\boxed{}.",
+    "hashes": "Solve the problem. Reason step by step and end with a line of its own: #### and the final answer.",
+    "equals": "Answer with one line: a chain of equal expressions, one step of the calculation each, that ends in the "
+    "result, such as 40*6+7*6=240+42=282 for 47*6. Write nothing else.",
+}
+"""System message where the recipe has none: it asks for the answer where the student writes it."""
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+def requests_for(
+    question: Question, config: ApiTeacherConfig, *, form: AnswerForm, max_tokens: int
+) -> list[TeacherRequest]:
+    """One request a candidate, since some servers ignore ``n``. Equal settings give equal keys in every run."""
+    instruction = INSTRUCTIONS[form] if config.instruction is None else config.instruction
+    messages = [{"role": "user", "content": config.prompt.replace("{question}", question.text)}]
+    if instruction:
+        messages.insert(0, {"role": "system", "content": instruction})
+    prompt = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()
+    sent: dict[str, object] = {config.token_parameter: config.max_tokens or max_tokens}
+    if config.temperature is not None:
+        sent["temperature"] = config.temperature
+    return [
+        TeacherRequest(
+            key=digest(config.model, prompt, sent, candidate),
+            question_id=question.id,
+            model=config.model,
+            prompt=prompt,
+            parameters=json.dumps({**sent, "candidate": candidate}, sort_keys=True),
+        )
+        for candidate in range(config.candidates)
+    ]
+
+
+def sent_parameters(request: TeacherRequest) -> dict[str, object]:
+    """What goes to the server beside model and messages."""
+    tree: dict[str, object] = json.loads(request.parameters)
+    del tree["candidate"]
+    return tree
+
+
+def most_input_tokens(request: TeacherRequest) -> int:
+    """No tokenizer makes more tokens than bytes; the rest is for the chat template around the messages."""
+    return len(request.prompt.encode()) + 64
+
+
+def joined(content: str, reasoning: str | None) -> str:
+    """An answer as one text: reasoning that a server sends apart is put before it."""
+    return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n\n{content}" if reasoning and reasoning.strip() else content
+
+
+def as_the_student_writes(text: str, *, thinks: bool) -> str:
+    """Without the reasoning for a student whose prompt opens none; whole for one that reasons."""
+    return text if thinks or CLOSE not in text else text.rpartition(CLOSE)[2].strip()

@@ -1,0 +1,161 @@
+"""An API teacher beside training: never waited for, fixed by the manifest, and plain GRPO where it is down."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from relift.arithmetic import arithmetic_questions
+from relift.errors import TeacherError
+from relift.phases.source import demonstrations_of, source
+from relift.records import PhaseRef
+from relift.run import Run
+from relift.summary import describe_teacher
+from tests.phases.conftest import Opener, drive
+from tests.small_run import small_config
+from tests.teacher.api_settings import api_settings
+from tests.teacher.faulty_server import FAULTY, KEY, FaultyServer, Script, serving
+
+Serve = Callable[[Script], FaultyServer]
+PATIENT = "teacher.wait_seconds=60"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    config = small_config(tmp_path).questions
+    solutions = {q.text: q.solution or "" for q in arithmetic_questions(config.families, config.count or 0, seed=0)}
+    with ExitStack() as stack:
+        yield lambda script: stack.enter_context(serving(FaultyServer(solutions, script)))
+
+
+def sourced(run: Run, iteration: int) -> PhaseRef:
+    return PhaseRef(uri=f"iterations/{iteration:05d}/source", sha256="")
+
+
+def test_a_run_taught_by_an_api_is_the_run_taught_by_the_dataset(opener: Opener, serve: Serve) -> None:
+    """Same questions, same solutions, all in time: bit for bit the same weights."""
+    server = serve(Script(broken=0.1))
+    by_dataset = drive(opener(name="dataset"), 4)
+    run = opener(*api_settings(server.url, PATIENT), name="api")
+    assert [v.checksum for v in drive(run, 4)] == [v.checksum for v in by_dataset]
+    assert by_dataset[-1].number > 4, "no supervised update happened, so the test shows nothing"
+    told = describe_teacher(run)
+    assert told.startswith(f"scripted was asked {len(server.answered)} questions: {len(server.answered)} of")
+
+
+def test_what_comes_late_is_taught_later_and_a_replay_teaches_the_same_without_asking(
+    opener: Opener, serve: Serve
+) -> None:
+    server = serve(Script(delay_seconds=0.15))
+    settings = api_settings(server.url)
+    run = opener(*settings)
+    versions = drive(run, 5)
+    asked = run.store.manifest("iterations/00003/source")
+    later = demonstrations_of(run, sourced(run, 4))
+    assert asked is not None
+    assert {d.question_id for d in later} & set(asked.facts["asked"])
+    sent, counts = len(server.seen), run.ledger.counts()
+    owed = run.asked
+    run.__exit__()
+
+    again = opener(*settings)
+    assert [v.checksum for v in drive(again, 5)] == [v.checksum for v in versions[-2:]]  # from the checkpoint at 3
+    assert again.asked == owed
+    assert again.ledger.counts()["demonstrations"] == counts["demonstrations"]
+    assert len(server.seen) == sent
+
+
+def test_a_crash_before_the_manifest_asks_again_only_for_what_was_never_answered(opener: Opener, serve: Serve) -> None:
+    server = serve(FAULTY)
+    settings = api_settings(server.url, PATIENT)
+    first = opener(*settings)
+    drive(first, 3, checkpoints=False)
+    taken = [demonstrations_of(first, sourced(first, i)) for i in range(3)]
+    first.__exit__()
+    for phase in ("source", "rl_update", "sft_update"):
+        shutil.rmtree(first.root / "iterations" / "00002" / phase, ignore_errors=True)
+    paid = dict(server.answered)
+
+    second = opener(*settings)
+    drive(second, 3, checkpoints=False)
+    assert {d.id: d.text for d in demonstrations_of(second, sourced(second, 2))} == {d.id: d.text for d in taken[2]}
+    assert all(server.answered[key] == count == 1 for key, count in paid.items())
+
+
+def test_questions_that_are_owed_an_answer_survive_a_checkpoint_and_a_crash(opener: Opener, serve: Serve) -> None:
+    server = serve(Script(slow=1))  # reachable, and never answers
+    settings = api_settings(server.url, "teacher.api.attempts=1", "teacher.api.concurrency=64")
+    first = opener(*settings)
+    drive(first, 3)
+    owed = first.asked
+    assert owed
+    first.__exit__()
+    server.script = Script()
+    second = opener(*settings, PATIENT)
+    drive(second, 4)
+    assert set(owed) <= {d.question_id for d in demonstrations_of(second, sourced(second, 3)) if d.is_admitted}
+
+
+def test_with_the_teacher_down_all_the_time_the_run_is_plain_grpo_and_says_so(
+    opener: Opener, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    grpo = drive(opener("sft=off", name="grpo"), 4)
+    url = "http://127.0.0.1:9/v1"
+    run = opener(*api_settings(url, PATIENT, "teacher.api.required=false"), name="down")
+    assert [v.checksum for v in drive(run, 4)] == [v.checksum for v in grpo]
+    assert describe_teacher(run).startswith(
+        "no demonstration was taught, so this run was plain GRPO: the teacher is down"
+    )
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("the teacher is down")]
+    assert len(told) == 1  # once, not in every iteration
+    assert any("The run begins without it" in r.getMessage() for r in caplog.records)
+
+
+def test_plain_grpo_needs_no_teacher_even_where_the_recipe_names_one(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    run = opener(*api_settings("http://127.0.0.1:9/v1"), "sft=off")
+    drive(run, 1)
+    assert describe_teacher(run) == ""
+
+
+@pytest.mark.parametrize("settings", [["teacher.api.model=absent"], ["teacher.api.base_url=http://127.0.0.1:9/v1"]])
+def test_a_teacher_that_cannot_be_used_is_said_before_the_run_exists(
+    tmp_path: Path, opener: Opener, serve: Serve, settings: list[str]
+) -> None:
+    with pytest.raises(TeacherError):
+        opener(*api_settings(serve(Script()).url, *settings))
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_a_source_that_is_asked_for_twice_takes_nothing_twice(opener: Opener, serve: Serve) -> None:
+    run = opener(*api_settings(serve(Script()).url, PATIENT))
+    drive(run, 1)
+    counts = run.ledger.counts()
+    recorded = PhaseRef(uri="iterations/00000/record", sha256=run.store.manifest_sha256("iterations/00000/record"))
+    assert source(run, 0, recorded).reused
+    assert run.ledger.counts() == counts
+
+
+def test_the_key_is_in_no_file_and_no_log_of_a_run(
+    opener: Opener, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    run = opener(*api_settings(serve(FAULTY).url, PATIENT))
+    drive(run, 2)
+    run.publish()
+    run.__exit__()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+    assert KEY not in caplog.text

@@ -1,0 +1,205 @@
+"""The teacher is asked once whether it is there, and its key is never repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+
+import pytest
+
+from relift.errors import ConfigError, TeacherError
+from relift.recipe import load_recipe
+from relift.records import FinishReason, Question, question_id
+from relift.teacher.client import ApiClient, AttemptFailed, endpoint_of, seconds_to_wait
+from relift.teacher.prompt import as_the_student_writes, joined, requests_for
+from tests.teacher.conftest import api_config
+from tests.teacher.faulty_server import KEY, FaultyServer, Script
+
+QUESTION = Question(id=question_id("47*6?"), text="47*6?", answer="282", source="test")
+Serve = Callable[..., FaultyServer]
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_teacher_that_is_there_and_knows_key_and_model_is_asked_nothing_more(serve: Serve) -> None:
+    server = serve()
+    assert ApiClient(api_config(server.url)).check() is None
+    assert server.seen == []  # the list of models was enough, and it is free
+
+
+def test_where_the_list_of_models_does_not_help_one_short_answer_tells(serve: Serve) -> None:
+    for models in (None, ("another",)):
+        server = serve(models=models)
+        assert ApiClient(api_config(server.url)).check() is None
+        assert len(server.seen) == 1
+
+
+def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(TeacherError, match=r"OPENAI_API_KEY is not set.*http://127.0.0.1:1/v1.*key_variable=off"):
+        ApiClient(api_config("http://127.0.0.1:1/v1"))
+    assert ApiClient(api_config("http://127.0.0.1:1/v1", key_variable="off")).config.key_variable is None
+
+
+def test_a_wrong_key_is_refused_without_being_repeated_even_by_a_server_that_does(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-wrong-777777")
+    server = serve()
+    with pytest.raises(TeacherError, match="refused the key from MY_KEY") as refused:
+        ApiClient(api_config(server.url, key_variable="MY_KEY", required=False)).check()
+    assert "[key]" in str(refused.value)
+    seen: list[object] = [refused.value]
+    while seen[-1] is not None:  # neither the message nor anything it was raised from
+        problem = seen[-1]
+        assert isinstance(problem, BaseException)
+        assert "777777" not in f"{problem!r} {problem.args} {vars(problem)}"
+        seen.append(problem.__cause__)
+
+
+def test_an_unknown_model_is_named_with_those_that_the_server_has(serve: Serve) -> None:
+    server = serve()
+    with pytest.raises(TeacherError, match=r"knows no model 'absent'.*It has: scripted"):
+        ApiClient(api_config(server.url, model="absent", required=False)).check()
+
+
+def test_an_address_where_nothing_listens_is_an_error_or_a_warning_as_the_recipe_says() -> None:
+    url = f"http://127.0.0.1:{unused_port()}/v1"
+    with pytest.raises(TeacherError, match=r"does not answer: connection failed.*teacher.api.required=false"):
+        ApiClient(api_config(url)).check()
+    trouble = ApiClient(api_config(url, required=False)).check()
+    assert trouble is not None
+    assert url in trouble
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://a/b"])
+def test_an_address_that_is_no_web_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(TeacherError, match="OPENAI_BASE_URL does not begin with http://"):
+        endpoint_of(api_config("http://unused").model_copy(update={"base_url": None}))
+
+
+def test_what_may_be_secret_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:hidden@host/v1?token=hidden")
+    endpoint = endpoint_of(api_config("http://unused").model_copy(update={"base_url": None}))
+    assert endpoint.place == "https://host/v1"
+    assert "hidden" not in repr(endpoint)
+    assert KEY not in repr(endpoint)
+
+
+SETTINGS = [
+    (["teacher.sources=['api']"], "belong together"),
+    (["teacher.api.model=m"], "belong together"),
+    (["teacher.sources=['dataset','dataset']"], "names one twice"),
+    (["teacher.sources=[]"], "at least 1"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.budget_usd=1"], "never binds"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.temperature=0"], "are equal"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.prompt=solve"], "has no {question}"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.base_url='https://u:p@h/v1'"], "without user"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SETTINGS)
+def test_settings_that_would_be_ignored_or_cannot_work_are_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("demo", settings)
+
+
+def test_a_key_in_place_of_its_variables_name_is_refused_without_being_repeated() -> None:
+    with pytest.raises(ConfigError, match="name of an environment variable") as refused:
+        load_recipe("demo", ["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.key_variable=sk-abc-123"])
+    assert "abc" not in str(refused.value)
+
+
+def outcome_of(server: FaultyServer, **more: object) -> AttemptFailed:
+    client = ApiClient(api_config(server.url, **more))
+    request = requests_for(QUESTION, client.config, form="equals", max_tokens=48)[0]
+
+    async def attempt() -> None:
+        try:
+            await client.complete(request)
+        finally:
+            await client.close()
+
+    with pytest.raises(AttemptFailed) as failed:
+        asyncio.run(attempt())
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "may_be_billed"),
+    [
+        (Script(too_many=1), "HTTP 429", False),
+        (Script(broken=1), "HTTP 500", False),
+        (Script(slow=1), "no answer within 0.3 s", True),
+        (Script(torn=1), "connection failed", True),
+    ],
+)
+def test_each_fault_says_what_it_means_for_the_next_try_and_for_the_bill(
+    serve: Serve, script: Script, message: str, may_be_billed: bool
+) -> None:
+    failure = outcome_of(serve(script))
+    assert message in str(failure)
+    assert (failure.is_passing, failure.may_be_billed) == (True, may_be_billed)
+    assert failure.retry_after == (0.05 if script.too_many else None)
+
+
+def test_a_fault_that_will_not_pass_is_not_tried_again(serve: Serve) -> None:
+    failure = outcome_of(serve(), model="absent")
+    assert not failure.is_passing
+    assert "HTTP 404" in str(failure)
+
+
+def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
+    assert seconds_to_wait({"retry-after": "7"}) == 7
+    assert seconds_to_wait({"retry-after": "9", "retry-after-ms": "250"}) == 0.25
+    found = seconds_to_wait({"retry-after": formatdate(time.time() + 60, usegmt=True)})
+    assert found is not None
+    assert 58 < found <= 60
+    for useless in ({}, {"retry-after": "soon"}, {"retry-after": "-3"}, {"retry-after": "inf"}):
+        assert seconds_to_wait(useless) is None
+
+
+def test_equal_questions_have_equal_keys_whatever_may_change_and_candidates_have_their_own() -> None:
+    config = api_config("http://a", candidates=3)
+    keys = [r.key for r in requests_for(QUESTION, config, form="equals", max_tokens=48)]
+    assert len(set(keys)) == 3
+    elsewhere = api_config("http://b", candidates=2, concurrency=1, requests_per_minute=3)
+    assert [r.key for r in requests_for(QUESTION, elsewhere, form="equals", max_tokens=48)] == keys[:2]
+    warmer = api_config("http://a", temperature=0.9)
+    assert requests_for(QUESTION, warmer, form="equals", max_tokens=48)[0].key not in keys
+
+
+def test_the_prompt_asks_for_the_answer_where_the_student_writes_it() -> None:
+    config = api_config("http://a").model_copy(update={"instruction": None, "prompt": "{question} {x}"})
+    request = requests_for(QUESTION, config, form="boxed", max_tokens=48)[0]
+    assert r"\\boxed{}" in request.prompt
+    assert "47*6? {x}" in request.prompt
+
+
+def test_reasoning_is_kept_for_a_student_that_reasons_and_left_out_for_one_that_does_not() -> None:
+    whole = joined("So 282.", "47*6 is 240+42")
+    assert whole == "<think>\n47*6 is 240+42\n</think>\n\nSo 282."
+    assert as_the_student_writes(whole, thinks=True) == whole
+    assert as_the_student_writes(whole, thinks=False) == "So 282."
+    assert joined("So 282.", None) == joined("So 282.", " ") == "So 282."
+
+
+def test_a_solution_that_was_cut_says_so(serve: Serve, questions: list[Question]) -> None:
+    client = ApiClient(api_config(serve(Script(cut=1)).url))
+
+    async def attempt() -> FinishReason:
+        request = requests_for(questions[0], client.config, form="equals", max_tokens=48)[0]
+        try:
+            return (await client.complete(request)).finish_reason
+        finally:
+            await client.close()
+
+    assert asyncio.run(attempt()) is FinishReason.LENGTH

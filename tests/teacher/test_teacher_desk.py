@@ -1,0 +1,306 @@
+"""Questions in, demonstrations out: in order of the sources, never waited for, nothing paid for twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import pytest
+
+from relift.config import QuestionsConfig
+from relift.errors import Interrupted, LedgerError
+from relift.ledger import Ledger
+from relift.records import Demonstration, Question
+from relift.teacher import DatasetTeacher
+from relift.teacher.desk import TeacherDesk
+from relift.verifier import Verifier
+from tests.teacher.conftest import api_config
+from tests.teacher.faulty_server import FAULTY, PROMPT_TOKENS, FaultyServer, Script
+
+Serve = Callable[..., FaultyServer]
+OpenDesk = Callable[..., tuple[TeacherDesk, Ledger]]
+PATIENT = 60.0
+
+
+def solved(desk: TeacherDesk, questions: list[Question], seconds: float = PATIENT) -> list[Demonstration]:
+    desk.ask(questions)
+    desk.wait(seconds)
+    demonstrations, _ = desk.pick_up()
+    desk.delivered(demonstrations)
+    return demonstrations
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def dataset(student):
+    config = QuestionsConfig(format="arithmetic", answer_form="equals", families={"mul2": 1}, count=1)
+    with Verifier("equals") as verifier:
+        yield DatasetTeacher(config, verifier=verifier, count_tokens=student.count_tokens, max_tokens=48)
+
+
+def test_every_question_gets_the_solution_that_the_server_knows(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    desk, ledger = open_desk(api_config(serve().url))
+    found = solved(desk, questions[:20])
+    assert {d.question_id: d.text for d in found} == {q.id: q.solution for q in questions[:20]}
+    assert {(d.is_admitted, d.source) for d in found} == {(True, "api/scripted")}
+    assert all(d.latency_seconds > 0 for d in found)
+    assert ledger.requests.totals().answered == 20
+    assert desk.pick_up() == ([], [])
+
+
+def test_a_faulty_server_costs_time_and_never_teaches_anything_wrong(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(FAULTY)
+    desk, ledger = open_desk(api_config(server.url, candidates=2, concurrency=16, attempts=8))
+    found = solved(desk, questions)
+    outcomes = {s.outcome for s in server.seen}
+    assert outcomes >= {"too_many", "broken", "slow", "torn", "cut", "wrong", "right"}
+    by_id = {q.id: q for q in questions}
+    admitted = [d for d in found if d.is_admitted]
+    assert all(d.text == by_id[d.question_id].solution for d in admitted)
+    assert len({d.question_id for d in admitted}) == len(admitted) > 0.9 * len(questions)
+    refusals = {(d.refusal or "").partition(":")[0] for d in found if not d.is_admitted}
+    assert {"wrong", "truncated"} <= refusals
+    assert {d.text for d in found if (d.refusal or "").startswith("wrong")} <= server.wrong_texts
+    # Nothing that was answered was asked again, in spite of every fifth request failing.
+    assert max(server.answered.values()) == 1
+    assert ledger.requests.totals().answered == sum(server.answered.values()) == 2 * len(questions)
+
+
+def test_the_shortest_admitted_candidate_is_the_demonstration(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    question = next(q for q in questions if q.source.endswith("mul2"))
+    long, short = f"{question.solution}={question.answer}", question.solution
+    server = serve(solutions={"a" + question.text: long, "b" + question.text: short})
+    first, _ = open_desk(api_config(server.url, prompt="a{question}"), run="first")
+    second, _ = open_desk(api_config(server.url, prompt="b{question}"), run="second")
+    offered = solved(first, [question]) + solved(second, [question])
+    assert [d.text for d in offered if d.is_admitted] == [long, short]
+
+    from relift.teacher.admission import choose_shortest
+
+    chosen = choose_shortest([*offered, offered[0]])
+    assert [d.text for d in chosen] == [short, long]
+    assert [d.is_admitted for d in chosen] == [True, False]
+    assert chosen[1].refusal == f"not the shortest: {offered[0].tokens} tokens, another has {offered[1].tokens}"
+
+
+def test_the_dataset_answers_at_once_and_the_api_only_what_the_dataset_cannot(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], dataset: DatasetTeacher
+) -> None:
+    server = serve()
+    desk, _ = open_desk(api_config(server.url), before=(dataset,))
+    bare = [dataclasses.replace(q, solution=None) for q in questions[:3]]
+    desk.ask([*bare, *questions[3:9]])
+    at_once, _ = desk.pick_up()
+    assert [d.question_id for d in at_once if d.source == "dataset"] == [q.id for q in questions[3:9]]
+    desk.wait(PATIENT)
+    found, owed = desk.pick_up()
+    assert owed == []
+    assert {s.question for s in server.seen} == {q.text for q in bare}
+    of_bare = [d for d in found if d.question_id in {q.id for q in bare}]
+    assert [(d.source, d.refusal) for d in of_bare if not d.is_admitted] == [
+        ("dataset", "no solution in the dataset")
+    ] * 3
+    assert {d.text for d in of_bare if d.is_admitted} == {q.solution for q in questions[:3]}
+
+
+def test_a_source_behind_the_api_takes_over_when_the_api_is_down(
+    open_desk: OpenDesk, questions: list[Question], dataset: DatasetTeacher
+) -> None:
+    desk, _ = open_desk(api_config("http://127.0.0.1:9/v1", attempts=2), after=(dataset,))
+    found = solved(desk, questions[:4])
+    assert {(d.source, d.is_admitted) for d in found} == {("dataset", True)}
+    assert len(found) == 4
+
+
+def test_handing_in_and_picking_up_never_waits_for_a_slow_teacher(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(Script(delay_seconds=0.4))
+    desk, _ = open_desk(api_config(server.url, timeout_seconds=5))
+    began = time.monotonic()
+    desk.ask(questions[:8])
+    desk.wait(0.0)
+    demonstrations, owed = desk.pick_up()
+    assert time.monotonic() - began < 0.3
+    assert (demonstrations, owed) == ([], [q.id for q in questions[:8]])
+    with desk.answering():  # an update is under way: now waiting costs nothing
+        desk.wait(0.0)
+    late, owed = desk.pick_up()
+    assert {d.question_id for d in late} == {q.id for q in questions[:8]}
+    assert owed == []
+    assert len(server.seen) == 8
+
+
+def test_the_end_of_the_update_ends_the_waiting(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+    import threading
+
+    server = serve(Script(delay_seconds=2))
+    desk, _ = open_desk(api_config(server.url, timeout_seconds=5))
+    desk.ask(questions[:1])
+    began = time.monotonic()
+    with desk.answering():
+        waiting = threading.Thread(target=desk.wait, args=(0.0,))
+        waiting.start()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+    waiting.join()
+    assert 0.2 <= time.monotonic() - began < 1
+
+
+def test_a_request_to_stop_ends_the_waiting(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+    def stop() -> None:
+        raise Interrupted("stopped")
+
+    desk, _ = open_desk(api_config(serve(Script(delay_seconds=1)).url))
+    desk.ask(questions[:1])
+    with pytest.raises(Interrupted):
+        desk.wait(PATIENT, stop)
+
+
+def test_what_was_not_delivered_is_offered_again(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+    desk, _ = open_desk(api_config(serve().url))
+    desk.ask(questions[:2])
+    desk.wait(PATIENT)
+    first, _ = desk.pick_up()
+    assert desk.pick_up()[0] == first  # recording them failed: nothing is lost
+    desk.delivered(first)
+    assert desk.pick_up() == ([], [])
+
+
+def test_a_teacher_that_is_down_is_said_to_be_and_its_questions_wait_for_a_better_day(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    from tests.teacher.faulty_server import serving
+
+    server = FaultyServer({q.text: q.solution or "" for q in questions})
+    with serving(server):
+        port = int(server.url.rpartition(":")[2].partition("/")[0])
+    desk, ledger = open_desk(api_config(server.url, attempts=2, concurrency=2))
+    with desk.answering():
+        desk.ask(questions[:3])
+        desk.wait(0.0)
+    assert desk.trouble.startswith("the teacher is down: 6 requests in a row without an answer, the last one: connection")
+    assert desk.pick_up() == ([], [q.id for q in questions[:3]])
+    assert ledger.execute("SELECT DISTINCT failure FROM teacher_requests")[0][0].startswith("connection failed")
+    with serving(server, port), desk.answering():  # it came back
+        found = solved(desk, questions[:3])
+    assert {d.text for d in found} == {q.solution for q in questions[:3]}
+    assert desk.trouble == ""
+
+
+def test_a_later_run_and_a_resumed_one_pay_nothing_for_what_is_known(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve()
+    config = api_config(server.url, usd_per_million_output=1.0)
+    first, ledger = open_desk(config, run="first")
+    expected = [d.text for d in solved(first, questions[:6])]
+    paid = ledger.requests.spent_usd()
+    assert paid == pytest.approx(sum(len(q.solution or "") for q in questions[:6]) / 1e6)
+    first.close()
+    ledger.close()
+    resumed, ledger = open_desk(config, run="first")
+    other, its_ledger = open_desk(config, run="second")
+    for desk in (resumed, other):
+        assert sorted(d.text for d in solved(desk, questions[:6])) == sorted(expected)
+    assert len(server.seen) == 6
+    assert ledger.requests.spent_usd() == paid
+    assert its_ledger.requests.spent_usd() == 0
+    assert (its_ledger.requests.totals().answered, its_ledger.requests.totals().bought) == (6, 0)
+
+
+def test_a_damaged_stored_answer_is_asked_for_again(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+) -> None:
+    server = serve()
+    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    (stored,) = (tmp_path / ".teacher").glob("*.json")
+    stored.write_bytes(stored.read_bytes()[:-40])
+    assert len(solved(open_desk(api_config(server.url), run="second")[0], questions[:1])) == 1
+    assert len(server.seen) == 2
+
+
+def test_a_budget_is_never_exceeded_and_more_money_goes_on_where_it_ended(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(Script(slow=0.1))
+    prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0, "concurrency": 6}
+    # A request costs at most about 150 prompt bytes and 48 tokens, in truth 20 and some 20: 0.6 to 0.2 thousandths.
+    desk, ledger = open_desk(api_config(server.url, budget_usd=0.006, **prices), run="poor")
+    found = solved(desk, questions[:40])
+    billed = sum((PROMPT_TOKENS + 10 * len(server.solutions[s.question])) / 1e6 for s in server.seen)
+    assert 0.005 < ledger.requests.spent_usd() <= 0.006
+    assert billed <= 0.006
+    assert 0 < len(found) < 40
+    assert desk.trouble == "the teacher's budget of 0.006 USD is spent"
+    owed = desk.pick_up()[1]
+    assert len(owed) == 40 - len(found)
+    desk.close()
+    ledger.close()
+    richer, ledger = open_desk(api_config(server.url, budget_usd=1.0, **prices), run="poor")
+    assert {d.question_id for d in solved(richer, [q for q in questions if q.id in owed])} == set(owed)
+    assert max(server.answered.values()) == 1
+
+
+def test_requests_keep_to_the_rate(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+    server = serve(Script(broken=0.2))
+    desk, _ = open_desk(api_config(server.url, requests_per_minute=1200, concurrency=16))  # one in 50 ms
+    solved(desk, questions[:20])
+    times = sorted(s.at for s in server.seen)
+    assert len(times) > 20
+    # Seen from the server, where a connection that is made first, or a busy machine, moves an arrival by some ms.
+    assert (times[-1] - times[1]) / (len(times) - 2) > 0.045
+    assert max(sum(t <= u < t + 0.5 for u in times) for t in times) <= 12
+
+
+def test_the_pause_that_a_server_asks_for_is_kept_by_all(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(Script(too_many=0.3, retry_after="0.3"))
+    desk, _ = open_desk(api_config(server.url, concurrency=1, attempts=9))
+    solved(desk, questions[:12])
+    refused = [s.at for s in server.seen if s.outcome == "too_many"]
+    assert refused
+    for at in refused:
+        assert not [s for s in server.seen if at < s.at < at + 0.28]
+
+
+def test_what_goes_wrong_behind_the_desk_is_raised_in_front_of_it(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+) -> None:
+    from relift.errors import StoreError
+
+    (tmp_path / ".teacher").write_text("a file where a folder should be")
+    desk, _ = open_desk(api_config(serve().url))
+    desk.ask(questions[:1])
+    with pytest.raises((StoreError, LedgerError, NotADirectoryError)):
+        desk.wait(PATIENT)
+
+
+def test_closing_is_quick_keeps_what_was_paid_for_and_leaves_no_thread(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    import threading
+
+    server = serve(Script(delay_seconds=0.3))
+    desk, ledger = open_desk(api_config(server.url, timeout_seconds=30, concurrency=4))
+    desk.ask(questions[:40])
+    until(lambda: len(server.seen) == 4)
+    began = time.monotonic()
+    desk.close()
+    assert time.monotonic() - began < 1.5
+    assert not [t for t in threading.enumerate() if t.name == "teachers"]
+    assert ledger.requests.totals().answered == len(server.seen) == 4
