@@ -63,6 +63,21 @@ def evaluate(
 
 
 @app.command()
+def harvest(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe, a TOML file, or a run's folder or URI: whose teachers are asked.")
+    ],
+    settings: Settings = [],  # noqa: B006
+    name: Annotated[str, typer.Option("--name", help="Name of the harvest; harvest-<recipe>-<seed> when empty.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Open questions to ask for, at most.")] = 10_000,
+) -> None:
+    """Ask the teachers for solutions of the project's open questions, without training."""
+    from flows.command import harvest_command
+
+    harvest_command(recipe, settings, name, limit)
+
+
+@app.command()
 def serve(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the Prefect server and its UI.")] = 4200,
     host: Annotated[str, typer.Option("--host", help="0.0.0.0 lets every machine in.")] = "127.0.0.1",

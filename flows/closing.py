@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect.artifacts import (
+    acreate_link_artifact,
     acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 
+from flows.run_page import Row, iteration_line, iteration_rows, link_to, path_of, read_reports, summary_text
 from relift.identity import SUMMARY_FILE
 from relift.phases.close import close
 from relift.phases.report import summary_of
-from relift.records import EvalResult, IterationReport, PhaseRef
+from relift.progress import METRICS
+from relift.records import EvalResult, PhaseRef
 from relift.run import Run
 from relift.summary import RunSummary, write_summary
 
@@ -34,12 +41,17 @@ class Announcer:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.rows: list[IterationReport] = []
+        self.reports: list[Mapping[str, Any]] = []
+        """Of all iterations, those of earlier processes too."""
         self.progress: UUID | None = None
+        self.table: UUID | None = None
         self.last_table = time.monotonic()
 
     async def start(self, iteration: int) -> None:
-        self.progress = await _told(
+        self.reports = [r for r in read_reports(self.run.root / METRICS) if r["iteration"] < iteration]
+        place = path_of(self.uri, "")
+        log.info("run %s in %s, from iteration %d of %d", self.run.name, place, iteration + 1, self.run.iterations)
+        self.progress = await told(
             acreate_progress_artifact(
                 progress=100.0 * iteration / self.run.iterations,
                 key=artifact_key("progress", self.run.name),
@@ -52,45 +64,51 @@ class Announcer:
         began = self.run.progress.clock.begin()
         report = await asyncio.to_thread(close, self.run, iteration, rollouts, verdicts, recorded)
         self.run.progress.clock.end("close", began)
-        self.rows.append(report)
+        self.reports.append(asdict(report))
+        log.info("%s", iteration_line(report, self.run.iterations))
         done = report.iteration + 1
         if self.progress is not None:
-            await _told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
+            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
         if done == self.run.iterations or time.monotonic() - self.last_table > TABLE_EVERY_SECONDS:
             self.last_table = time.monotonic()
-            await _told(
-                acreate_table_artifact([_row(r) for r in self.rows], key=artifact_key("iterations", self.run.name))
-            )
+            await told(self._show_table(iteration_rows(self.reports)))
 
     async def summary(self, summary: RunSummary) -> None:
-        lines = ["| family | kind | base | after |", "|---|---|---|---|"]
-        for name, s in summary.families.items():
-            lines.append(f"| {name} | {s.kind} | {s.base:.1%} | {s.after:.1%} |")
-        if summary.teacher:
-            lines.append(f"\nTeacher: {summary.teacher}")
-        lines.append(f"\nReport: `{self.run.root / 'report' / 'index.html'}`; weights {summary.weights_sha256[:16]}")
-        await _told(acreate_markdown_artifact("\n".join(lines), key=artifact_key("summary", self.run.name)))
+        text = summary_text(summary, self.reports, uri=self.uri, has_snapshot=True)
+        about = "What the run came to, what it took and where everything lies."
+        await told(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
+        for what, place in {"report": "report/index.html", "model": "model"}.items():
+            await told(
+                acreate_link_artifact(
+                    link_to(self.uri, place),
+                    link_text=path_of(self.uri, place),
+                    key=artifact_key(what, self.run.name),
+                    description=f"The run's {what}, on the machine or in the bucket where it ran.",
+                )
+            )
+
+    @property
+    def uri(self) -> str:
+        return self.run.store.uri
+
+    async def _show_table(self, rows: list[Row]) -> None:
+        """One artifact, kept up to date: another one every few seconds would fill the server's database."""
+        if self.table is None:
+            about = f"The latest iterations, newest first; all of them in {path_of(self.uri, METRICS)}"
+            key = artifact_key("iterations", self.run.name)
+            self.table = await acreate_table_artifact(rows, key=key, description=about)
+            return
+        async with get_client() as client:
+            await client.update_artifact(self.table, ArtifactUpdate(data=json.dumps(rows)))
 
 
-async def _told(artifact: Awaitable[Kept]) -> Kept | None:
+async def told(artifact: Awaitable[Kept]) -> Kept | None:
     """Artifacts are to be looked at: a server that cannot keep one does not stop the training."""
     try:
         return await artifact
     except Exception as problem:
         log.warning("Prefect did not keep an artifact: %s", problem)
         return None
-
-
-def _row(report: IterationReport) -> dict[str, str | int | float]:
-    return {
-        "iteration": report.iteration,
-        "accuracy": round(report.accuracy, 4),
-        "unsolved": report.unsolved,
-        "buffer": report.buffer,
-        "taught": report.taught,
-        "tokens": report.tokens,
-        "seconds": round(sum(report.seconds.values()), 2),
-    }
 
 
 async def finish(run: Run, announcer: Announcer, reported: PhaseRef, began: float) -> RunSummary:
@@ -122,7 +140,7 @@ async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
         }
         for r in results
     ]
-    await _told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name)))
+    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name)))
 
 
 def artifact_key(what: str, run: str) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from flows.server import PrefectServer
 from relift.batch_arithmetic import batch_arithmetic
 from relift.config import RunConfig
-from relift.identity import find_run, remove_run, require_same_configuration, run_store
+from relift.identity import find_run, is_run, remove_run, require_same_configuration, run_store
 from relift.recipe import load_recipe
 from relift.summary import RunSummary, stored_summary
 
@@ -87,6 +87,31 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
             console.print(table)
             console.print(f"Report: {run.root / 'report' / 'index.html'}")
             console.print(f"Ledger: {run.snapshot_path}")
+    finally:
+        server.stop()
+
+
+def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int) -> None:
+    """The teachers of a recipe, or of a run, are asked for what is open in the project's ledgers."""
+    config = find_run(recipe, settings)[0] if is_run(recipe) else load_recipe(recipe, settings)
+    name = name or f"harvest-{config.recipe}-{config.seed}"
+    server = PrefectServer()
+    server.start()
+    try:
+        from relift.harvest import open_harvest
+
+        with open_harvest(config, name) as room:
+            server.wait()
+            from flows.harvest import as_text, harvest
+            from flows.session import flush_prefect, quiet_prefect
+
+            quiet_prefect()
+            try:
+                report = asyncio.run(harvest(config, name, limit))
+            finally:
+                flush_prefect()
+            console.print(as_text(report), highlight=False, markup=False)
+            console.print(f"Ledger: {room.root}", highlight=False, markup=False)
     finally:
         server.stop()
 

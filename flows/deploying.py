@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from prefect.automations import AutomationCore
@@ -23,7 +22,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from flows.place import PROJECT_FILE
+from flows.server import PROJECT_FILE
 from relift.errors import RunError
 from relift.recipe import load_recipe
 
@@ -116,11 +115,6 @@ async def _watch_heartbeats(client: PrefectClient) -> None:
 
 def deploy(environment: Mapping[str, str]) -> None:
     """Deploy everything in prefect.yaml. Raises RunError with what Prefect said."""
-    if not Path(PROJECT_FILE).is_file():
-        raise RunError(
-            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
-            f"its {PROJECT_FILE} here."
-        )
     told = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         env=dict(environment),

@@ -19,7 +19,12 @@ from tasks.evaluate import evaluate as evaluate_task
 
 @flow(name="evaluate", flow_run_name=flow_run_name, persist_result=False)
 async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
-    """Results by benchmark of the model that the recipe starts from; in the ledger of the run of that name."""
+    """Results by benchmark of the model that the recipe starts from; in the ledger of the run of that name.
+
+    Args:
+        config: The whole configuration; its model is evaluated on its held-out questions and benchmarks.
+        name: Of the run and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
+    """
     if config.evaluation is None:
         raise ConfigError(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from prefect.runtime import deployment, flow_run
 
+from flows.server import PROJECT_FILE
 from relift.config import RunConfig
 from relift.errors import RunError
 
 HOME_VARIABLE = "RELIFT_HOME"
-PROJECT_FILE = "prefect.yaml"
 
 
 def enter_project() -> dict[str, str]:
@@ -58,7 +58,8 @@ def run_name(name: str = "") -> str:
         return name
     if _is_scheduled():
         # Set once, when the flow run is made: a retry does not move it.
-        return f"{flow_run.flow_name}-{flow_run.scheduled_start_time:%Y-%m-%d-%H%M}"
+        at = flow_run.scheduled_start_time
+        return f"{flow_run.flow_name}-{at:%Y-%m-%d-%H%M}" + (f"{at:%S}" if at.second else "")
     return str(flow_run.id)
 
 

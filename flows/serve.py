@@ -26,7 +26,7 @@ from typing import IO
 
 from rich.console import Console
 
-from flows.server import HOME, SERVED, PrefectServer, served_url
+from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, served_url
 from relift.errors import RunError
 
 GRACE_SECONDS = 8.0
@@ -119,6 +119,11 @@ def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: 
     pools = tuple(pools) or tuple(limits)
     if unknown := [pool for pool in pools if pool not in limits]:
         raise RunError(f"there is no work pool {unknown[0]!r} here: choose among {', '.join(limits)}")
+    if not Path(PROJECT_FILE).is_file():
+        raise RunError(
+            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
+            f"its {PROJECT_FILE} here."
+        )
     HOME.mkdir(exist_ok=True)
     level = os.environ.get("PREFECT_LOGGING_LEVEL", "INFO")
     with _only_one(), _stopped_by_signals():
@@ -172,7 +177,10 @@ def worker_environment(base: Mapping[str, str], *, level: str = "INFO") -> dict[
     told = {
         "RELIFT_HOME": str(Path.cwd()),
         "OMP_NUM_THREADS": "1",  # a run's own setting (policy.threads) comes later and rules
+        # Told on a flow run's page: what the run says of itself, not that each of its thousand tasks has finished.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "relift,flows",
+        "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }

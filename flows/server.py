@@ -19,6 +19,8 @@ from typing import IO
 
 from relift.errors import RunError
 
+PROJECT_FILE = "prefect.yaml"
+"""What is deployed; the folder that holds it is the project."""
 HOME = Path(".prefect")
 SERVED = HOME / "serve.json"
 """Locked by a running `relift serve`; holds the URL of its API."""
@@ -86,8 +88,9 @@ class PrefectServer:
         while not _answers(url):
             if self._child is None:
                 raise RunError(
-                    f"no Prefect server answers at PREFECT_API_URL={os.environ['PREFECT_API_URL']}. Start it with "
-                    f"`prefect server start`, correct the variable, or unset it to have relift start one."
+                    f"no Prefect server answers at PREFECT_API_URL={os.environ['PREFECT_API_URL']}. Start one with "
+                    f"`relift serve` or `prefect server start`, correct the variable, or unset it: relift then "
+                    f"starts one."
                 )
             if self._child.poll() is not None or time.perf_counter() > deadline:
                 raise RunError(f"the Prefect server did not start: see {HOME / 'server.log'}")

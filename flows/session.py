@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Protocol, TypeVar
 
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import deployment
@@ -16,11 +17,25 @@ from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
 from relift.identity import run_root
 from relift.interrupt import StopFlag
-from relift.ledger import RunStatus
+from relift.ledger import Ledger, RunStatus
 from relift.opening import open_run
 from relift.run import Run, RunRef, is_open, resolve
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Watched(Protocol):
+    """What a flow works on: a run, or a harvest."""
+
+    stop: StopFlag
+    ledger: Ledger
+
+    def publish(self) -> None: ...
+
+    def complete(self) -> None: ...
+
+
+Session = TypeVar("Session", bound=Watched)
 
 
 @asynccontextmanager
@@ -32,16 +47,16 @@ async def opened(config: RunConfig, name: str) -> AsyncIterator[Run]:
     name = run_name(name)
     ref = RunRef(uri=str(run_root(config, name)), name=name)
     if is_open(ref):
-        async with _watched(resolve(ref)) as run:
+        async with watched(resolve(ref)) as run:
             yield run
         return
     with await asyncio.to_thread(open_run, config, name) as run:
-        async with _watched(run):
+        async with watched(run):
             yield run
 
 
 @asynccontextmanager
-async def _watched(run: Run) -> AsyncIterator[Run]:
+async def watched(run: Session) -> AsyncIterator[Session]:
     await asyncio.to_thread(run.ledger.set_status, RunStatus.RUNNING)
     try:
         with _stopped_by_signals(run.stop):
@@ -56,7 +71,7 @@ async def _watched(run: Run) -> AsyncIterator[Run]:
         await asyncio.to_thread(run.complete)
 
 
-def _end(run: Run, status: RunStatus) -> None:
+def _end(run: Watched, status: RunStatus) -> None:
     """Not awaited: the loop may be on its way out, and nothing else of the run moves any more."""
     run.ledger.set_status(status)
     run.publish()
@@ -101,10 +116,14 @@ class WithoutTracebacksOfUsers(logging.Filter):
 def quiet_prefect(*, keep_message: bool = False) -> None:
     """Install the filter on the loggers of flow and task runs.
 
-    ``keep_message``: the message stays, for the logs on a flow run's page; a terminal gets it from the command.
+    ``keep_message``: the message stays, and what relift says of its work is kept too, for the logs on a flow run's
+    page; a terminal gets both from the command.
     """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(WithoutTracebacksOfUsers(keep_message=keep_message))
+    if keep_message:
+        for layer in ("relift", "flows"):
+            logging.getLogger(layer).setLevel(logging.INFO)
 
 
 def flush_prefect() -> None:

@@ -34,7 +34,12 @@ from tasks.verify import verify
 
 @flow(name="train", flow_run_name=flow_run_name, persist_result=False)
 async def train(config: RunConfig, name: str = "") -> RunSummary:
-    """Train by ReLIFT: GRPO on every batch, fine-tuning on the questions no rollout solved."""
+    """Train by ReLIFT: GRPO on every batch, fine-tuning on the questions no rollout solved.
+
+    Args:
+        config: The whole configuration of the run; what a resumed run may change is said in its settings.
+        name: Of the run and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
+    """
     began = time.perf_counter()
     async with opened(config, name) as run:
         iteration, version = run.resume()

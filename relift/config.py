@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from relift.records import Status
 
@@ -25,6 +26,18 @@ class Section(BaseModel):
     """Frozen, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        """The form in the Prefect UI shows descriptions alone, so these say the range and what may change."""
+        tree = handler(core_schema)
+        for field in handler.resolve_ref_schema(tree).get("properties", {}).values():
+            said = [field.get("description", ""), _range_of(field)]
+            if field.get("may_change"):
+                said.append("May change when a run is resumed.")
+            if text := " ".join(filter(None, said)):
+                field["description"] = text
+        return tree
 
 
 class QuestionsConfig(Section):
@@ -276,6 +289,8 @@ class ApiTeacherConfig(Section):
     """User message; {question} is where the question stands."""
     candidates: int = Field(2, ge=1, le=64)
     """Solutions asked for each question; the shortest admitted one becomes the demonstration."""
+    rounds: int = Field(2, ge=1, le=64)
+    """Times that so many candidates are asked for a question while none was admitted."""
     temperature: float | None = Field(0.7, ge=0, le=2)
     """Of the teacher's sampling; off for models that do not take one."""
     max_tokens: int | None = Field(None, ge=1)
@@ -325,8 +340,8 @@ class ApiTeacherConfig(Section):
     def _settings_agree(self) -> ApiTeacherConfig:
         if "{question}" not in self.prompt:
             raise ValueError("prompt has no {question}: the teacher would never see the question")
-        if self.candidates > 1 and self.temperature == 0:
-            raise ValueError(f"candidates={self.candidates} at temperature 0 are equal: ask for one, or raise it")
+        if self.candidates * self.rounds > 1 and self.temperature == 0:
+            raise ValueError("candidates at temperature 0 are equal: set candidates and rounds to 1, or raise it")
         if self.budget_usd is not None and not self.usd_per_million_input and not self.usd_per_million_output:
             raise ValueError("budget_usd never binds while both prices (usd_per_million_input, _output) are 0")
         return self
@@ -499,6 +514,15 @@ class RunConfig(Section):
                 f"questions.batch_size={self.questions.batch_size}: lower it to at most the batch"
             )
         return self
+
+
+def _range_of(field: dict[str, Any]) -> str:
+    """In words, such as "Above 0, at most 1."; empty where there is no bound."""
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    for tree in (field, *field.get("anyOf", ())):
+        if said := ", ".join(f"{word} {tree[key]:g}" for key, word in bounds.items() if key in tree):
+            return said.capitalize() + "."
+    return ""
 
 
 def _none_if_off(value: Any) -> Any:

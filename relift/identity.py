@@ -133,6 +133,11 @@ def require_same_configuration(store: Store, config: RunConfig) -> None:
         )
 
 
+def is_run(text: str) -> bool:
+    """Whether it names a run, by URI or folder, rather than a recipe."""
+    return is_bucket(text) or (Path(text).expanduser() / RUN_FILE).is_file()
+
+
 def find_run(uri: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
     """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
 

@@ -86,18 +86,31 @@ class ApiTeacher:
         return ""
 
     async def solve(self, question: Question) -> Solved:
-        """Ask for all candidates and admit what was answered. Raises LedgerError or StoreError."""
-        requests = requests_for(question, self._config, form=self._verifier.form, max_tokens=self._max_tokens)
-        found = await asyncio.gather(*(self._answer(request) for request in requests), return_exceptions=True)
+        """Ask for candidates, round after round until one is admitted. Raises LedgerError or StoreError."""
+        candidates: list[Demonstration] = []
+        is_final = True
+        for round_number in range(self._config.rounds):
+            found, is_final = await self._round(question, round_number)
+            candidates += found
+            if not is_final or any(d.is_admitted for d in found):
+                break
+        return Solved(demonstrations=choose_shortest(candidates), is_final=is_final)
+
+    async def _round(self, question: Question, round_number: int) -> tuple[list[Demonstration], bool]:
+        """(the candidates that were answered, whether no other can still be)."""
+        form = self._verifier.form
+        requests = requests_for(
+            question, self._config, form=form, max_tokens=self._max_tokens, round_number=round_number
+        )
         candidates, is_final = [], True
-        for answer in found:
+        for answer in await asyncio.gather(*(self._answer(request) for request in requests), return_exceptions=True):
             if isinstance(answer, TeacherAnswer):
                 candidates.append(await asyncio.to_thread(self._admit, question, answer))
             elif isinstance(answer, AttemptFailed):
                 is_final &= not answer.is_passing
             elif isinstance(answer, BaseException):
                 raise answer
-        return Solved(demonstrations=choose_shortest(candidates), is_final=is_final)
+        return candidates, is_final
 
     def stop_sending(self) -> None:
         """What is under way may still be answered; nothing else is sent."""

@@ -9,7 +9,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,9 +162,9 @@ class ApiClient:
 
         known: list[str] = []
         try:
+            # A server may take a while to load a model for its first answer, but not to say that it is there.
             with openai.OpenAI(**self._options(min(CHECK_SECONDS, self.config.timeout_seconds))) as client:
-                with suppress(openai.NotFoundError, openai.APIResponseValidationError):  # some have no such list
-                    known = [model.id for model in client.models.list().data or ()]
+                known = self._listed_models(client)
                 if self.config.model not in known:
                     client.with_options(timeout=self.config.timeout_seconds).chat.completions.create(
                         model=self.config.model,
@@ -180,6 +179,19 @@ class ApiClient:
             raise self._explained(problem) from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as problem:
             raise self._explained(problem) from None
+
+    def _listed_models(self, client: Any) -> list[str]:
+        """What the server says it has; nothing where it has no such list or cannot make it, as some cannot."""
+        import openai
+
+        try:
+            return [str(model.id) for model in client.models.list().data or ()]
+        except openai.APIResponseValidationError:
+            return []
+        except openai.APIStatusError as problem:
+            if isinstance(problem, openai.AuthenticationError | openai.PermissionDeniedError | openai.RateLimitError):
+                raise
+            return []
 
     def _no_such_model(self, problem: Exception, known: list[str]) -> str:
         listed = f" It has: {', '.join(known[:8])}." if known else ""

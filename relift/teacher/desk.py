@@ -70,11 +70,17 @@ class TeacherDesk:
                 self._active.add(question.id)
             self._background.start(self._solve(question, found, rest))
 
-    def wait(self, seconds: float, check: Callable[[], None] = lambda: None) -> None:
+    @property
+    def busy(self) -> int:
+        """Questions that are being asked; not those that wait for a better day."""
+        with self._changed:
+            return len(self._active)
+
+    def wait(self, seconds: float, check: Callable[[], None] = lambda: None, *, in_trouble: bool = False) -> None:
         """Until nothing is being asked any more: as long as ``answering`` lasts, and ``seconds`` beyond.
 
-        Ends at once where a teacher is down or its budget spent. ``check`` may raise to end it. Raises what went wrong
-        behind the desk.
+        Ends at once where a teacher is down or its budget spent, unless ``in_trouble``. ``check`` may raise to end it.
+        Raises what went wrong behind the desk.
         """
         deadline: float | None = None
         while True:
@@ -85,7 +91,7 @@ class TeacherDesk:
                     return
                 if not self._is_answering:
                     deadline = time.monotonic() + seconds if deadline is None else deadline
-                    if time.monotonic() >= deadline or self.trouble:
+                    if time.monotonic() >= deadline or (self.trouble and not in_trouble):
                         return
                 self._changed.wait(LOOK_SECONDS)
 

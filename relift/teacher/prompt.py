@@ -21,9 +21,12 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 def requests_for(
-    question: Question, config: ApiTeacherConfig, *, form: AnswerForm, max_tokens: int
+    question: Question, config: ApiTeacherConfig, *, form: AnswerForm, max_tokens: int, round_number: int = 0
 ) -> list[TeacherRequest]:
-    """One request a candidate, since some servers ignore ``n``. Equal settings give equal keys in every run."""
+    """A round's candidates, one request each, since some servers ignore ``n``.
+
+    Equal settings give equal keys in every run.
+    """
     instruction = INSTRUCTIONS[form] if config.instruction is None else config.instruction
     messages = [{"role": "user", "content": config.prompt.replace("{question}", question.text)}]
     if instruction:
@@ -40,7 +43,7 @@ def requests_for(
             prompt=prompt,
             parameters=json.dumps({**sent, "candidate": candidate}, sort_keys=True),
         )
-        for candidate in range(config.candidates)
+        for candidate in range(round_number * config.candidates, (round_number + 1) * config.candidates)
     ]
 
 

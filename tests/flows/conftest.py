@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -26,7 +27,7 @@ class Command:
     server: str | None = None
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def start(self) -> Command:
+    def start(self, output: IO[str] | int = subprocess.PIPE) -> Command:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         environment |= {"RELIFT_TEST_MARK": self.mark, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         if self.server:
@@ -35,7 +36,7 @@ class Command:
             [str(RELIFT), *self.arguments],
             cwd=self.folder,
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -43,9 +44,9 @@ class Command:
         return self
 
     def finish(self, timeout: float = 180) -> tuple[int, str]:
-        """(exit code, everything printed)."""
+        """(exit code, everything printed to the pipe)."""
         output, _ = self.process.communicate(timeout=timeout)
-        return self.process.returncode, output
+        return self.process.returncode, output or ""
 
     def signal_group(self, number: int) -> None:
         """As a terminal sends it: to the whole foreground group."""
@@ -67,7 +68,7 @@ class Command:
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.signal_group(signal.SIGKILL)
-                pytest.fail(f"the command did not get there: {self.process.communicate()[0][-3000:]}")
+                pytest.fail(f"the command did not get there: {(self.process.communicate()[0] or '')[-3000:]}")
             time.sleep(0.02)
 
 

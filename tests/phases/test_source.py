@@ -11,6 +11,8 @@ import pytest
 
 from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
+from relift.harvest import open_harvest
+from relift.ledger import query
 from relift.phases.source import demonstrations_of, source
 from relift.records import PhaseRef
 from relift.run import Run
@@ -118,6 +120,55 @@ def test_with_the_teacher_down_all_the_time_the_run_is_plain_grpo_and_says_so(
     told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("the teacher is down")]
     assert len(told) == 1  # once, not in every iteration
     assert any("The run begins without it" in r.getMessage() for r in caplog.records)
+
+
+def test_a_harvest_solves_what_is_open_and_the_next_run_finds_it_for_free(
+    tmp_path: Path, opener: Opener, serve: Serve
+) -> None:
+    server = serve(FAULTY)
+    down = "teacher.api.base_url=http://127.0.0.1:9/v1"
+    more = ["teacher.api.required=false", "teacher.api.attempts=8", "teacher.api.candidates=2"]
+    untaught = opener(*api_settings(server.url, *more, down), name="untaught")
+    drive(untaught, 3)
+    untaught.complete()
+    untaught.__exit__()
+    (open_count,) = untaught_states(tmp_path)["open"]
+
+    config = small_config(tmp_path / "runs", *api_settings(server.url, *more))
+    reports = []
+    for name in ("harvest-1", "harvest-2"):
+        with open_harvest(config, name) as harvest:
+            harvest.ask(limit=10_000)
+            while harvest.collect(10.0):
+                pass
+            reports.append(harvest.report())
+            harvest.complete()
+        sent = len(server.seen) if name == "harvest-1" else sent
+    first, second = reports
+    assert (first.open, first.owed, first.trouble) == (open_count, 0, "")
+    assert first.solved > 0.9 * open_count
+    # What one harvest solved the next one does not ask for, and of the rest it knows the answers.
+    assert (second.open, second.bought) == (first.open - first.solved, 0)
+    demonstrations = query(tmp_path / "runs", "SELECT text FROM demonstrations WHERE refusal IS NULL").rows
+    assert {text for (text,) in demonstrations} <= set(server.solutions.values())
+
+    taught = opener(*api_settings(server.url, *more, down, PATIENT), name="taught")
+    assert drive(taught, 3)[-1].number > 3  # taught, although its teacher is down
+    assert len(server.seen) == sent
+    assert describe_teacher(taught).startswith("scripted was asked")
+
+
+def untaught_states(folder: Path) -> dict[str, tuple[int, ...]]:
+    rows = query(folder / "runs", "SELECT state, count(*) FROM hard_examples GROUP BY ALL").rows
+    return {state: tuple(counts) for state, *counts in rows}
+
+
+def test_a_harvest_of_a_project_without_ledgers_asks_nobody(tmp_path: Path, serve: Serve) -> None:
+    server = serve(Script())
+    with open_harvest(small_config(tmp_path / "runs", *api_settings(server.url)), "harvest") as harvest:
+        assert harvest.ask(limit=10) == 0
+        assert harvest.collect(1.0) == 0
+    assert server.seen == []
 
 
 def test_plain_grpo_needs_no_teacher_even_where_the_recipe_names_one(

@@ -78,7 +78,7 @@ def _arguments(folder: Path, port: int) -> list[str]:
         f"-s3.config={folder / 's3.json'}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        "-volume.max=20",
+        "-volume.max=40",
         "-master.volumeSizeLimitMB=512",
         "-master.telemetry=false",
         *(f"{name}={number}" for name, number in ports.items()),

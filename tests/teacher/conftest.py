@@ -22,7 +22,6 @@ from relift.verifier import Verifier
 from tests.teacher.faulty_server import KEY, MODEL, FaultyServer, Script, serving
 
 
-
 @pytest.fixture(scope="session")
 def student() -> Student:
     return load_student(PolicyConfig(model="arithmetic", max_prompt_tokens=48))
@@ -58,6 +57,7 @@ def api_config(url: str, **more: object) -> ApiTeacherConfig:
         "base_url": url,
         "instruction": "",
         "candidates": 1,
+        "rounds": 1,
         "timeout_seconds": 0.3,
         "backoff_seconds": 0.01,
         **more,

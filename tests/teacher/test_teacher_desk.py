@@ -96,6 +96,23 @@ def test_the_shortest_admitted_candidate_is_the_demonstration(
     assert chosen[1].refusal == f"not the shortest: {offered[0].tokens} tokens, another has {offered[1].tokens}"
 
 
+def test_where_no_candidate_is_admitted_further_ones_are_asked_and_only_there(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(Script(wrong=0.5))
+    desk, ledger = open_desk(api_config(server.url, candidates=1, rounds=6))
+    found = solved(desk, questions[:30])
+    asked = {q.id: 0 for q in questions[:30]}
+    for question, count in ledger.execute("SELECT question_id, count(*) FROM teacher_requests GROUP BY ALL"):
+        asked[question] = count
+    refused = {q: sum(d.question_id == q and not d.is_admitted for d in found) for q in asked}
+    admitted = {d.question_id for d in found if d.is_admitted}
+    assert len(admitted) >= 28
+    # The scripted server repeats itself when it errs, so a question's refused solutions are one text.
+    assert all((asked[q] > 1) == (refused[q] == 1) for q in admitted)
+    assert 1.5 < sum(asked.values()) / 30 < 2.5  # 1 + 1/2 + 1/4 + ... = 2
+
+
 def test_the_dataset_answers_at_once_and_the_api_only_what_the_dataset_cannot(
     serve: Serve, open_desk: OpenDesk, questions: list[Question], dataset: DatasetTeacher
 ) -> None:
@@ -192,7 +209,7 @@ def test_a_teacher_that_is_down_is_said_to_be_and_its_questions_wait_for_a_bette
     with desk.answering():
         desk.ask(questions[:3])
         desk.wait(0.0)
-    assert desk.trouble.startswith("the teacher is down: 6 requests in a row without an answer, the last one: connection")
+    assert desk.trouble.startswith("the teacher is down: 6 requests in a row without an answer, the last one: conn")
     assert desk.pick_up() == ([], [q.id for q in questions[:3]])
     assert ledger.execute("SELECT DISTINCT failure FROM teacher_requests")[0][0].startswith("connection failed")
     with serving(server, port), desk.answering():  # it came back

@@ -1,0 +1,205 @@
+"""Runs from deployments: by a person, by a schedule, by Retry; on a real server with real workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import RELIFT
+from tests.prefect.serving import Refused, Served, Tree, is_alive, wait_for, weights
+from tests.small_run import small_config
+
+PREFECT = RELIFT.with_name("prefect")
+# Prefect's worker reports a killed process twice: a retry before its second report is overwritten by it.
+BEFORE_RETRY_SECONDS = 10.0
+
+
+def tree_of(*settings: str) -> Tree:
+    """The small run as the UI sends it; the store stays relative, as in the shipped deployment."""
+    tree: Tree = small_config(Path("runs"), *settings).model_dump(mode="json")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def from_ui(served: Served) -> str:
+    """A train run with UI-like JSON and no name, undisturbed: its id, which is its name."""
+    run = served.api.start("train", tree_of())
+    state = served.api.wait(run)
+    assert state["type"] == "COMPLETED", served.api.tell(run)
+    return run
+
+
+def test_prefect_yaml_deploys_the_three_flows_with_their_pools_queues_and_schedules(served: Served) -> None:
+    found = {name: served.api.deployment(name) for name in ("train", "harvest", "evaluate")}
+    where = {name: (d["work_pool_name"], d["work_queue_name"], d["entrypoint"]) for name, d in found.items()}
+    assert where == {
+        "train": ("gpu", "default", "flows.train.train"),
+        "harvest": ("cpu", "scheduled", "flows.harvest.harvest"),
+        "evaluate": ("gpu", "scheduled", "flows.evaluate.evaluate"),
+    }
+    crons = {name: [s["schedule"]["cron"] for s in d["schedules"]] for name, d in found.items()}
+    assert crons == {"train": [], "harvest": ["0 3 * * *"], "evaluate": ["0 5 * * 0"]}
+    limits = {name: (d["global_concurrency_limit"] or {}).get("limit") for name, d in found.items()}
+    assert limits == {"train": None, "harvest": 1, "evaluate": 1}
+    assert found["train"]["parameters"]["config"]["policy"]["model"] == "arithmetic"
+    assert "/" not in json.dumps(found["train"]["job_variables"]), "no path of this machine in the server"
+
+
+def test_the_form_says_what_every_setting_is_its_range_and_its_choices(served: Served) -> None:
+    schema = served.api.deployment("train")["parameter_openapi_schema"]
+    definitions = schema["definitions"]
+    for section, tree in definitions.items():
+        for key, field in tree.get("properties", {}).items():
+            assert "description" in field or "$ref" in field, f"{section}.{key}"
+            if "$ref" in field:
+                assert definitions[field["$ref"].rpartition("/")[2]]["description"], f"{section}.{key}"
+    rollout = definitions["RolloutConfig"]["properties"]
+    assert rollout["samples"]["minimum"] == 2
+    assert rollout["samples"]["description"].endswith("At least 2.")
+    assert rollout["engine"]["enum"] == ["transformers", "vllm"]
+    assert "description" in schema["properties"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("samples", 1, "config.rollout.samples"), ("temperatur", 1.0, "temperatur"), ("engine", "gpt", "rollout.engine")],
+)
+def test_a_bad_parameter_is_refused_with_its_name_before_any_worker_starts(
+    served: Served, key: str, value: object, said: str
+) -> None:
+    tree = tree_of()
+    tree["rollout"][key] = value
+    with pytest.raises(Refused) as refused:
+        served.api.start("train", tree)
+    assert refused.value.status == 409
+    assert said in refused.value.text
+
+
+def test_a_run_from_the_form_lies_in_the_project_under_the_flow_runs_id(served: Served, from_ui: str) -> None:
+    summary = json.loads((served.folder / "runs" / from_ui / "summary.json").read_text())
+    assert summary["run"] == from_ui
+    assert summary["iterations"] == 8
+
+
+def test_the_page_of_a_run_shows_progress_a_row_per_iteration_a_summary_and_links(served: Served, from_ui: str) -> None:
+    artifacts = {a["key"].removesuffix(f"-{from_ui}"): a for a in served.api.artifacts(from_ui)}
+    assert set(artifacts) == {"progress", "iterations", "summary", "report", "model"}
+    assert artifacts["progress"]["data"] == 100
+    rows = json.loads(artifacts["iterations"]["data"])
+    assert [row["iteration"] for row in rows] == list(range(7, -1, -1))
+    root = (served.folder / "runs" / from_ui).resolve()
+    summary = artifacts["summary"]["data"]
+    assert weights(served.folder, from_ui)[:16] in summary
+    assert f"{root}/report/index.html" in summary
+    assert "relift hard" in summary and "mul2" in summary
+    assert len(summary) < 10_000
+    assert (root / "report" / "index.html").as_uri() in artifacts["report"]["data"]
+    assert "iteration 8/8: accuracy" in served.api.logs(from_ui)
+
+
+def test_an_ad_hoc_run_from_the_command_line_ends_with_the_same_weights(served: Served, from_ui: str) -> None:
+    arguments = [
+        "deployment",
+        "run",
+        "train/train",
+        "--param",
+        f"config={json.dumps(tree_of())}",
+        "--param",
+        'name="a"',
+    ]
+    environment = os.environ | {"PREFECT_API_URL": served.api.url, "PREFECT_HOME": str(served.folder / "home")}
+    subprocess.run([PREFECT, *arguments], env=environment, check=True, capture_output=True, timeout=60)
+    [run] = served.api.call("POST", "/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": None}, "limit": 1})
+    assert served.api.wait(run["id"])["type"] == "COMPLETED", served.api.tell(run["id"])
+    assert served.api.run(run["id"])["name"] == "a"
+    assert weights(served.folder, "a") == weights(served.folder, from_ui)
+
+
+def test_a_second_scheduled_run_is_cancelled_while_one_runs(served: Served) -> None:
+    deployment = served.api.deployment("evaluate")["id"]
+    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+    schedule = {
+        "schedule": {"interval": 3, "anchor_date": begin.isoformat()},
+        "active": True,
+        "parameters": {"config": tree_of("evaluation.questions=40")},
+    }
+    [made] = served.api.call("POST", f"/deployments/{deployment}/schedules", [schedule])
+    asked = {"flow_runs": {"deployment_id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+
+    def ended() -> list[Tree]:
+        runs = served.api.call("POST", "/flow_runs/filter", asked)
+        of_schedule = [r for r in runs if r["created_by"] and str(made["id"]) in json.dumps(r["created_by"])]
+        runs = of_schedule or [r for r in runs if r["parameters"]["config"]["evaluation"]["questions"] == 40]
+        return runs[:2] if {r["state"]["type"] for r in runs[:2]} == {"COMPLETED", "CANCELLED"} else []
+
+    try:
+        first, second = wait_for(ended, 90, lambda: str(served.api.call("POST", "/flow_runs/filter", asked))[:3000])
+    finally:
+        served.api.call("DELETE", f"/deployments/{deployment}/schedules/{made['id']}")
+    assert (first["state"]["type"], second["state"]["type"]) == ("COMPLETED", "CANCELLED")
+    at = datetime.fromisoformat(first["expected_start_time"])
+    seconds = f"{at:%S}" if at.second else ""
+    assert first["name"] == f"evaluate-{at:%Y-%m-%d-%H%M}{seconds}"
+    assert (served.folder / "runs" / first["name"] / "hard_examples.duckdb").exists()
+    assert not list((served.folder / "runs").glob(f"*{second['id']}*"))
+
+
+def test_a_killed_flow_is_resumed_by_retry_to_the_same_weights(served: Served, from_ui: str) -> None:
+    run = served.api.start("train", tree_of())
+    root = served.folder / "runs" / run
+    wait_for((root / "iterations" / "00004" / "rollout" / "manifest.json").exists, 60, lambda: served.api.tell(run))
+    os.kill(served.flow_process(run), signal.SIGKILL)
+    assert served.api.wait(run)["type"] == "CRASHED"
+    first = sorted(path.name for path in (root / "checkpoints").iterdir())
+    time.sleep(BEFORE_RETRY_SECONDS)
+    served.api.retry(run)
+    assert served.api.wait(run, "RUNNING", "FAILED")["type"] == "RUNNING", served.api.tell(run)
+    assert served.api.wait(run)["type"] == "COMPLETED", served.api.tell(run)
+    assert first, "it was killed after a checkpoint"
+    assert "from iteration 4 of 8" in served.api.logs(run)
+    assert weights(served.folder, run) == weights(served.folder, from_ui)
+
+
+def test_retry_is_refused_while_the_orphan_of_a_killed_worker_still_writes_the_run(served: Served) -> None:
+    run = served.api.start("train", tree_of("iterations=18"))
+    root = served.folder / "runs" / run
+    wait_for((root / "iterations" / "00001" / "rollout" / "manifest.json").exists, 60, lambda: served.api.tell(run))
+    orphan = served.flow_process(run)
+    [worker] = served.processes("--pool gpu")
+    os.kill(worker, signal.SIGKILL)
+    # As the watch over heartbeats does after two minutes, or a person at once.
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed", "message": "its worker is gone"}, "force": True}
+    served.api.call("POST", f"/flow_runs/{run}/set_state", crashed)
+    served.api.retry(run)  # `relift serve` has started another worker meanwhile
+    state = served.api.wait(run, "FAILED")
+    assert f'"pid": {orphan}' in state["message"]
+    assert "being written by another process" in state["message"]
+    assert is_alive(orphan)
+    assert "Traceback" not in served.api.logs(run)
+
+    wait_for(lambda: not is_alive(orphan), 90)
+    time.sleep(1)
+    if served.api.run(run)["state"]["type"] != "COMPLETED":  # what the orphan reports may not count any more
+        served.api.retry(run)
+        assert served.api.wait(run, "COMPLETED", "CRASHED")["type"] == "COMPLETED", served.api.tell(run)
+    assert json.loads((root / "summary.json").read_text())["iterations"] == 18
+
+
+def test_a_relative_store_is_refused_where_the_worker_does_not_know_the_project(served: Served) -> None:
+    deployment = served.api.deployment("train")["id"]
+    body = {
+        "parameters": {"config": tree_of()},
+        "state": {"type": "SCHEDULED"},
+        "job_variables": {"env": {"RELIFT_HOME": ""}},
+    }
+    run = served.api.call("POST", f"/deployments/{deployment}/create_flow_run", body)["id"]
+    state = served.api.wait(run)
+    assert state["type"] == "FAILED"
+    assert "store='runs' is relative" in state["message"] and "RELIFT_HOME" in state["message"]
