@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+from typing import Any
 
 from relift.config import RunConfig
 from relift.identity import RUN_FILE, SUMMARY_FILE, run_store, write_identity
@@ -32,9 +33,10 @@ from relift.verifier import Verifier
 log = logging.getLogger(__name__)
 
 
-def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> Run:
+def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None, teaches: bool = True) -> Run:
     """The run of that name, new or to be resumed, with its lock held; use it in a ``with`` statement.
 
+    Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none.
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
     store = run_store(config, name)
@@ -46,7 +48,7 @@ def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> R
         # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
         require_engine(config)
         questions = _questions(config, verifier)
-        api = connect(config)
+        api = connect(config) if teaches else None
         lock.acquire()
         store.acquire(stop.set)
         return _assemble(
@@ -93,7 +95,6 @@ def _assemble(
 
     if config.policy.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    from relift.learning import build_optimizer
     from relift.phases.replay import materialise
     from relift.policy.engines import make_engine, require_engine_on
     from relift.policy.model import load_model, weight_tensors, weights_checksum
@@ -104,11 +105,12 @@ def _assemble(
     require_engine_on(config, str(model.device))
     questions = _fitting(questions, student)
     require_fit(config, student, questions)
-    sample = next((q for q in questions.training if q.solution), None)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     parameters = sum(p.numel() for p in model.parameters())
     require_space(root, _bytes_needed(config, parameters))
+    if config.sft and (sample := next((q for q in questions.training if q.solution), None)):
+        student.check_label_mask(render_solution(sample, config.questions))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     made_from = {
         "questions": digest([(q.id, q.answer, q.solution) for q in questions.by_id.values()]),
@@ -120,32 +122,11 @@ def _assemble(
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
-
-    rl_optimizer = build_optimizer(model, config.rl.optimizer)
-    optimizers = {UpdateKind.RL: rl_optimizer}
-    if config.sft:
-        optimizers[UpdateKind.SFT] = (
-            rl_optimizer if config.shared_optimizer else build_optimizer(model, config.sft.optimizer)
-        )
-    if sample is not None and config.sft:
-        student.check_label_mask(render_solution(sample, config.questions))
     if (ended := stored_summary(store)) and ended.iterations < iterations:
         store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
-    for written in (RUN_FILE, METRICS, SNAPSHOT):
-        store.fetch_file(written)
-    ledger = Ledger.open(root / "ledger.duckdb", name, else_from=root / SNAPSHOT)
-    ledger.record_run(
-        f"{name}/run",
-        config_json=config.model_dump_json(),
-        base_model=config.policy.model,
-        code_version=resolved.relift,
-    )
-    ledger.record_questions(f"{name}/questions/train", questions.training, split="train")
-    ledger.record_questions(f"{name}/questions/held_out", questions.held_out, split="held_out")
-    ledger.record_questions(f"{name}/questions/benchmarks", questions.benchmarks, split="benchmark")
-
+    ledger = _ledger(config, name, store, questions, code_version=resolved.relift)
     is_exact = is_same_machine and (model.device.type == "cpu" or config.policy.deterministic)
-    policy = Policy(model, student, optimizers, is_exact=is_exact)
+    policy = Policy(model, student, _optimizers(config, model), is_exact=is_exact)
     run = Run(
         name=name,
         root=root,
@@ -173,6 +154,34 @@ def _assemble(
     )
     policy.materialise_with(functools.partial(materialise, run))
     return run
+
+
+def _optimizers(config: RunConfig, model: Any) -> dict[UpdateKind, Any]:
+    """By update; the same one twice where they share it."""
+    from relift.learning import build_optimizer
+
+    rl = build_optimizer(model, config.rl.optimizer)
+    if config.sft is None:
+        return {UpdateKind.RL: rl}
+    shared = config.shared_optimizer
+    return {UpdateKind.RL: rl, UpdateKind.SFT: rl if shared else build_optimizer(model, config.sft.optimizer)}
+
+
+def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, *, code_version: str) -> Ledger:
+    """The run's ledger, restored from its published snapshot where this machine has none, with the run's own rows."""
+    for written in (RUN_FILE, METRICS, SNAPSHOT):
+        store.fetch_file(written)
+    ledger = Ledger.open(store.root / "ledger.duckdb", name, else_from=store.root / SNAPSHOT)
+    ledger.record_run(
+        f"{name}/run",
+        config_json=config.model_dump_json(),
+        base_model=config.policy.model,
+        code_version=code_version,
+    )
+    ledger.record_questions(f"{name}/questions/train", questions.training, split="train")
+    ledger.record_questions(f"{name}/questions/held_out", questions.held_out, split="held_out")
+    ledger.record_questions(f"{name}/questions/benchmarks", questions.benchmarks, split="benchmark")
+    return ledger
 
 
 def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:
