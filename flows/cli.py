@@ -16,7 +16,7 @@ app.add_typer(arithmetic, name="arithmetic")
 
 Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=VALUE", help="Change a setting of the recipe.")]
 Name = Annotated[str, typer.Option("--name", help="Name of the run; <recipe>-<seed> when empty.")]
-Store = Annotated[Path, typer.Option("--store", help="Folder that holds the runs.")]
+Store = Annotated[str, typer.Option("--store", help="Folder that holds the runs, or s3://bucket/prefix.")]
 
 
 @app.callback()
@@ -95,36 +95,47 @@ def serve(
 
 
 @app.command()
+def deploy() -> None:
+    """Pools, queues and the deployments of prefect.yaml on the server at PREFECT_API_URL, and nothing else."""
+    from flows.serve import deploy_command
+
+    deploy_command()
+
+
+@app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="A SELECT on the ledgers of all runs.")], store: Store = Path("runs")
+    query: Annotated[str, typer.Argument(help="A SELECT on the ledgers of all runs.")], store: Store = "runs"
 ) -> None:
     """Ask the ledger in SQL."""
     from flows.ask import print_query
+    from relift.store.snapshots import ledgers_folder
 
-    print_query(store, query)
+    print_query(ledgers_folder(store), query)
 
 
 @app.command()
 def hard(
     query: Annotated[str, typer.Argument(help="Name of a query; without one they are listed.")] = "",
-    store: Store = Path("runs"),
+    store: Store = "runs",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 20,
 ) -> None:
     """The hard questions: unsolved, taught, and what became of them."""
     from flows.ask import print_hard
+    from relift.store.snapshots import ledgers_folder
 
-    print_hard(store, query, limit)
+    print_hard(ledgers_folder(store), query, limit)
 
 
 @app.command()
 def show(
     question: Annotated[str, typer.Argument(help="Id, beginning of an id, or text of a question.")],
-    store: Store = Path("runs"),
+    store: Store = "runs",
 ) -> None:
     """One question through all phases: rollouts, verdicts, demonstration, update."""
     from flows.ask import print_story
+    from relift.store.snapshots import ledgers_folder
 
-    print_story(store, question)
+    print_story(ledgers_folder(store), question)
 
 
 @app.command()

@@ -68,7 +68,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
     try:
         from relift.opening import open_run
 
-        with open_run(config, name) as run:
+        with open_run(config, name, teaches=False) as run:
             server.wait()
             from flows.evaluate import evaluate
             from flows.session import flush_prefect, quiet_prefect

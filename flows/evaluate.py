@@ -29,7 +29,7 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         raise ConfigError(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
-    async with opened(config, name) as run:
+    async with opened(config, name, teaches=False) as run:
         ref = await evaluate_task(run.ref, 0, run.base, full=True)
         results = results_of(run, ref)
         await asyncio.to_thread(write_evaluation, run.root, run.name, results)

@@ -132,7 +132,7 @@ def _places(summary: RunSummary, uri: str) -> str:
 
 def _questions_to_ask(uri: str) -> str:
     store = path_of(str(uri).rpartition("/")[0], "").rstrip("/")
-    option = "" if "://" in uri else f" --store '{store}'"
+    option = f" --store '{store}'"
     return "\n".join(
         [
             "## Ask the ledger",

@@ -119,11 +119,7 @@ def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: 
     pools = tuple(pools) or tuple(limits)
     if unknown := [pool for pool in pools if pool not in limits]:
         raise RunError(f"there is no work pool {unknown[0]!r} here: choose among {', '.join(limits)}")
-    if not Path(PROJECT_FILE).is_file():
-        raise RunError(
-            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
-            f"its {PROJECT_FILE} here."
-        )
+    _require_project()
     HOME.mkdir(exist_ok=True)
     level = os.environ.get("PREFECT_LOGGING_LEVEL", "INFO")
     with _only_one(), _stopped_by_signals():
@@ -141,6 +137,36 @@ def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: 
             server.stop()
 
 
+def deploy_command() -> None:
+    """What `relift serve` does to a server that is there. Raises RunError."""
+    _require_project()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise RunError(
+            "PREFECT_API_URL is not set, so there is no server to deploy to. Set it, or run `relift serve`, which starts a "
+            "server and deploys."
+        )
+    server = PrefectServer()
+    server.start()
+    server.wait()
+    _deploy()
+    console.print(f"Deployed to {os.environ['PREFECT_API_URL']}", highlight=False, soft_wrap=True)
+
+
+def _deploy() -> None:
+    from flows.deploying import deploy, prepare_server
+
+    asyncio.run(prepare_server())
+    deploy(os.environ)
+
+
+def _require_project() -> None:
+    if not Path(PROJECT_FILE).is_file():
+        raise RunError(
+            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
+            f"its {PROJECT_FILE} here."
+        )
+
+
 def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limits: Mapping[str, int]) -> None:
     is_ours = not os.environ.get("PREFECT_API_URL")
     server.start()
@@ -149,11 +175,8 @@ def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limi
     url = os.environ["PREFECT_API_URL"]
     if is_ours:
         SERVED.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    from flows.deploying import deploy, prepare_server
-
+    _deploy()
     environment = worker_environment(os.environ, level=level)
-    asyncio.run(prepare_server())
-    deploy(environment)
     for pool, limit in limits.items():
         workers.append(WorkerProcess(pool=pool, limit=limit, environment=environment))
         workers[-1].start()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol, TypeVar
 
-from prefect.logging.handlers import APILogWorker
+from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.runtime import deployment
+from rich.console import Console
 
 from flows.place import require_place, run_name
 from relift.config import RunConfig
@@ -39,7 +41,7 @@ Session = TypeVar("Session", bound=Watched)
 
 
 @asynccontextmanager
-async def opened(config: RunConfig, name: str) -> AsyncIterator[Run]:
+async def opened(config: RunConfig, name: str, *, teaches: bool = True) -> AsyncIterator[Run]:
     """The run of that name: the one the command line holds open, else one opened here. See ``run_name``."""
     require_place(config)
     if deployment.id:
@@ -50,7 +52,7 @@ async def opened(config: RunConfig, name: str) -> AsyncIterator[Run]:
         async with watched(resolve(ref)) as run:
             yield run
         return
-    with await asyncio.to_thread(open_run, config, name) as run:
+    with await asyncio.to_thread(open_run, config, name, teaches=teaches) as run:
         async with watched(run):
             yield run
 
@@ -124,6 +126,22 @@ def quiet_prefect(*, keep_message: bool = False) -> None:
     if keep_message:
         for layer in ("relift", "flows"):
             logging.getLogger(layer).setLevel(logging.INFO)
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                _survive_a_closed_pipe(handler.console)
+
+
+def _survive_a_closed_pipe(console: Console) -> None:
+    """A worker reads what its flow runs print; when it is gone, rich would end the process at the next line."""
+
+    def fall_silent() -> None:
+        console.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # what anything else prints is lost too, but does not raise
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+
+    console.on_broken_pipe = fall_silent  # type: ignore[method-assign]
 
 
 def flush_prefect() -> None:

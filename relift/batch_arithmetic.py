@@ -45,6 +45,15 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
                 f"when {sft.batch_size} demonstrations wait; {steps} optimizer steps each",
             )
         )
+    if (api := config.teacher.api) and config.sft:
+        lines.append(
+            Line(
+                "teacher requests, at most",
+                f"{batch * iterations * api.candidates * api.rounds:,}",
+                f"{api.candidates} candidates x {api.rounds} rounds, were every question hardest"
+                + (f"; {api.budget_usd:g} USD at most" if api.budget_usd is not None else ""),
+            )
+        )
     if config.evaluation:
         lines.append(
             Line(

@@ -24,7 +24,6 @@ from relift.questions import load_questions
 from relift.records import Question
 from relift.run import SNAPSHOT, RunRef
 from relift.store import Store
-from relift.store.interface import is_bucket
 from relift.store.manifest import digest
 from relift.teacher.desk import DRAIN_SECONDS, TeacherDesk
 from relift.teacher.opening import connect, open_desk
@@ -222,16 +221,6 @@ def open_questions(store: Path, limit: int) -> list[Question]:
 
 def project_folder(config: RunConfig) -> Path:
     """Where the published ledgers of the project can be opened; those of a bucket are copied there first."""
-    if not is_bucket(config.store):
-        return Path(config.store).expanduser()
-    from relift.store.bucket import Bucket
+    from relift.store.snapshots import ledgers_folder
 
-    bucket = Bucket(config.store)
-    folder = Path(config.scratch).expanduser() / ".project"
-    for run in bucket.folders():
-        target = folder / run / SNAPSHOT
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(SNAPSHOT + ".partial")
-        if bucket.download(f"{run}/{SNAPSHOT}", partial) is not None:
-            partial.replace(target)
-    return folder
+    return ledgers_folder(config.store, Path(config.scratch).expanduser() / ".project")

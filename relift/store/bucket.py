@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.errors import StoreError
+from relift.store.ranges import fetch
 from relift.store.refusals import explained, uploads_cause
 
 SCHEME = "s3://"
@@ -38,6 +39,14 @@ class Object:
     content: bytes
     etag: str
     age_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksums:
+    """SHA-256 of a download, and the one it was uploaded with; empty where somebody else uploaded it."""
+
+    found: str
+    uploaded: str
 
 
 class Bucket:
@@ -83,12 +92,23 @@ class Bucket:
         with self._explained("s3:PutObject", name):
             self._client.upload_file(str(path), self.bucket, self._key(name), ExtraArgs=arguments, Config=_transfer())
 
-    def download(self, name: str, path: Path) -> str | None:
-        """Write an object of any size to a path; the checksum that it was uploaded with, None where it is absent."""
+    def download(self, name: str, path: Path) -> Checksums | None:
+        """Write an object of any size to a path; None where it is absent.
+
+        Raises Taken when it was replaced meanwhile.
+        """
         with self._explained("s3:GetObject", name, absent=True) as outcome:
             head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
-            self._client.download_file(self.bucket, self._key(name), str(path), Config=_transfer())
-        return None if outcome.is_absent else str(head["Metadata"].get(_CHECKSUM, ""))
+            found = fetch(self._client, self.bucket, self._key(name), head, path)
+        if outcome.is_absent:
+            return None
+        return Checksums(found=found, uploaded=head["Metadata"].get(_CHECKSUM, ""))
+
+    def uploaded_checksum(self, name: str) -> str | None:
+        """Of an object that ``upload`` wrote; None where it is absent."""
+        with self._explained("s3:GetObject", name, absent=True) as outcome:
+            head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+        return None if outcome.is_absent else head["Metadata"].get(_CHECKSUM, "")
 
     def is_there(self, name: str) -> bool:
         with self._explained("s3:GetObject", name, absent=True) as outcome:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.errors import ReliftError, RunError, StoreError
-from relift.store.bucket import Bucket, Taken
+from relift.store.bucket import Bucket, Checksums, Taken
 from relift.store.folder import (
     WORKING_COPY,
     Content,
@@ -33,6 +33,7 @@ from relift.store.manifest import MANIFEST, FileEntry, Manifest
 RUN_FILE = "run.json"
 """A run is there when this file is."""
 PROBE = "permission-check"
+REPLACED_AT_MOST = 5
 OF_A_RUN = frozenset(
     {"iterations", "checkpoints", "model", "report", "metrics.jsonl", "hard_examples.duckdb", "summary.json"}
 )
@@ -209,26 +210,31 @@ class S3Store:
         partial = path.with_name(path.name + ".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            checksum = self.bucket.download(name, partial)
-            if checksum is None:
+            checksums = self._downloaded(name, partial)
+            if checksums is None:
                 if entry is None:
                     return False
                 raise StoreError(
                     f"{self.bucket.where(name)} is missing although its manifest names it: restore it, or start the "
                     f"run anew with --fresh."
                 )
-            expected = entry.sha256 if entry else checksum
-            found = sha256_of(partial)
-            if found != expected:
+            expected = entry.sha256 if entry else checksums.uploaded
+            if checksums.found != expected:
                 partial.unlink()
                 raise StoreError(
-                    f"{self.bucket.where(name)} has the checksum {found[:12]}... where {expected[:12] or 'none'}... "
+                    f"{self.bucket.where(name)} has the checksum {checksums.found[:12]}... where {expected[:12]}... "
                     f"was written: the object was changed or damaged. Restore it from a copy or an older version."
                 )
             partial.replace(path)
         except OSError as problem:
             raise explained(problem, path.parent) from problem
         return True
+
+    def _downloaded(self, name: str, path: Path) -> Checksums | None:
+        for _ in range(REPLACED_AT_MOST):
+            with suppress(Taken):  # a snapshot that its writer replaced meanwhile: the new one
+                return self.bucket.download(name, path)
+        raise StoreError(f"{self.bucket.where(name)} is replaced again and again while it is read: try again later.")
 
     def _own_copy(self) -> str | None:
         """Id of the working copy in the folder; None for an empty one. Raises RunError for anything else."""

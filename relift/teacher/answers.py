@@ -119,6 +119,10 @@ class AnswerStore:
         }
         self._objects.put(_name(request), (json.dumps(tree, indent=1) + "\n").encode())
 
+    def keep_if_new(self, request: TeacherRequest, answer: TeacherAnswer) -> None:
+        if self._objects.get(_name(request)) is None:
+            self.keep(request, answer)
+
 
 def _name(request: TeacherRequest) -> str:
     return f"{request.key}.json"

@@ -122,6 +122,8 @@ class ApiTeacher:
     async def _answer(self, request: TeacherRequest) -> TeacherAnswer:
         """From the ledger, from another run, or from the server. Raises AttemptFailed when none of them has it."""
         if (recorded := self._requests.answer(request.key)) is not None:
+            # Where the process died between the two, other runs would not find it.
+            await asyncio.to_thread(self._answers.keep_if_new, request, recorded)
             return recorded
         if (kept := await asyncio.to_thread(self._answers.find, request)) is not None:
             self._requests.known(request, kept)
@@ -178,9 +180,9 @@ class ApiTeacher:
                 self._pause.failed(str(failure), failure.retry_after)
             self._requests.failed(request, str(failure), refund)
             raise
-        # A cancelled run still finishes what it paid for: keeping an answer is not to be interrupted half way.
-        await asyncio.shield(asyncio.to_thread(self._answers.keep, request, answer))
+        # At once, and before anything is awaited: an answer that is lost now is paid for a second time.
         self._requests.answered(request, answer, at_most)
+        await asyncio.shield(asyncio.to_thread(self._answers.keep, request, answer))
         self._pause.succeeded()
         self._budget.settle(at_most, answer.cost_usd)
         self._tokens_pace.give_back(max(0, tokens - answer.input_tokens - answer.output_tokens))

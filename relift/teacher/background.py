@@ -7,7 +7,8 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.5
+"""For the thread to end once all is cancelled; a verdict that hangs ends with the verifier's own worker."""
 
 
 class Background:

@@ -13,6 +13,8 @@ from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
 from relift.harvest import open_harvest
 from relift.ledger import query
+from relift.opening import open_run
+from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
 from relift.records import PhaseRef
 from relift.run import Run
@@ -135,7 +137,7 @@ def test_a_harvest_solves_what_is_open_and_the_next_run_finds_it_for_free(
     (open_count,) = untaught_states(tmp_path)["open"]
 
     config = small_config(tmp_path / "runs", *api_settings(server.url, *more))
-    reports = []
+    reports, sent = [], 0
     for name in ("harvest-1", "harvest-2"):
         with open_harvest(config, name) as harvest:
             harvest.ask(limit=10_000)
@@ -143,7 +145,7 @@ def test_a_harvest_solves_what_is_open_and_the_next_run_finds_it_for_free(
                 pass
             reports.append(harvest.report())
             harvest.complete()
-        sent = len(server.seen) if name == "harvest-1" else sent
+        sent = sent or len(server.seen)
     first, second = reports
     assert (first.open, first.owed, first.trouble) == (open_count, 0, "")
     assert first.solved > 0.9 * open_count
@@ -178,6 +180,13 @@ def test_plain_grpo_needs_no_teacher_even_where_the_recipe_names_one(
     run = opener(*api_settings("http://127.0.0.1:9/v1"), "sft=off")
     drive(run, 1)
     assert describe_teacher(run) == ""
+
+
+def test_an_evaluation_needs_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    config = small_config(tmp_path / "runs", *api_settings("http://127.0.0.1:9/v1"))
+    with open_run(config, "evaluated", teaches=False) as run:
+        assert evaluate(run, 0, run.base, full=False).counts["questions"] > 0
 
 
 @pytest.mark.parametrize("settings", [["teacher.api.model=absent"], ["teacher.api.base_url=http://127.0.0.1:9/v1"]])

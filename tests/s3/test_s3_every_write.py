@@ -51,9 +51,7 @@ class Mortal:
 def train(run: Run) -> tuple[str, str, dict[str, int]]:
     """(weights, ledger's contents, ledger's counts) at the end: the train flow without Prefect."""
     evaluate(run, 0, run.base, full=True)
-    version = run.resume()[1]
-    for version in drive(run, ITERATIONS):
-        pass
+    version = [run.resume()[1], *drive(run, ITERATIONS)][-1]
     checkpoint(run, ITERATIONS, version)
     evaluate(run, ITERATIONS, version, full=True)
     run.complete()

@@ -43,6 +43,7 @@ def test_a_run_killed_again_and_again_pays_for_no_answer_twice_and_learns_nothin
         before = sum(server.answered.values())
         # In the middle of sourcing, at another point each time.
         run.wait_for(lambda seen=before + 5 + 6 * number: sum(server.answered.values()) >= seen)
+        time.sleep(0.03 * number)
         run.signal_group(signal.SIGKILL)
         run.process.communicate()
         time.sleep(0.3)
@@ -99,7 +100,7 @@ def test_a_teacher_that_dies_in_the_middle_does_not_stop_the_run(
 
 
 def test_a_wrong_key_a_missing_one_and_an_unknown_model_are_one_message_each(
-    tmp_path: Path, prefect_api: str, serve: Serve, monkeypatch: object
+    tmp_path: Path, prefect_api: str, serve: Serve
 ) -> None:
     server = serve(Script())
     for more, message in (

@@ -56,7 +56,7 @@ def keyless(served: tuple[str, str], **more: object) -> dict[str, object]:
     return {"model": served[1], "key_variable": None, "timeout_seconds": 60.0, **more}
 
 
-def test_it_is_found_to_be_there_and_a_model_it_does_not_have_is_refused(served: tuple[str, str]) -> None:
+def test_it_is_found_to_be_there_although_its_list_of_models_does_not_name_the_model(served: tuple[str, str]) -> None:
     assert ApiClient(api_config(served[0], **keyless(served))).check() is None
 
 
