@@ -142,8 +142,8 @@ def deploy_command() -> None:
     _require_project()
     if not os.environ.get("PREFECT_API_URL"):
         raise RunError(
-            "PREFECT_API_URL is not set, so there is no server to deploy to. Set it, or run `relift serve`, which starts a "
-            "server and deploys."
+            "PREFECT_API_URL is not set, so there is no server to deploy to. Set it, or run `relift serve`, which "
+            "starts a server and deploys."
         )
     server = PrefectServer()
     server.start()

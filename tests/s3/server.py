@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,7 +58,9 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
     port = _free_port()
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([str(WEED), *_arguments(folder, port)], stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(
+            [str(WEED), *_arguments(folder, port)], stdout=log, stderr=log, cwd=folder, preexec_fn=_die_with_parent
+        )
         try:
             settings = environment(port)
             _wait(process, settings, folder / "server.log")
@@ -64,6 +68,12 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
         finally:
             process.kill()  # it takes ten seconds to end when it is asked to
             process.wait()
+
+
+def _die_with_parent() -> None:
+    """Also where the tests are killed themselves; Linux alone can promise it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _arguments(folder: Path, port: int) -> list[str]:

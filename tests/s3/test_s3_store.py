@@ -181,15 +181,15 @@ def test_an_expired_lease_is_taken_and_whoever_lost_it_writes_nothing_more(write
 
 def test_a_lease_is_renewed_while_it_is_held_and_its_loss_is_noticed_without_writing(writer: Opener, s3: Any) -> None:
     lost: list[ReliftError] = []
-    store = writer("a", lost=lost, ttl=1.5)
+    store = writer("a", lost=lost, ttl=4.0)
     begin(store)
-    time.sleep(4)
+    time.sleep(6)
     with pytest.raises(RunError, match="being written by another process"):
         writer("b")
     stored = store.bucket.get(LEASE)
     assert stored is not None
     overwrite(s3, store, LEASE, stored.content.replace(b'"session": "', b'"session": "x'))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while not lost and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "was taken over by" in str(lost[0])

@@ -1,0 +1,136 @@
+"""The templates of infra/, as far as they can be checked where no container engine runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")
+INSTRUCTIONS = {"FROM", "ENV", "ARG", "WORKDIR", "COPY", "RUN", "USER", "CMD"}
+VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_0-9]+)(?::?[-?][^}]*)?\}")
+
+Tree = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def compose() -> Tree:
+    tree: Tree = yaml.safe_load((INFRA / "compose.yaml").read_text())
+    return tree
+
+
+def example() -> dict[str, str]:
+    lines = (INFRA / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """(instruction, rest) of a Dockerfile, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", (INFRA / name).read_text())
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def is_pinned(image: str) -> bool:
+    tag = image.rpartition(":")[2]
+    return ":" in image and bool(re.search(r"\d+\.\d+", tag)) and tag != "latest"
+
+
+def test_every_service_has_a_pinned_image_or_a_dockerfile_that_is_there(compose: Tree) -> None:
+    for name, service in compose["services"].items():
+        if build := service.get("build"):
+            context = (INFRA / build["context"]).resolve()
+            assert context == ROOT and (context / build["dockerfile"]).is_file(), name
+        else:
+            assert is_pinned(service["image"]), f"{name}: {service['image']}"
+
+
+def test_services_depend_on_services_and_mount_volumes_and_files_that_are_there(compose: Tree) -> None:
+    volumes = set(compose["volumes"])
+    for name, service in compose["services"].items():
+        assert set(service.get("depends_on", {})) <= set(compose["services"]), name
+        for other, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in compose["services"][other], f"{name} waits for the health of {other}"
+        for mount in service.get("volumes", ()):
+            source = mount.split(":")[0]
+            assert (INFRA / source).exists() if source.startswith(".") else source in volumes, f"{name}: {mount}"
+
+
+def test_ports_are_open_on_loopback_alone(compose: Tree) -> None:
+    ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_workers_serve_the_pools_that_prefect_yaml_names(compose: Tree) -> None:
+    deployed = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    commands = [service.get("command", []) for service in compose["services"].values()]
+    served = {command[command.index("--pool") + 1] for command in commands if "--pool" in command}
+    assert served == {deployment["work_pool"]["name"] for deployment in deployed}
+
+
+def test_every_variable_is_in_the_example_and_every_one_of_the_example_is_used() -> None:
+    used = set(VARIABLE.findall((INFRA / "compose.yaml").read_text()))
+    assert used == set(example())
+
+
+def test_no_file_holds_a_secret() -> None:
+    secrets = {name: value for name, value in example().items() if re.search("KEY|PASSWORD|SECRET", name)}
+    assert set(secrets.values()) <= {"", "change-me"}
+    for path in INFRA.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"sk-\w{16,}|AKIA[0-9A-Z]{16}|-----BEGIN", path.read_text()), path
+    assert ".env" in (ROOT / ".gitignore").read_text().split()
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_a_dockerfile_starts_pinned_copies_what_is_there_and_does_not_run_as_root(name: str) -> None:
+    found = instructions(name)
+    assert {what for what, _ in found} <= INSTRUCTIONS
+    assert found[0][0] == "FROM" and is_pinned(found[0][1])
+    for what, rest in found:
+        if what == "COPY":
+            *sources, _ = rest.split()
+            assert all((ROOT / source).exists() for source in sources), rest
+        if what == "CMD":
+            assert json.loads(rest)[:3] == ["prefect", "worker", "start"]
+    assert [rest for what, rest in found if what == "USER"] == ["relift"]
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_a_dockerfile_copies_everything_that_the_installation_reads(name: str) -> None:
+    copied = {source for what, rest in instructions(name) if what == "COPY" for source in rest.split()[:-1]}
+    assert {"pyproject.toml", "README.md", "LICENSE", "prefect.yaml", "relift", "tasks", "flows"} <= copied
+
+
+def test_the_kubernetes_template_fills_in_to_a_job_with_its_gpus_and_secret() -> None:
+    from prefect.utilities.templating import apply_values, find_placeholders
+
+    template = json.loads((INFRA / "kubernetes" / "work-pool.json").read_text())
+    variables = template["variables"]["properties"]
+    assert all(variable["description"] for variable in variables.values())
+    assert {p.name for p in find_placeholders(template["job_configuration"])} == set(variables)
+    values = {key: variable["default"] for key, variable in variables.items() if "default" in variable}
+    job = apply_values(template["job_configuration"], {**values, "name": "a-run", "command": "x"})["job_manifest"]
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container["envFrom"] == [{"secretRef": {"name": "relift"}}]
+    assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+    assert job["spec"]["backoffLimit"] == 0, "a retry is Prefect's, which knows the run"
+
+
+def test_nothing_imports_from_infra() -> None:
+    for layer in ("relift", "tasks", "flows", "tests"):
+        for path in (ROOT / layer).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                module = node.module if isinstance(node, ast.ImportFrom) else None
+                assert not (module or "").startswith("infra"), path
