@@ -204,8 +204,8 @@ class VllmEngine:
                 engine_model.load_weights(iter(weights.items()))
             except (AttributeError, KeyError, ValueError) as problem:
                 raise SelfCheckFailed(
-                    f"vLLM does not take the weights of {self.student.model_name} as the trainer holds them: {problem}. Set "
-                    f"rollout.engine to 'transformers'."
+                    f"vLLM does not take the weights of {self.student.model_name} as the trainer holds them: "
+                    f"{problem}. Set rollout.engine to 'transformers'."
                 ) from problem
             return hand_over.sum_of_bits(engine_model.parameters(), dtype)
 

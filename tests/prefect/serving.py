@@ -141,12 +141,17 @@ def wait_for(look: Callable[[], Any], timeout: float, tell: Callable[[], str] = 
 
 def serve(folder: Path, port: int) -> Served:
     """Start it and wait until it says that everything is there."""
-    shutil.copy(REPOSITORY / "prefect.yaml", folder)
+    copy_project(folder)
     command = Command(["serve", "--port", str(port), "--gpu-runs", str(PARALLEL_RUNS)], folder)
     with (folder / "serve.out").open("w") as log:  # a file: a pipe that nobody reads would stop it
         command.start(output=log)
     command.wait_for(lambda: "Ctrl-C ends" in (folder / "serve.out").read_text(), timeout=120)
     return Served(command, folder, port)
+
+
+def copy_project(folder: Path) -> None:
+    """What makes a folder a project: the repository's prefect.yaml, as it is shipped."""
+    shutil.copy(REPOSITORY / "prefect.yaml", folder)
 
 
 def free_port() -> int:

@@ -149,6 +149,8 @@ def test_a_second_scheduled_run_is_cancelled_while_one_runs(served: Served) -> N
         first, second = wait_for(ended, 150, lambda: str([(r["name"], r["state"]) for r in first_two()]))
     finally:
         served.api.call("DELETE", f"/deployments/{deployment}/schedules/{made['id']}")
+    if second["state"]["type"] == "COMPLETED":  # the worker takes up together what is due within seconds
+        first, second = second, first
     assert (first["state"]["type"], second["state"]["type"]) == ("COMPLETED", "CANCELLED")
     at = datetime.fromisoformat(first["expected_start_time"])
     seconds = f"{at:%S}" if at.second else ""

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from tests.flows.conftest import Command, command
-from tests.prefect.serving import Api, Tree, free_port, serve, wait_for, weights
+from tests.prefect.serving import Api, Tree, copy_project, free_port, serve, wait_for, weights
 from tests.small_run import small_config
 
 
 def counts(api: Api) -> dict[str, int]:
-    everything = ("work_pools", "deployments", "automations", "concurrency_limits/v2")
+    everything = ("work_pools", "deployments", "automations", "v2/concurrency_limits")
     found = {what: len(api.call("POST", f"/{what}/filter", {})) for what in everything}
     found["queues"] = sum(len(api.call("POST", f"/work_pools/{pool}/queues/filter", {})) for pool in ("cpu", "gpu"))
     found["schedules"] = sum(len(d["schedules"]) for d in api.call("POST", "/deployments/filter", {}))
@@ -54,6 +54,7 @@ def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(tmp_path: P
 
 
 def test_a_port_in_use_is_refused_with_what_listens_there(tmp_path: Path) -> None:
+    copy_project(tmp_path)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -65,6 +66,7 @@ def test_a_port_in_use_is_refused_with_what_listens_there(tmp_path: Path) -> Non
 
 
 def test_a_server_that_does_not_answer_is_refused_with_how_to_start_one(tmp_path: Path) -> None:
+    copy_project(tmp_path)
     url = f"http://127.0.0.1:{free_port()}/api"
     code, output = command(["serve"], tmp_path, url).finish()
     assert code == 2
