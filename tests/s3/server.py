@@ -59,7 +59,11 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
     port = _free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(WEED), *_arguments(folder, port)], stdout=log, stderr=log, cwd=folder, preexec_fn=_die_with_parent
+            [str(WEED), *_arguments(folder, port)],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - prctl alone runs there
         )
         try:
             settings = environment(port)
