@@ -27,10 +27,12 @@ from typing import IO
 from rich.console import Console
 
 from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, served_url
+from flows.worker_child import end_groups
 from relift.errors import RunError
 
-GRACE_SECONDS = 8.0
-"""A flow run that is told to stop is out within 5 s; what is not after this is ended."""
+GRACE_SECONDS = 20.0
+"""A flow run that is told to stop is out within 5 s, unless the machine is busy; what is not after this is ended."""
+WORKER_STOP_SECONDS = 5.0
 WORKER_START_SECONDS = 90.0
 MOST_RESTARTS = 5
 """Of one worker within ten minutes, before serving ends with an error."""
@@ -221,9 +223,8 @@ def _wait_until_started(workers: Sequence[WorkerProcess]) -> None:
 
 def end(workers: Sequence[WorkerProcess]) -> None:
     """Stop workers and their flow runs: asked first, made to after GRACE_SECONDS."""
-    for worker in workers:
-        worker.tell(signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
+    end_groups([group for worker in workers for group in worker.groups], GRACE_SECONDS)
+    deadline = time.monotonic() + WORKER_STOP_SECONDS
     while not all(worker.is_gone() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     for worker in workers:

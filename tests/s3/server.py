@@ -18,6 +18,7 @@ from typing import Any
 
 WEED = Path(sys.executable).with_name("weed")
 START_LIMIT_SECONDS = 60.0
+_LIBRARY = ctypes.CDLL(None)
 BUCKET = "relift-tests"
 KEY, SECRET = "tester", "tester-secret"
 READER_KEY, READER_SECRET = "reader", "reader-secret"
@@ -77,7 +78,7 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
 def _die_with_parent() -> None:
     """Also where the tests are killed themselves; Linux alone can promise it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        _LIBRARY.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _arguments(folder: Path, port: int) -> list[str]:
