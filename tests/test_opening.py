@@ -119,3 +119,22 @@ def test_fresh_removes_a_run_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is no run of relift"):
         remove_run(FolderStore(tmp_path / "documents"))
     assert (tmp_path / "documents" / "thesis.txt").exists()
+
+
+def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    from relift.identity import find_run, run_store
+
+    config = small_config(tmp_path / "runs")
+    with open_run(config, "small") as run:
+        root = run.root
+    found, name = find_run(str(root), ["iterations=9"])
+    assert (found, name) == (config.model_copy(update={"iterations": 9}), "small")
+    assert run_store(found, name).root == root
+    with pytest.raises(RunError, match=r"there is no run at .*runs: it holds no run\.json"):
+        find_run(str(tmp_path / "runs"), [])
+    with pytest.raises(StoreError, match=r"only folders and s3://"):
+        find_run("gs://bucket/small", [])
+    tree = json.loads((root / "run.json").read_text())
+    (root / "run.json").write_text(json.dumps({**tree, "format": 99}))
+    with pytest.raises(RunError, match="newer version"):
+        open_run(config, "small")

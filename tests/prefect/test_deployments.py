@@ -24,17 +24,29 @@ BEFORE_RETRY_SECONDS = 10.0
 
 def tree_of(*settings: str) -> Tree:
     """The small run as the UI sends it; the store stays relative, as in the shipped deployment."""
-    tree: Tree = small_config(Path("runs"), *settings).model_dump(mode="json")
+    tree: Tree = small_config(Path("runs"), "iterations=6", *settings).model_dump(mode="json")
     return tree
 
 
 @pytest.fixture(scope="module")
-def from_ui(served: Served) -> str:
-    """A train run with UI-like JSON and no name, undisturbed: its id, which is its name."""
-    run = served.api.start("train", tree_of())
-    state = served.api.wait(run)
-    assert state["type"] == "COMPLETED", served.api.tell(run)
-    return run
+def runs(served: Served) -> tuple[str, str]:
+    """Two train runs of one configuration, undisturbed: from the UI without a name, and ad hoc as "adhoc"."""
+    from_ui = served.api.start("train", tree_of())
+    parameters = ["--param", f"config={json.dumps(tree_of())}", "--param", 'name="adhoc"']
+    environment = os.environ | {"PREFECT_API_URL": served.api.url, "PREFECT_HOME": str(served.folder / "home")}
+    command = [str(PREFECT), "deployment", "run", "train/train", *parameters]
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=90)
+    ad_hoc = re.search(r"UUID: (\S+)", told.stdout)
+    assert ad_hoc, told.stdout
+    for run in (from_ui, ad_hoc[1]):
+        assert served.api.wait(run)["type"] == "COMPLETED", served.api.tell(run)
+    return from_ui, ad_hoc[1]
+
+
+@pytest.fixture(scope="module")
+def from_ui(runs: tuple[str, str]) -> str:
+    """Id of the run from the UI, which is its name."""
+    return runs[0]
 
 
 def test_prefect_yaml_deploys_the_three_flows_with_their_pools_queues_and_schedules(served: Served) -> None:
@@ -86,7 +98,7 @@ def test_a_bad_parameter_is_refused_with_its_name_before_any_worker_starts(
 def test_a_run_from_the_form_lies_in_the_project_under_the_flow_runs_id(served: Served, from_ui: str) -> None:
     summary = json.loads((served.folder / "runs" / from_ui / "summary.json").read_text())
     assert summary["run"] == from_ui
-    assert summary["iterations"] == 8
+    assert summary["iterations"] == 6
 
 
 def test_the_page_of_a_run_shows_progress_a_row_per_iteration_a_summary_and_links(served: Served, from_ui: str) -> None:
@@ -94,7 +106,7 @@ def test_the_page_of_a_run_shows_progress_a_row_per_iteration_a_summary_and_link
     assert set(artifacts) == {"progress", "iterations", "summary", "report", "model"}
     assert artifacts["progress"]["data"] == 100
     rows = json.loads(artifacts["iterations"]["data"])
-    assert [row["iteration"] for row in rows] == list(range(7, -1, -1))
+    assert [row["iteration"] for row in rows] == list(range(5, -1, -1))
     root = (served.folder / "runs" / from_ui).resolve()
     summary = artifacts["summary"]["data"]
     assert weights(served.folder, from_ui)[:16] in summary
@@ -102,28 +114,13 @@ def test_the_page_of_a_run_shows_progress_a_row_per_iteration_a_summary_and_link
     assert "relift hard" in summary and "mul2" in summary
     assert len(summary) < 10_000
     assert (root / "report" / "index.html").as_uri() in artifacts["report"]["data"]
-    assert "iteration 8/8: accuracy" in served.api.logs(from_ui)
+    assert "iteration 6/6: accuracy" in served.api.logs(from_ui)
 
 
-def test_an_ad_hoc_run_from_the_command_line_ends_with_the_same_weights(served: Served, from_ui: str) -> None:
-    arguments = [
-        "deployment",
-        "run",
-        "train/train",
-        "--param",
-        f"config={json.dumps(tree_of())}",
-        "--param",
-        'name="a"',
-    ]
-    environment = os.environ | {"PREFECT_API_URL": served.api.url, "PREFECT_HOME": str(served.folder / "home")}
-    told = subprocess.run(
-        [PREFECT, *arguments], env=environment, check=True, capture_output=True, text=True, timeout=60
-    )
-    run = re.search(r"UUID: (\S+)", told.stdout)
-    assert run, told.stdout
-    assert served.api.wait(run[1])["type"] == "COMPLETED", served.api.tell(run[1])
-    assert served.api.run(run[1])["name"] == "a"
-    assert weights(served.folder, "a") == weights(served.folder, from_ui)
+def test_an_ad_hoc_run_from_the_command_line_ends_with_the_same_weights(served: Served, runs: tuple[str, str]) -> None:
+    from_ui, ad_hoc = runs
+    assert served.api.run(ad_hoc)["name"] == "adhoc"
+    assert weights(served.folder, "adhoc") == weights(served.folder, from_ui)
 
 
 def test_a_second_scheduled_run_is_cancelled_while_one_runs(served: Served) -> None:
@@ -171,7 +168,7 @@ def test_a_killed_flow_is_resumed_by_retry_to_the_same_weights(served: Served, f
     assert served.api.wait(run, "RUNNING", "FAILED")["type"] == "RUNNING", served.api.tell(run)
     assert served.api.wait(run)["type"] == "COMPLETED", served.api.tell(run)
     assert first, "it was killed after a checkpoint"
-    assert "from iteration 4 of 8" in served.api.logs(run)
+    assert "from iteration 4 of 6" in served.api.logs(run)
     assert weights(served.folder, run) == weights(served.folder, from_ui)
 
 

@@ -42,7 +42,7 @@ def serving() -> Iterator[Callable[[Path, int], Served]]:
 def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(
     serving: Callable[[Path, int], Served], tmp_path: Path
 ) -> None:
-    tree: Tree = small_config(Path("runs"), "iterations=12").model_dump(mode="json")
+    tree: Tree = small_config(Path("runs"), "iterations=6").model_dump(mode="json")
     port = free_port()
     first = serving(tmp_path, port)
     before = counts(first.api)
