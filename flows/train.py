@@ -3,7 +3,7 @@
     questions -> rollout -> verify -> record -> source -----------> sft_update -> checkpoint
                                   `---------> rl_update (beside) --^
 
-Departures from the paper are settings, listed in relift/config.py. Every phase finds its own finished output, so
+Departures from the paper are settings, listed in relift/config. Every phase finds its own finished output, so
 running the same run again is how it is resumed.
 """
 

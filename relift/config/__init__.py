@@ -1,0 +1,43 @@
+"""The configuration tree of a run, with the published method (preset ``paper-v2``) as its defaults.
+
+Departures of the defaults from the paper, all of them:
+1. ``gate.counts`` holds ``wrong`` alone, so a group that merely ran out of tokens is not called hardest.
+2. ``buffer`` holds a question once and forgets entries older than ``max_age`` iterations where that is set.
+
+A section that may be absent is switched off by ``None`` (``sft = "off"`` in a recipe), never by a second flag. Fields
+marked with ``may_change`` may differ when a run is resumed; any other difference is refused and shown.
+"""
+
+from relift.config.interleave import BufferConfig, GateConfig
+from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
+from relift.config.learning import AdamConfig, ClipConfig, RlConfig, ScheduleConfig, SftConfig
+from relift.config.policy import PolicyConfig, RolloutConfig, VllmConfig
+from relift.config.questions import BenchmarkConfig, QuestionsConfig
+from relift.config.run import RunConfig
+from relift.config.section import MAY_CHANGE, Section, Share
+from relift.config.teacher import ApiTeacherConfig, TeacherConfig
+
+__all__ = [
+    "MAY_CHANGE",
+    "AdamConfig",
+    "ApiTeacherConfig",
+    "BenchmarkConfig",
+    "BufferConfig",
+    "CheckpointConfig",
+    "ChecksConfig",
+    "ClipConfig",
+    "EvaluationConfig",
+    "GateConfig",
+    "LedgerConfig",
+    "PolicyConfig",
+    "QuestionsConfig",
+    "RlConfig",
+    "RolloutConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "Section",
+    "SftConfig",
+    "Share",
+    "TeacherConfig",
+    "VllmConfig",
+]

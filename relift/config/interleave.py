@@ -1,0 +1,35 @@
+"""Which question is hardest, and the demonstrations that wait."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from relift.config.section import Section, Share
+from relift.records import Status
+
+
+class GateConfig(Section):
+    """Which groups are called hardest: none correct, and enough rollouts of a counted status."""
+
+    counts: tuple[Status, ...] = (Status.WRONG,)
+    """Statuses that make a question hardest. The paper counts wrong, no_answer, malformed and truncated."""
+    min_share: Share = 0.5
+    """Share of the group that must have a counted status."""
+
+    @field_validator("counts")
+    @classmethod
+    def _only_answers_count(cls, value: tuple[Status, ...]) -> tuple[Status, ...]:
+        never = {Status.CORRECT, Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD} & set(value)
+        if never or not value:
+            found = ", ".join(sorted(never)) or "nothing"
+            raise ValueError(f"gate.counts holds {found}: count some of wrong, no_answer, malformed, truncated")
+        return value
+
+
+class BufferConfig(Section):
+    """Demonstrations that wait for a supervised update, oldest first, one per question."""
+
+    capacity: int | None = Field(None, ge=1)
+    """The oldest entry is evicted, and counted, when more would wait."""
+    max_age: int | None = Field(None, ge=1)
+    """Iterations after which an entry expires; empty: never."""

@@ -1,0 +1,73 @@
+"""What a run keeps and looks at: checkpoints, evaluation, ledger, self-checks."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from relift.config.questions import BenchmarkConfig
+from relift.config.section import MAY_CHANGE, Section, Share
+
+
+class CheckpointConfig(Section):
+    """Snapshots of weights, optimizers, buffer and counters."""
+
+    every: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between checkpoints; a resumed run replays at most this many."""
+    keep: int = Field(2, ge=1, json_schema_extra=MAY_CHANGE)
+    """Newest checkpoints kept, beside the best evaluated one; rollouts are kept since the oldest of them."""
+
+
+class EvaluationConfig(Section):
+    """Held-out evaluation in a run: before the first and after the last iteration, and in between where asked."""
+
+    every: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between evaluations; empty: only at the start and the end."""
+    questions: int = Field(400, ge=1)
+    """Held-out questions of each benchmark (family, source), at most."""
+    interim_questions: int = Field(40, ge=1, json_schema_extra=MAY_CHANGE)
+    """The same for the evaluations in between."""
+    samples: int = Field(1, ge=1)
+    """k: completions per question."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Completion tokens at most; rollout.max_tokens when empty."""
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    """Evaluated at the start and the end only: checkpoints are never chosen by a benchmark."""
+
+    def samples_for(self, source: str) -> int:
+        """k of a question by its source, e.g. ``"reference/aime"``."""
+        name, _, part = source.partition("/")
+        for benchmark in self.benchmarks:
+            if benchmark.name == name:
+                return benchmark.samples_of.get(part) or benchmark.samples or self.samples
+        return self.samples
+
+
+class LedgerConfig(Section):
+    """The hard-example database of the run."""
+
+    publish_seconds: float = Field(60.0, gt=0, json_schema_extra=MAY_CHANGE)
+    """A snapshot for readers is published at checkpoints and at most this often."""
+
+
+class ChecksConfig(Section):
+    """Self-checks that stop a run rather than warn (contract 9)."""
+
+    every: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Iterations between checks of engine against trainer and of the gradient's accumulation, from the first one on."""
+    sequences: int = Field(8, ge=1, json_schema_extra=MAY_CHANGE)
+    """Rollouts that such a check looks at, whatever their advantage."""
+    max_logprob_gap: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Mean |trainer - engine| log-probability of the sampled tokens, in nats, above which the run stops; empty: 1e-3
+    in float32, 0.05 in bfloat16 (measured: 0.02)."""
+    max_handover_gap: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """The same after weights were handed to an engine with a copy of its own; empty: 1e-4 in float32, 0.05 in
+    bfloat16."""
+    max_split_error: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Relative distance between the gradients of one batch under two splits; empty: 1e-3 in float32, 0.1 in
+    bfloat16."""
+    max_failed_share: Share = Field(0.1, json_schema_extra=MAY_CHANGE)
+    """Share of an iteration's verdicts that are timeout or error above which the run stops."""
+    max_skipped_updates: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)
+    """Updates refused in a row for a gradient that is not finite or above its limit, after which the run stops."""
