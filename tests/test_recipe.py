@@ -72,11 +72,29 @@ def test_what_may_change_leaves_the_fingerprint_and_nothing_else_does() -> None:
         "checkpoint.keep=9",
         "store=elsewhere",
         "ledger.publish_seconds=5",
+        "policy.model=elsewhere",
     ):
         assert fingerprint(load_recipe("demo", [setting])) == fingerprint(base), setting
     for setting in ("seed=1", "rl.optimizer.lr=1e-3", "sft=off", "policy.threads=2", "questions.families.add3=0.5"):
         assert fingerprint(load_recipe("demo", [setting])) != fingerprint(base), setting
     assert differences(base, load_recipe("demo", ["seed=1"])) == ["seed: 0 -> 1"]
+
+
+def test_where_a_benchmark_lies_may_change_and_nothing_else_of_it() -> None:
+    benchmark = ["evaluation.benchmarks=[{name='aime', path='here.jsonl', questions=30}]"]
+    base = load_recipe("demo", benchmark)
+    moved = load_recipe("demo", [*benchmark, "evaluation.benchmarks.0.path=there.jsonl"])
+    assert moved.evaluation is not None and moved.evaluation.benchmarks[0].path == "there.jsonl"
+    assert (differences(base, moved), fingerprint(base)) == ([], fingerprint(moved))
+    other = load_recipe("demo", [*benchmark, "evaluation.benchmarks.0.questions=20"])
+    assert differences(base, other) == ["evaluation.benchmarks.0.questions: 30 -> 20"]
+    assert len({fingerprint(base), fingerprint(other), fingerprint(load_recipe("demo"))}) == 3
+    for setting, message in (
+        ("benchmarks.1.path=x", "1 is no section in that list of 1"),
+        ("benchmarks.x=1", "a list"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_recipe("demo", [*benchmark, f"evaluation.{setting}"])
 
 
 def test_the_defaults_are_the_published_method() -> None:

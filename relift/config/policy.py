@@ -12,8 +12,9 @@ from relift.config.section import MAY_CHANGE, Section
 class PolicyConfig(Section):
     """The model that is trained."""
 
-    model: str = "Qwen/Qwen2.5-Math-7B"
-    """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model."""
+    model: str = Field("Qwen/Qwen2.5-Math-7B", json_schema_extra=MAY_CHANGE)
+    """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model. A resumed
+    run finds the same weights there or stops."""
     system_prompt: str | None = None
     """Put before the question as a system message."""
     chat_template: str | None = None
@@ -35,6 +36,11 @@ class PolicyConfig(Section):
     deterministic: bool = False
     """On a GPU: deterministic kernels, slower, so that a resumed run is bit-equal. A CPU always is."""
 
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether a prompt ends inside the reasoning, so that a solution has to close it."""
+        return "<think>" in self.prompt_suffix
+
 
 class VllmConfig(Section):
     """What only the engine vllm takes."""
@@ -49,7 +55,7 @@ class RolloutConfig(Section):
     """How rollouts are sampled in training."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What samples: transformers runs on any machine; vllm (the extra relift[vllm]) is for a GPU."""
+    """What samples: transformers runs on any machine; vllm (pip install -e '.[vllm]') is for a GPU."""
     samples: int = Field(8, ge=2)
     """Rollouts per question; a group of one has no advantage."""
     temperature: float = Field(1.0, gt=0)
