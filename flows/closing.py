@@ -21,17 +21,27 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.run_page import Row, iteration_line, iteration_rows, link_to, path_of, read_reports, summary_text
+from flows.run_page import (
+    Row,
+    evaluation_text,
+    iteration_line,
+    iteration_rows,
+    link_to,
+    path_of,
+    read_reports,
+    summary_text,
+)
 from relift.identity import SUMMARY_FILE
 from relift.phases.close import close
 from relift.phases.report import summary_of
 from relift.progress import METRICS
 from relift.records import EvalResult, PhaseRef
-from relift.run import Run
+from relift.run import SNAPSHOT, Run
 from relift.summary import RunSummary, write_summary
 
 # A table artifact costs the server about 20 ms: often enough to watch, seldom enough not to count.
 TABLE_EVERY_SECONDS = 10.0
+REPORT = "report/index.html"
 Kept = TypeVar("Kept")
 log = logging.getLogger(__name__)
 
@@ -77,15 +87,7 @@ class Announcer:
         text = summary_text(summary, self.reports, uri=self.uri, has_snapshot=True)
         about = "What the run came to, what it took and where everything lies."
         await told(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
-        for what, place in {"report": "report/index.html", "model": "model"}.items():
-            await told(
-                acreate_link_artifact(
-                    link_to(self.uri, place),
-                    link_text=path_of(self.uri, place),
-                    key=artifact_key(what, self.run.name),
-                    description=f"The run's {what}, on the machine or in the bucket where it ran.",
-                )
-            )
+        await tell_links(self.run.name, self.uri, {"report": REPORT, "model": "model"})
 
     @property
     def uri(self) -> str:
@@ -126,8 +128,26 @@ async def finish(run: Run, announcer: Announcer, reported: PhaseRef, began: floa
     return summary
 
 
+async def tell_progress(name: str) -> UUID | None:
+    """A progress bar at 0 on the flow run's page, to be updated."""
+    return await told(acreate_progress_artifact(progress=0.0, key=artifact_key("progress", name), description=name))
+
+
+async def tell_links(name: str, uri: str, places: Mapping[str, str]) -> None:
+    """A link to each artifact, by what it is and its place below the run's URI."""
+    for what, place in places.items():
+        await told(
+            acreate_link_artifact(
+                link_to(uri, place),
+                link_text=path_of(uri, place),
+                key=artifact_key(what, name),
+                description=f"The run's {what}, on the machine or in the bucket where it ran.",
+            )
+        )
+
+
 async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
-    """The evaluation as a table on the flow run's page."""
+    """The evaluation on the flow run's page: a table, a summary with where everything lies, and links."""
     rows = [
         {
             "benchmark": r.benchmark,
@@ -140,7 +160,12 @@ async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
         }
         for r in results
     ]
-    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name)))
+    about = "Shares of correct completions, with their 95 % intervals."
+    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name), description=about))
+    text = evaluation_text(run.name, run.config.policy.model, results, uri=run.store.uri)
+    about = "What the evaluation came to and where everything lies."
+    await told(acreate_markdown_artifact(text, key=artifact_key("summary", run.name), description=about))
+    await tell_links(run.name, run.store.uri, {"report": REPORT, "ledger": SNAPSHOT})
 
 
 def artifact_key(what: str, run: str) -> str:

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from relift.config import RunConfig
-from relift.identity import RUN_FILE, SUMMARY_FILE, run_store, write_identity
+from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
@@ -33,26 +33,39 @@ from relift.verifier import Verifier
 log = logging.getLogger(__name__)
 
 
-def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None, teaches: bool = True) -> Run:
+def open_run(
+    config: RunConfig, name: str, *, stop: StopFlag | None = None, teaches: bool = True, fresh: bool = False
+) -> Run:
     """The run of that name, new or to be resumed, with its lock held; use it in a ``with`` statement.
 
-    Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none.
+    Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none. With ``fresh`` an old run of
+    that name is removed, once engine, questions and teacher are known to be usable.
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
     store = run_store(config, name)
     root = store.root
     stop = stop or StopFlag()
-    verifier = Verifier(config.questions.answer_form, think_opened="<think>" in config.policy.prompt_suffix)
+    verifier = Verifier(config.questions.answer_form, think_opened=config.policy.opens_thinking)
     lock = RunLock(root / "lock")
     try:
         # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
         require_engine(config)
         questions = _questions(config, verifier)
         api = connect(config) if teaches else None
+        if fresh:
+            remove_run(run_store(config, name))
         lock.acquire()
-        store.acquire(stop.set)
+        store.acquire(stop)
         return _assemble(
-            config, name, store=store, root_lock=lock, verifier=verifier, questions=questions, api=api, stop=stop
+            config,
+            name,
+            store=store,
+            root_lock=lock,
+            verifier=verifier,
+            questions=questions,
+            api=api,
+            stop=stop,
+            instead=BY_TRAINING if teaches else BY_NAME,
         )
     except BaseException:
         verifier.close()
@@ -90,6 +103,7 @@ def _assemble(
     questions: QuestionSet,
     api: ApiClient | None,
     stop: StopFlag,
+    instead: str,
 ) -> Run:
     import torch
 
@@ -113,12 +127,13 @@ def _assemble(
         student.check_label_mask(render_solution(sample, config.questions))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     made_from = {
-        "questions": digest([(q.id, q.answer, q.solution) for q in questions.by_id.values()]),
+        # With the source, since results go by it: a dataset may lie elsewhere, but under its old file name.
+        "questions": digest([(q.id, q.source, q.answer, q.solution) for q in questions.by_id.values()]),
         "base weights": base.checksum,
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
     }
     machine = resolve_machine(config, device=str(model.device))
-    resolved, is_same_machine = write_identity(store, config, machine, made_from)
+    resolved, is_same_machine = write_identity(store, config, machine, made_from, instead=instead)
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
@@ -145,7 +160,7 @@ def _assemble(
         engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
         teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
         base=base,
-        base_weights={k: v.clone() for k, v in weight_tensors(model).items()},
+        base_weights={k: v.to("cpu", copy=True) for k, v in weight_tensors(model).items()},
         gate=Gate(config.gate),
         rule=ReliftRule(config.sft),
         buffer=DemonstrationBuffer(config.buffer),

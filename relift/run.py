@@ -195,7 +195,8 @@ class Run:
             return ""
         from relift.arithmetic.families import FAMILIES
 
-        return FAMILIES[benchmark.removeprefix("arithmetic/")].kind.value
+        family = FAMILIES.get(benchmark.removeprefix("arithmetic/"))
+        return family.kind.value if family else ""
 
 
 def require_fit(config: RunConfig, student: Student, questions: QuestionSet) -> None:

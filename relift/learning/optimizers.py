@@ -88,6 +88,15 @@ def load_optimizer_tensors(optimizer: torch.optim.AdamW, tensors: Mapping[str, T
             }
 
 
+def move_moments(optimizer: torch.optim.AdamW, device: str | None) -> None:
+    """Keep both moments, two thirds of what a trainer holds, on another device; on their parameters' own for None."""
+    for parameter in _named_parameters(optimizer).values():
+        state = optimizer.state.get(parameter, {})
+        for name in STATES[1:]:
+            if name in state:
+                state[name] = state[name].to(device or parameter.device)
+
+
 def _named_parameters(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     (group,) = optimizer.param_groups
     return dict(zip(group["param_names"], group["params"], strict=True))

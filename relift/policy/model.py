@@ -26,6 +26,7 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
     from transformers.utils import logging as library_logging
 
     library_logging.disable_progress_bar()  # they would be drawn into the live view
+    device = _device(config)  # first: nothing is downloaded for a machine without the GPU that was asked for
     if config.model == "random-bytes":
         from relift.policy.tiny import byte_tokenizer, random_model
 
@@ -49,7 +50,7 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
             f"{model.config.vocab_size}: they do not belong together"
         )
     _own_memory(model)
-    return model.to(_device(config)), student
+    return model.to(device), student
 
 
 def load_student(config: PolicyConfig) -> Student:
