@@ -23,7 +23,7 @@ from relift.store.interface import is_bucket, require_scheme
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 1
+FORMAT = 2
 """Of run.json."""
 BY_TRAINING = "start under another name with --name, or anew with --fresh"
 BY_NAME = "start under another name with --name"

@@ -195,8 +195,8 @@ class Run:
             return ""
         from relift.arithmetic.families import FAMILIES
 
-        family = FAMILIES.get(benchmark.removeprefix("arithmetic/"))
-        return family.kind.value if family else ""
+        dataset, _, name = benchmark.partition("/")
+        return FAMILIES[name].kind.value if dataset == "arithmetic" and name in FAMILIES else ""
 
 
 def require_fit(config: RunConfig, student: Student, questions: QuestionSet) -> None:

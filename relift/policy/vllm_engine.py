@@ -244,9 +244,12 @@ class VllmEngine:
             for ids, one in zip(prompts, sampled, strict=True)
         ]
         self.last_gap = hand_over.logprob_gap(
-            policy.model, pairs, self.config.policy, temperature=temperature, vocabulary=self.student.vocabulary,
-            pad_id=self.student.pad_id,
-        )  # fmt: skip
+            policy.model,
+            pairs,
+            self.config.policy,
+            temperature=temperature,
+            vocabulary=self.student.vocabulary,
+        )
         hand_over.require_small_gap(self.last_gap, self.config.checks, self.config.policy.dtype, version)
         log.debug("policy version %d handed over, gap %.2g nats", version, self.last_gap)
         self._cached = prompts[-1] + sampled[-1].token_ids
