@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 bench bench-s3 clean
+.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 clean
 
 setup: $(STAMP)
 
@@ -68,6 +68,9 @@ $(S3_SERVER): tests/s3/requirements.txt | setup
 
 test-s3: setup $(S3_SERVER)  ## artifacts on a real S3 server on loopback: whole runs, kills, refusals, leases
 	$(BIN)/pytest -m s3 -rs tests/s3
+
+test-s3-demo: setup $(S3_SERVER)  ## the whole demo in a bucket against the same in a folder, killed and resumed elsewhere
+	RELIFT_TEST_DEMO=1 $(BIN)/pytest -m s3 -rs tests/s3/test_s3_demo.py
 
 bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json
 	$(BIN)/python -m tests.bench s3
