@@ -71,14 +71,10 @@ test-s3: setup $(S3_SERVER)  ## artifacts on a real S3 server on loopback: whole
 	@if [ -x $(S3_SERVER) ]; then $(BIN)/pytest -m s3 -rs tests/s3; \
 		else echo "NOT RUN: test-s3: no S3 server can be had here, look above"; fi
 
-<<<<<<< HEAD
-bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json; fails below 80 % or above 256 MiB
-=======
 test-s3-demo: setup $(S3_SERVER)  ## the whole demo in a bucket against the same in a folder, killed and resumed elsewhere
 	RELIFT_TEST_DEMO=1 $(BIN)/pytest -m s3 -rs tests/s3/test_s3_demo.py
 
-bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json
->>>>>>> main
+bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json; fails below 80 % or above 256 MiB
 	$(BIN)/python -m tests.bench s3
 
 bench: setup  ## figures as ratios in one run, into runs/bench
