@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """The artifacts of one run."""
+    """The artifacts of one run, told beside the training: a server that is slow to keep them does not hold it up."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -56,6 +56,8 @@ class Announcer:
         self.progress: UUID | None = None
         self.table: UUID | None = None
         self.last_table = time.monotonic()
+        self.telling: asyncio.Task[None] | None = None
+        """The newest state on its way to the server; what comes meanwhile goes with the next one."""
 
     async def start(self, iteration: int) -> None:
         self.reports = [r for r in read_reports(self.run.root / METRICS) if r["iteration"] < iteration]
@@ -76,14 +78,12 @@ class Announcer:
         self.run.progress.clock.end("close", began)
         self.reports.append(asdict(report))
         log.info("%s", iteration_line(report, self.run.iterations))
-        done = report.iteration + 1
-        if self.progress is not None:
-            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
-        if done == self.run.iterations or time.monotonic() - self.last_table > TABLE_EVERY_SECONDS:
-            self.last_table = time.monotonic()
-            await told(self._show_table(iteration_rows(self.reports)))
+        if self.telling is None or self.telling.done():
+            is_due = time.monotonic() - self.last_table > TABLE_EVERY_SECONDS
+            self.telling = asyncio.create_task(self._tell(with_table=is_due))
 
     async def summary(self, summary: RunSummary) -> None:
+        await self.settle()
         text = summary_text(summary, self.reports, uri=self.uri, has_snapshot=True)
         about = "What the run came to, what it took and where everything lies."
         await told(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
@@ -92,6 +92,21 @@ class Announcer:
     @property
     def uri(self) -> str:
         return self.run.store.uri
+
+    async def settle(self) -> None:
+        """Wait until the server has the last state."""
+        if self.telling is not None:
+            await self.telling
+        if self.reports:
+            await self._tell(with_table=True)
+
+    async def _tell(self, *, with_table: bool) -> None:
+        done = len(self.reports)
+        if self.progress is not None:
+            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
+        if with_table:
+            self.last_table = time.monotonic()
+            await told(self._show_table(iteration_rows(self.reports)))
 
     async def _show_table(self, rows: list[Row]) -> None:
         """One artifact, kept up to date: another one every few seconds would fill the server's database."""
