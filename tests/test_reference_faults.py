@@ -227,7 +227,7 @@ def test_never_ending_expressions_cost_bounded_time_in_any_thread_and_are_counte
     assert dict(first.counts) == {"correct": 1, "timeout": 2, "wrong": 1}
     rows = from_parquet(run.store.read(first.uri, VERDICTS))
     assert [row["reward"] for row in rows] == [None, None, 1.0, 0.0]
-    assert rows[0]["seconds"] < 2
+    assert rows[0]["seconds"] < 10, "the limit of one second and a new worker, on a busy machine too"
     assert "3 of 5 verdicts are timeout or error" in str(second)
     assert run.store.manifest(place_of(1, "verify")) is None
 
