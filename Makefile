@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 clean
+.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 bench-trainer clean
 
 setup: $(STAMP)
 
@@ -77,7 +77,18 @@ test-s3-demo: setup $(S3_SERVER)  ## the whole demo in a bucket against the same
 bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json; fails below 80 % or above 256 MiB
 	$(BIN)/python -m tests.bench s3
 
-bench: setup  ## figures as ratios in one run, into runs/bench
+# TRL in an environment of its own, 1.2 GB, pinned; where it cannot be had relift's own figures are measured alone.
+TRL := .venv-trl
+$(TRL)/.installed: tests/bench/trl_requirements.txt
+	@rm -f $@
+	@test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
+	@$(TRL)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@ || \
+		echo "bench-trainer: TRL cannot be had here (pip says why above)"
+
+bench-trainer: setup $(TRL)/.installed  ## both updates against TRL's trainers, and peak memory, into runs/bench/trainer.json
+	$(BIN)/python -m tests.bench trainer
+
+bench: setup $(TRL)/.installed  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench
 
 clean:
