@@ -147,7 +147,7 @@ def test_a_worker_ends_when_its_parent_is_killed(answer):
 def test_an_interrupt_reaches_the_caller_at_once_and_the_half_asked_worker_is_gone():
     code = (
         "import signal\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where a shell put the tests in background
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
         "from relift.verifier import Verifier\n"
         "from relift.verifier.pool import WorkerPool\n"
         "pool = WorkerPool(hard_limit_seconds=60)\n"
