@@ -45,8 +45,17 @@ def test_a_check_that_could_not_run_is_said_with_its_reason_and_does_not_reject(
 def test_a_check_that_fails_rejects_after_all_of_them_ran(tmp_path: Path) -> None:
     code, output, made = ci(tmp_path, "test-s3) exit 2 ;;")
     assert code == 1
-    assert made == ["lint", "test", *CHECKS]
-    assert "== test-s3: DID NOT HOLD" in output and output.endswith("rejected: test-s3 did not hold\n")
+    assert made == ["lint", "test", "test-s3", *CHECKS]
+    assert "== test-s3: DID NOT HOLD, look above" in output and output.endswith("rejected: test-s3 did not hold\n")
+
+
+def test_a_check_that_fails_once_is_said_and_run_again(tmp_path: Path) -> None:
+    code, output, made = ci(
+        tmp_path, f"test-s3) [ -e {tmp_path / 'again'} ] || {{ touch {tmp_path / 'again'}; exit 2; }} ;;"
+    )
+    assert code == 0
+    assert made == ["lint", "test", "test-s3", *CHECKS]
+    assert "== test-s3: DID NOT HOLD, once more" in output and output.count(": held\n") == 4
 
 
 @needs_make
