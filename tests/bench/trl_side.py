@@ -14,8 +14,10 @@ micro-batch to its own longest. Supervised: "padded", "padding-free" (both sorte
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -203,8 +205,10 @@ def _sft(job: dict[str, Any], channel: Channel) -> Any:
 def _common(job: dict[str, Any]) -> dict[str, Any]:
     """Nothing that would slow TRL down: no checkpointing of activations, no logging, saving or evaluation."""
     on_gpu = job.get("device", "cpu") == "cuda"
+    folder = tempfile.mkdtemp(prefix="bench-trl-")  # asked for, and left empty
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {
-        "output_dir": tempfile.mkdtemp(prefix="bench-trl-"),
+        "output_dir": folder,
         "max_steps": 100_000,
         "learning_rate": 1e-6,
         "lr_scheduler_type": "constant",
