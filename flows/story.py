@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from relift.ledger import QuestionStory
-    from relift.ledger.show import DemonstrationStory, GroupStory, UseStory
+    from relift.ledger.show import DemonstrationStory, GroupStory, LeavingStory, UseStory
 
 MOST_CHARACTERS = 400
 """Of a rollout's text; a demonstration is shown whole."""
-BEFORE, TRAIN, OFFERED, TAUGHT = range(4)
-"""Order within an iteration: it is evaluated before it, then sampled, then sourced, then updated."""
+EVALUATED, CONFIRMED, PROBED, SAMPLED, OFFERED, LEFT, TAUGHT, RETIRED = range(8)
+"""Order within an iteration: evaluated and probed before it, then sampled, then sourced, then taught."""
+PLACES = {"evaluation": EVALUATED, "confirm": CONFIRMED, "probe": PROBED, "train": SAMPLED}
+WORDS = {"train": "rollouts", "confirm": "confirmation"}
 
 
 def story_lines(told: QuestionStory) -> Iterator[RenderableType]:
@@ -45,14 +47,16 @@ def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
     events: list[tuple[int, int, list[RenderableType]]] = []
     for group in told.groups:
         if group.run == run:
-            order = TRAIN if group.purpose == "train" else BEFORE
-            events.append((group.iteration, order, list(_group(group))))
+            events.append((group.iteration, PLACES[group.purpose], list(_group(group))))
     for offered in told.demonstrations:
         if offered.run == run:
             events.append((offered.iteration, OFFERED, list(_demonstration(offered))))
     for use in told.uses:
         if use.run == run:
             events.append((use.iteration, TAUGHT, list(_use(use))))
+    for gone in told.leavings:
+        if gone.run == run:
+            events.append((gone.iteration, RETIRED if gone.reason == "retired" else LEFT, [_leaving(gone)]))
     if not events:
         yield Text("Not asked yet.", style="dim")
     for _, _, parts in sorted(events, key=lambda event: event[:2]):
@@ -61,17 +65,29 @@ def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
 
 def _group(group: GroupStory) -> Iterator[RenderableType]:
     statuses = ", ".join(f"{count} {status}" for status, count in group.statuses)
-    what = "rollouts" if group.purpose == "train" else group.purpose
-    gate = ""
-    if group.is_hardest:
-        gate = "; hardest, kept from teaching as a control" if group.is_control else "; hardest"
-    yield _headline(group.iteration, what, f"{statuses}{gate}  (policy version {group.policy_version})")
+    what = WORDS.get(group.purpose, group.purpose)
+    about = f"{statuses}{_gate(group)}{_after(group)}  (policy version {group.policy_version})"
+    yield _headline(group.iteration, what, about)
     for sample in group.samples:
         if sample.text is not None:
             answer = "no answer" if sample.answer is None else f"answer {cropped(sample.answer, 60)}"
             reason = f", {cropped(sample.reason, 80)}" if sample.reason else ""
             yield _indented(Text(written(sample.text, MOST_CHARACTERS)))
             yield _indented(Text(f"{sample.status}: {answer}{reason}", style="red"), by=14)
+
+
+def _gate(group: GroupStory) -> str:
+    if not group.is_hardest:
+        return ""
+    return "; hardest, kept from teaching as a control" if group.is_control else "; hardest"
+
+
+def _after(group: GroupStory) -> str:
+    """How long after teaching a probe came."""
+    if group.distance is None:
+        return ""
+    since = "it was first taught" if group.is_taught else "the update that would have taught it"
+    return f"; {group.distance} {'iteration' if group.distance == 1 else 'iterations'} after {since}"
 
 
 def _demonstration(offered: DemonstrationStory) -> Iterator[RenderableType]:
@@ -87,6 +103,12 @@ def _use(use: UseStory) -> Iterator[RenderableType]:
     if use.nll_before is not None and use.nll_after is not None:
         likelihood = f"; NLL {use.nll_before:.3f} -> {use.nll_after:.3f} nats per token"
     yield _headline(use.iteration, "taught", f"supervised update to policy version {use.version}{likelihood}")
+
+
+def _leaving(gone: LeavingStory) -> RenderableType:
+    if gone.reason == "retired":
+        return _headline(gone.iteration, "retired", "taught as often as the run allows")
+    return _headline(gone.iteration, "left", f"its demonstration waits no more: {gone.reason.replace('_', ' ')}")
 
 
 def _headline(iteration: int, what: str, about: str) -> Text:

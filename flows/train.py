@@ -1,7 +1,7 @@
 """ReLIFT as a Prefect flow: the paper's algorithm, one screen.
 
-    questions -> rollout -> verify -> record -> source -----------> sft_update -> checkpoint
-                                  `---------> rl_update (beside) --^
+    questions -> rollout -> probe -> verify -> record -> source -----------> sft_update -> checkpoint
+                                           `---------> rl_update (beside) --^
 
 Departures from the paper are settings, listed in relift/config. Every phase finds its own finished output, so
 running the same run again is how it is resumed.
@@ -23,6 +23,7 @@ from relift.run import Run
 from relift.summary import RunSummary
 from tasks.checkpoint import checkpoint
 from tasks.evaluate import evaluate
+from tasks.probe import probe
 from tasks.record import record
 from tasks.report import report
 from tasks.rl_update import rl_update
@@ -61,6 +62,8 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
 async def iterate(run: Run, announcer: Announcer, iteration: int, version: PolicyVersion) -> PolicyVersion:
     """One batch of questions: rollouts, one RL pass over them and, when enough hard questions wait, fine-tuning."""
     rollouts = await rollout(run.ref, iteration, version)
+    if run.is_probe_due(iteration):
+        await probe(run.ref, iteration, version)
     verdicts = await verify(run.ref, iteration, rollouts)
     recorded = await record(run.ref, iteration, rollouts, verdicts)
     # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.

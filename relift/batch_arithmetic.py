@@ -45,6 +45,15 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
                 f"when {sft.batch_size} demonstrations wait; {steps} optimizer steps each",
             )
         )
+    if (probe := config.probe) and config.sft:
+        lines.append(
+            Line(
+                "completions of probes, at most",
+                f"{probe.questions * probe.samples * iterations:,}",
+                f"{probe.questions} questions x {probe.samples}, "
+                f"{', '.join(str(distance) for distance in probe.after)} iterations after teaching",
+            )
+        )
     if (api := config.teacher.api) and config.sft:
         lines.append(
             Line(

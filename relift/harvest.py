@@ -234,7 +234,7 @@ def open_questions(store: Path, limit: int) -> list[Question]:
     """Hard questions that no run in the folder has a demonstration for; none where no run has published a ledger."""
     if not snapshots(store):
         return []
-    found = query(store, named_query("open").sql, max_rows=limit)
+    found = query(store, named_query("open").sql, max_rows=limit, own_alone=True)
     return [
         Question(id=row["question_id"], text=row["text"], answer=row["gold"], source=row["source"])
         for row in (dict(zip(found.columns, values, strict=True)) for values in found.rows)

@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import logging
 import os
+from contextlib import closing
 from typing import Any
 
 from relift.config import RunConfig
 from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
-from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ReliftRule
+from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ProbeSchedule, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
 from relift.lock import RunLock
@@ -170,6 +171,7 @@ def _assemble(
         rule=ReliftRule(config.sft),
         buffer=DemonstrationBuffer(config.buffer),
         own_correct=OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1),
+        probes=ProbeSchedule(config.probe if config.sft else None),
         stop=stop,
     )
     policy.materialise_with(functools.partial(materialise, run))
@@ -201,6 +203,13 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     for written in (RUN_FILE, METRICS, SNAPSHOT):
         store.fetch_file(written)
     ledger = Ledger.open(store.root / "ledger.duckdb", name, else_from=store.root / SNAPSHOT)
+    record_inputs(ledger, config, questions, code_version=code_version)
+    return ledger
+
+
+def record_inputs(ledger: Ledger, config: RunConfig, questions: QuestionSet, *, code_version: str) -> None:
+    """The run and its questions, each once."""
+    name = ledger.run
     ledger.record_run(
         f"{name}/run",
         config_json=config.model_dump_json(),
@@ -210,7 +219,14 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     ledger.record_questions(f"{name}/questions/train", questions.training, split="train")
     ledger.record_questions(f"{name}/questions/held_out", questions.held_out, split="held_out")
     ledger.record_questions(f"{name}/questions/benchmarks", questions.benchmarks, split="benchmark")
-    return ledger
+
+
+def recorded_questions(config: RunConfig) -> QuestionSet:
+    """The questions as ``open_run`` finds them, for a ledger that is made again; loads no weights."""
+    from relift.policy.model import load_student
+
+    with closing(Verifier(config.questions.answer_form, think_opened=config.policy.opens_thinking)) as verifier:
+        return _fitting(_questions(config, verifier), load_student(config.policy))
 
 
 def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:

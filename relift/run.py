@@ -16,7 +16,17 @@ from typing import Any, Self
 from relift import checkpoint
 from relift.config import RunConfig
 from relift.errors import ConfigError, DataError
-from relift.interleave import BufferSnapshot, DemonstrationBuffer, Entry, Gate, OwnCorrect, OwnCorrectPool, ReliftRule
+from relift.interleave import (
+    BufferSnapshot,
+    DemonstrationBuffer,
+    Entry,
+    Gate,
+    OwnCorrect,
+    OwnCorrectPool,
+    ProbeSchedule,
+    ProbeSnapshot,
+    ReliftRule,
+)
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RunStatus, write_init_script
 from relift.lock import RunLock
@@ -24,6 +34,7 @@ from relift.policy.engines import Engine
 from relift.policy.resident import Policy
 from relift.policy.student import Student
 from relift.progress import METRICS, Progress
+from relift.publisher import Publisher
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
 from relift.resolved import Resolved
@@ -81,6 +92,7 @@ class Run:
     rule: ReliftRule
     buffer: DemonstrationBuffer
     own_correct: OwnCorrectPool
+    probes: ProbeSchedule
     demonstrations: dict[str, str] = dataclasses.field(default_factory=dict)
     """Text of the demonstrations that wait, by id."""
     asked: tuple[str, ...] = ()
@@ -94,6 +106,10 @@ class Run:
     published_at: float = dataclasses.field(default_factory=time.monotonic)
     stop: StopFlag = dataclasses.field(default_factory=StopFlag)
     progress: Progress = dataclasses.field(default_factory=Progress)
+    publisher: Publisher = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.publisher = Publisher(self._publish_ledger)
 
     @property
     def ref(self) -> RunRef:
@@ -115,6 +131,7 @@ class Run:
         _open_runs.pop(self.ref.uri, None)
         self.teachers.close(0.5 if self.stop.is_set else DRAIN_SECONDS)
         self.verifier.close()
+        self.publisher.close()
         self.ledger.close()
         self.engine.close()
         try:
@@ -131,11 +148,23 @@ class Run:
             self.is_complete = True
 
     def publish(self) -> None:
-        """Replace the ledger snapshot that readers open, and the metrics with it."""
+        """Replace the ledger snapshot that readers open by what the ledger holds now, and the metrics with it."""
+        self.publisher.publish_now()
+        self._put_metrics()
+
+    def publish_beside(self) -> None:
+        """The same beside whatever comes next; what goes wrong is raised when it is next asked for."""
+        self.publisher.begin()
+        self._put_metrics()
+
+    def _publish_ledger(self) -> None:
         self.ledger.publish(self.snapshot_path)
-        for name in (SNAPSHOT, METRICS):
-            if (self.root / name).exists():
-                self.store.put_file(name)
+        self.store.put_file(SNAPSHOT)
+
+    def _put_metrics(self) -> None:
+        """Here and not in the publisher's thread: a file that grows while it is sent has no checksum."""
+        if (self.root / METRICS).exists():
+            self.store.put_file(METRICS)
         self.published_at = time.monotonic()
 
     def load_base(self, policy: Policy) -> None:
@@ -154,6 +183,9 @@ class Run:
         log.info("resuming from %s", place)
         return snapshot.iteration, snapshot.version
 
+    def is_probe_due(self, iteration: int) -> bool:
+        return bool(self.probes.due(iteration))
+
     def buffer_used(self, batches: Sequence[tuple[Entry, ...]]) -> None:
         """The batches' updates are committed: their entries and texts leave."""
         for batch in batches:
@@ -170,6 +202,7 @@ class Run:
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.waiting
             },
             "asked": list(self.asked),
+            "probes": self.probes.snapshot().to_json(),
         }
 
     def _restore_interleave(self, state: dict[str, Any]) -> None:
@@ -178,6 +211,8 @@ class Run:
         self.demonstrations.clear()
         self.demonstrations.update(state["demonstrations"])
         self.asked = tuple(state.get("asked", ()))
+        if "probes" in state:
+            self.probes.restore(ProbeSnapshot.from_json(state["probes"]))
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""

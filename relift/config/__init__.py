@@ -8,7 +8,7 @@ A section that may be absent is switched off by ``None`` (``sft = "off"`` in a r
 marked with ``may_change`` may differ when a run is resumed; any other difference is refused and shown.
 """
 
-from relift.config.interleave import BufferConfig, GateConfig
+from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
 from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
 from relift.config.losses import (
@@ -48,6 +48,7 @@ __all__ = [
     "LoraConfig",
     "OverlongConfig",
     "PolicyConfig",
+    "ProbeConfig",
     "QuestionsConfig",
     "RlConfig",
     "RolloutConfig",

@@ -33,3 +33,26 @@ class BufferConfig(Section):
     """The oldest entry is evicted, and counted, when more would wait."""
     max_age: int | None = Field(None, ge=1)
     """Iterations after which an entry expires; empty: never."""
+    max_uses: int | None = Field(None, ge=1)
+    """Supervised updates that may train on a question; it is retired after the last of them. Empty: any number."""
+
+
+class ProbeConfig(Section):
+    """Did teaching work: taught questions and controls are sampled again, and never trained on for it."""
+
+    questions: int = Field(16, ge=1)
+    """At most, in an iteration."""
+    samples: int = Field(8, ge=1)
+    """Completions per question."""
+    after: tuple[int, ...] = (1, 5, 20)
+    """Iterations after teaching at which a question is due; a control is due with those taught in its stead."""
+
+    @field_validator("after")
+    @classmethod
+    def _distances_ascend(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or value[0] < 1 or list(value) != sorted(set(value)):
+            raise ValueError(
+                f"probe.after is {list(value)}: give whole numbers of iterations from 1 on, ascending, such as "
+                f"[1, 5, 20]; switch probes off with probe='off'"
+            )
+        return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from relift.config.questions import BenchmarkConfig
 from relift.config.section import MAY_CHANGE, Section, Share
@@ -32,8 +32,19 @@ class EvaluationConfig(Section):
     """0 is greedy."""
     max_tokens: int | None = Field(None, ge=1)
     """Completion tokens at most; rollout.max_tokens when empty."""
+    confirm: bool = False
+    """Ask all of it a second time with other draws at the start and the end: the noise beside a gain."""
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     """Evaluated at the start and the end only: checkpoints are never chosen by a benchmark."""
+
+    @model_validator(mode="after")
+    def _draws_can_differ(self) -> EvaluationConfig:
+        if self.confirm and self.temperature == 0:
+            raise ValueError(
+                "evaluation.confirm samples the same questions again with other draws, and evaluation.temperature=0 "
+                "draws nothing: set a temperature above 0 (with evaluation.samples of 8, say), or confirm=false"
+            )
+        return self
 
     def samples_for(self, source: str) -> int:
         """k of a question by its source, e.g. ``"reference/aime"``."""

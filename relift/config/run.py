@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from relift.config.interleave import BufferConfig, GateConfig
+from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
 from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
@@ -39,6 +39,8 @@ class RunConfig(Section):
     one's own. Halves the optimizer's memory. A departure from the paper."""
     gate: GateConfig = GateConfig()
     buffer: BufferConfig = BufferConfig()
+    probe: ProbeConfig | None = ProbeConfig()
+    """off: nothing is sampled to see what teaching did."""
     teacher: TeacherConfig = TeacherConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationConfig | None = EvaluationConfig()
@@ -46,7 +48,7 @@ class RunConfig(Section):
     ledger: LedgerConfig = LedgerConfig()
     checks: ChecksConfig = ChecksConfig()
 
-    @field_validator("sft", "evaluation", mode="before")
+    @field_validator("sft", "evaluation", "probe", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)

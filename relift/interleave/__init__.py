@@ -1,22 +1,26 @@
-"""When to fine-tune, and on what: the gate, the demonstration buffer, the pool of own solutions and the rule.
+"""When to fine-tune, on what, and whether it worked: gate, demonstration buffer, own solutions, rule and probes.
 
 Plain Python without draws or clocks, so that a resumed run rebuilds all of it by calling the same functions over the
 recorded phases.
 """
 
-from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry, Leaving
+from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Departure, Entry, Leaving
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
+from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rule import ReliftRule
 
 __all__ = [
     "BufferSnapshot",
     "DemonstrationBuffer",
+    "Departure",
     "Entry",
     "Gate",
     "Leaving",
     "OwnCorrect",
     "OwnCorrectPool",
+    "ProbeSchedule",
+    "ProbeSnapshot",
     "ReliftRule",
     "is_control",
 ]

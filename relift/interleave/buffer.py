@@ -6,6 +6,8 @@
               |-> expired   (not seen unsolved for more than max_age iterations)
               `-> solved_meanwhile
 
+    used as often as max_uses allows -> retired: never waits again
+
 Departures from the reference: first unsolved, first taught; a question waits once however often it fails; every way
 out has a name and is counted.
 """
@@ -29,6 +31,7 @@ class Leaving(StrEnum):
     SOLVED_MEANWHILE = "solved_meanwhile"
     EXPIRED = "expired"
     EVICTED = "evicted"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """A demonstration that waits no more, for another reason than being taught, e.g. reason ``Leaving.EXPIRED``."""
+
+    question_id: str
+    demonstration_id: str
+    reason: Leaving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BufferSnapshot:
     """The buffer at rest. Entries that were taken and not yet committed count as waiting."""
 
@@ -51,13 +63,17 @@ class BufferSnapshot:
     """Oldest first."""
     left: Mapping[str, int] = field(default_factory=dict)
     """Entries that left, by reason."""
+    uses: Mapping[str, int] = field(default_factory=dict)
+    """Supervised updates that trained on a question, by its id; kept where their number is limited."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"waiting": [dataclasses.asdict(entry) for entry in self.waiting], "left": dict(self.left)}
+        waiting = [dataclasses.asdict(entry) for entry in self.waiting]
+        return {"waiting": waiting, "left": dict(self.left), "uses": dict(self.uses)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BufferSnapshot:
-        return cls(waiting=tuple(Entry(**entry) for entry in data["waiting"]), left=dict(data["left"]))
+        waiting = tuple(Entry(**entry) for entry in data["waiting"])
+        return cls(waiting=waiting, left=dict(data["left"]), uses=dict(data.get("uses", {})))
 
 
 class DemonstrationBuffer:
@@ -68,6 +84,8 @@ class DemonstrationBuffer:
         self._entries: dict[str, Entry] = {}
         self._taken: set[str] = set()
         self._left: Counter[str] = Counter()
+        self._uses: Counter[str] = Counter()
+        self._departures: list[Departure] = []
         if snapshot is not None:
             self.restore(snapshot)
 
@@ -90,6 +108,8 @@ class DemonstrationBuffer:
 
     def add(self, question_id: str, demonstration_id: str, iteration: int) -> bool:
         """Whether the question is new here; one that already waits keeps its place and demonstration and is counted."""
+        if self.is_retired(question_id):
+            return False
         known = self._entries.get(question_id)
         if known is not None:
             self._entries[question_id] = dataclasses.replace(
@@ -123,6 +143,20 @@ class DemonstrationBuffer:
         """The supervised update on this batch is committed: its entries leave for good."""
         for entry in batch:
             self._leave(self._taken_id(entry), Leaving.USED)
+            if self._config.max_uses is None:
+                continue
+            self._uses[entry.question_id] += 1
+            if self.is_retired(entry.question_id):
+                self._depart(entry, Leaving.RETIRED)
+
+    def is_retired(self, question_id: str) -> bool:
+        """Whether the question was taught as often as the configuration allows."""
+        return self._config.max_uses is not None and self._uses[question_id] >= self._config.max_uses
+
+    def take_departures(self) -> tuple[Departure, ...]:
+        """Who left untaught since this was last asked, in order; and who was retired."""
+        departures, self._departures = tuple(self._departures), []
+        return departures
 
     def put_back(self, batch: Iterable[Entry]) -> None:
         """The supervised update did not happen: the batch waits again, in its old place."""
@@ -137,13 +171,16 @@ class DemonstrationBuffer:
         return True
 
     def snapshot(self) -> BufferSnapshot:
-        return BufferSnapshot(waiting=tuple(self._entries.values()), left=dict(sorted(self._left.items())))
+        left, uses = dict(sorted(self._left.items())), dict(sorted(self._uses.items()))
+        return BufferSnapshot(waiting=tuple(self._entries.values()), left=left, uses=uses)
 
     def restore(self, snapshot: BufferSnapshot) -> None:
         """Become the buffer that the snapshot was taken of."""
         self._entries = {entry.question_id: entry for entry in snapshot.waiting}
         self._taken = set()
         self._left = Counter(snapshot.left)
+        self._uses = Counter(snapshot.uses)
+        self._departures = []
 
     def _expire(self, iteration: int) -> None:
         if self._config.max_age is None:
@@ -153,9 +190,18 @@ class DemonstrationBuffer:
                 self._leave(entry.question_id, Leaving.EXPIRED)
 
     def _leave(self, question_id: str, reason: Leaving) -> None:
-        del self._entries[question_id]
+        entry = self._entries.pop(question_id)
         self._taken.discard(question_id)
+        if reason is Leaving.USED:
+            self._left[reason.value] += 1
+        else:
+            self._depart(entry, reason)
+
+    def _depart(self, entry: Entry, reason: Leaving) -> None:
         self._left[reason.value] += 1
+        self._departures.append(
+            Departure(question_id=entry.question_id, demonstration_id=entry.demonstration_id, reason=reason)
+        )
 
     def _taken_id(self, entry: Entry) -> str:
         assert entry.question_id in self._taken, f"question {entry.question_id} was not taken"

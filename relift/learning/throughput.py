@@ -39,15 +39,14 @@ def update_flops(model: PreTrainedModel, lengths: Iterable[int]) -> float:
     """Model FLOPs of one forward and backward pass over sequences of these lengths in tokens.
 
     A token attends to half of its sequence on average. Embeddings are looked up, not multiplied: they count only where
-    they are the output head as well.
+    they are the output head as well. A frozen parameter costs 4 a token, since it needs no gradient of its own (LoRA).
     """
     config = model.config.get_text_config()
-    parameters = sum(p.numel() for p in model.parameters())
-    embeddings = model.get_input_embeddings().weight.numel()
-    multiplied: int = parameters if config.tie_word_embeddings else parameters - embeddings
+    looked_up = None if config.tie_word_embeddings else model.get_input_embeddings().weight
+    per_token: int = sum((6 if p.requires_grad else 4) * p.numel() for p in model.parameters() if p is not looked_up)
     head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_pair: int = 12 * config.num_hidden_layers * config.num_attention_heads * head_width
-    return sum(length * (6 * multiplied + per_pair * length / 2) for length in lengths)
+    return sum(length * (per_token + per_pair * length / 2) for length in lengths)
 
 
 def peak_flops(device: torch.device) -> float | None:

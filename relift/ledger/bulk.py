@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import duckdb
 
-from relift.ledger.rows import Row
+from relift.ledger.rows import Columns
 
 # Besides wall-clock: what a resume may change (the store's folder, the number of iterations, a newer code version), and
 # what depends on what else the process did.
 _NOT_DIGESTED = frozenset({"config_json", "code_version", "mfu", "peak_memory_bytes"})
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row], *, first_stays: bool) -> None:
-    """Add rows whose keys are exactly the table's columns; with ``first_stays``, one whose key is there is passed over.
+def arrow_types(connection: duckdb.DuckDBPyConnection, table: str) -> Any:
+    """The Arrow schema of a table."""
+    return connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
 
-    The Arrow types are the table's own, so a column that happens to hold only None keeps its type.
+
+def insert(
+    connection: duckdb.DuckDBPyConnection, table: str, run: str, columns: Columns, types: Any, *, first_stays: bool
+) -> None:
+    """Add rows of a run, whose columns are exactly the table's others; with ``first_stays``, one whose key is there is
+    passed over.
+
+    ``types`` are the table's own (``arrow_types``), so a column that happens to hold only None keeps its type.
     """
     import pyarrow as pa
 
-    if not rows:
-        return
-    types = connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-    wrong = set(rows[0]) ^ set(types.names)
+    wrong = {*columns, "run"} ^ set(types.names)
     assert not wrong, f"rows for {table} do not match schema.sql in {sorted(wrong)}"
-    connection.register("incoming", pa.Table.from_pylist(list(rows), schema=types))
+    arrays = {name: pa.array(values, type=types.field(name).type) for name, values in columns.items()}
+    connection.register("incoming", pa.table(arrays))
     try:
         conflict = "ON CONFLICT DO NOTHING" if first_stays else ""
-        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming {conflict}")
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT ? AS run, * FROM incoming {conflict}", [run])
     finally:
-        connection.unregister("incoming")
+        with suppress(duckdb.Error):  # in a transaction that failed, which must not hide why
+            connection.unregister("incoming")
 
 
 def digest(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import Any
 import duckdb
 
 from relift.errors import LedgerError
-from relift.ledger import schema
+from relift.ledger import attached, migrate, schema
+from relift.ledger.attached import Source
 
+logger = logging.getLogger(__name__)
 SNAPSHOT = "hard_examples.duckdb"
 INIT_SCRIPT = "hard_examples.sql"
 
@@ -36,34 +39,59 @@ def snapshots(store: Path) -> list[Path]:
     return sorted(store.glob(f"*/{SNAPSHOT}"))
 
 
-def open_project(store: Path) -> duckdb.DuckDBPyConnection:
+def sources(store: Path, *, refresh: bool = True) -> list[Source]:
+    """The ledger files that are read as one: those of the folder's runs, then those of attached places.
+
+    ``refresh`` as ``attached_sources`` takes it. Raises LedgerError where an attached place cannot be read.
+    """
+    own = [Source(path=path, alias=_alias(path)) for path in snapshots(store)]
+    return own + attached.attached_sources(store, refresh=refresh)
+
+
+def open_project(store: Path, *, own_alone: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection in memory with the tables and views of all runs under their plain names, each run's file attached.
 
-    Raises LedgerError when there is no snapshot, or one that is no ledger or of a newer schema.
+    Runs of attached places are called ``<place>/<run>``; ``own_alone`` leaves them out. Raises LedgerError when there
+    is no snapshot, or one that is no ledger or of a newer schema.
     """
-    paths = snapshots(store)
-    if not paths:
+    found = [Source(path=path, alias=_alias(path)) for path in snapshots(store)] if own_alone else sources(store)
+    if not found:
         raise LedgerError(
             f"No run in {store.resolve()} has published a ledger: there is no <run>/{SNAPSHOT}. "
             f"Run `relift train RECIPE` first, or name the folder that holds the runs."
         )
     connection = schema.connect()
     try:
-        for path in paths:
-            schema.attach(connection, path, _alias(path), read_only=True)
-        connection.execute(_union_sql(paths))
+        for source in found:
+            schema.attach(connection, source.path, source.alias, read_only=True)
+        connection.execute(_union_sql(found, [schema.version_of(connection, source.alias) for source in found]))
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def query(store: Path, sql: str, *, max_rows: int = 10_000, max_seconds: float = 60.0) -> Table:
-    """What one reading statement finds in all runs; stopped after ``max_seconds``.
+def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+    """The same of one ledger file, whatever its schema. Raises LedgerError as ``schema.attach``."""
+    source = Source(path=path, alias="run_here")
+    connection = schema.connect()
+    try:
+        schema.attach(connection, path, source.alias, read_only=True)
+        connection.execute(_union_sql([source], [schema.version_of(connection, source.alias)]))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def query(
+    store: Path, sql: str, *, max_rows: int = 10_000, max_seconds: float = 60.0, own_alone: bool = False
+) -> Table:
+    """What one reading statement finds in all runs; stopped after ``max_seconds``. ``own_alone`` as ``open_project``.
 
     Raises LedgerError for SQL that writes, that fails or that takes too long.
     """
-    with open_project(store) as connection:
+    with open_project(store, own_alone=own_alone) as connection:
         _refuse_writing(connection, sql)
         # A WITH clause can hold a COPY and still is a SELECT: from here on only the attached files are within reach.
         connection.execute("SET enable_external_access = false")
@@ -80,6 +108,8 @@ def query(store: Path, sql: str, *, max_rows: int = 10_000, max_seconds: float =
                 f"open the snapshots in a DuckDB client of your own: {store / INIT_SCRIPT}."
             ) from error
         except duckdb.Error as error:
+            if schema.is_damage(error):
+                raise LedgerError(schema.damaged(store, error)) from error
             raise LedgerError(f"The query failed: {error}") from error
         finally:
             deadline.cancel()
@@ -91,16 +121,16 @@ def write_init_script(store: Path) -> Path:
 
     Paths in it are absolute, so that it works from everywhere; it is written anew when runs come or go.
     """
-    paths = snapshots(store)
+    found, versions = _readable(sources(store, refresh=False))
     attaching = "\n".join(
-        f"ATTACH IF NOT EXISTS {schema.literal(path.resolve())} AS {schema.quoted(_alias(path))} (READ_ONLY);"
-        for path in paths
+        f"ATTACH IF NOT EXISTS {schema.literal(one.path.resolve())} AS {schema.quoted(one.alias)} (READ_ONLY);"
+        for one in found
     )
     script = (
         "-- All runs of the project as one schema, in any DuckDB client from 1.5 on:\n"
         f"--   duckdb -init {INIT_SCRIPT}\n"
         "-- Written by relift; written again when runs come or go.\n"
-        f"{attaching}\n\n{_union_sql(paths) if paths else ''}"
+        f"{attaching}\n\n{_union_sql(found, versions) if found else ''}"
     )
     target = store / INIT_SCRIPT
     if not target.exists() or target.read_text(encoding="utf-8") != script:
@@ -115,18 +145,42 @@ def _alias(path: Path) -> str:
     return f"run_{path.parent.name}"
 
 
-def _union_sql(paths: list[Path]) -> str:
-    """Temporary views, so that a client's own database is never written to.
+def _readable(found: list[Source]) -> tuple[list[Source], list[int]]:
+    """The files that can be opened, with their schemas; what cannot be is left out and said."""
+    readable, versions = [], []
+    for source in found:
+        with schema.connect() as connection:
+            try:
+                schema.attach(connection, source.path, source.alias, read_only=True)
+            except LedgerError as problem:
+                logger.warning("left out of %s: %s", INIT_SCRIPT, problem)
+                continue
+            readable.append(source)
+            versions.append(schema.version_of(connection, source.alias))
+    return readable, versions
 
-    By name, so that a run from an older relift, whose tables hold fewer columns, stays readable.
-    """
+
+def _union_sql(found: list[Source], versions: list[int]) -> str:
+    """Temporary views, so that a client's own database is never written to; a file of an earlier schema is read as one
+    of today's through views of its own."""
+    known = list(zip(found, versions, strict=True))
+    upgrades = "".join(migrate.views_sql(source.alias, version) for source, version in known)
     tables = "\n".join(
         f"CREATE OR REPLACE TEMP VIEW {table} AS\n"
-        + "\nUNION ALL BY NAME\n".join(f"FROM {schema.quoted(_alias(path))}.{table}" for path in paths)
+        + "\nUNION ALL BY NAME\n".join(_rows_sql(source, version, table) for source, version in known)
         + ";"
         for table in schema.TABLES
     )
-    return tables + "\n" + schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW")
+    return upgrades + tables + "\n" + schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW")
+
+
+def _rows_sql(source: Source, version: int, table: str) -> str:
+    rows = f"FROM {migrate.relation(source.alias, version, table)}"
+    if not source.prefix:
+        return rows
+    columns = ("run", "parent_run") if table == "runs" else ("run",)
+    renamed = ", ".join(f"{schema.literal(source.prefix)} || {column} AS {column}" for column in columns)
+    return f"SELECT * REPLACE ({renamed}) {rows}"
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -1,4 +1,5 @@
-"""Records as rows of the tables: one function a table, one dictionary a row, keys named as the columns of schema.sql.
+"""Records as rows of the tables: one function a table, one dictionary a row, keys named as the columns of schema.sql;
+attempts by column.
 
 The run is added by the writer. Texts are made storable: a lone surrogate, which UTF-8 cannot hold, becomes a question
 mark.
@@ -7,7 +8,7 @@ mark.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -19,10 +20,13 @@ from relift.records import (
     Purpose,
     Question,
     RolloutGroup,
+    Status,
     UpdateReport,
 )
 
 Row = dict[str, object]
+Columns = dict[str, list[object]]
+"""The same for many rows: the values of each column, all as long as each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,24 @@ class Use:
     nll_before: float | None = None
     """Mean over its tokens, in nats, under the policy before the update; None when it was not measured."""
     nll_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateWord:
+    """What the gate said of an iteration's groups, as question ids."""
+
+    hardest: frozenset[str]
+    control: frozenset[str]
+    """Those of them that are never taught."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A demonstration that left the buffer untaught, e.g. reason ``"expired"``."""
+
+    question_id: str
+    demonstration_id: str
+    reason: str
 
 
 def question_rows(questions: Sequence[Question], *, split: str, gold_status: str) -> list[Row]:
@@ -51,41 +73,46 @@ def question_rows(questions: Sequence[Question], *, split: str, gold_status: str
     ]
 
 
-def group_rows(
-    iteration: int, groups: Sequence[RolloutGroup], *, hardest: Collection[str], control: Collection[str]
-) -> list[Row]:
+def group_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose, gate: GateWord | None) -> list[Row]:
     return [
         {
             "iteration": iteration,
-            "question_id": group.question.id,
-            "is_hardest": group.question.id in hardest,
-            "is_control": group.question.id in control,
-        }
-        for group in groups
-    ]
-
-
-def attempt_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> list[Row]:
-    return [
-        {
-            "iteration": iteration,
-            "question_id": group.question.id,
-            "sample": rollout.sample,
             "purpose": purpose.value,
-            "policy_version": rollout.completion.policy_version,
-            "status": rollout.verdict.status.value,
-            "reward": rollout.reward,
-            "answer": storable(rollout.verdict.answer),
-            "decided_by": rollout.verdict.path.value,
-            "reason": storable(rollout.verdict.reason),
-            "tokens": len(rollout.completion.token_ids),
-            "finish_reason": rollout.completion.finish_reason.value,
-            "seconds": rollout.verdict.seconds,
-            "text": storable(rollout.completion.text) if group.is_unsolved else None,
+            "question_id": group.question.id,
+            "policy_version": min(rollout.completion.policy_version for rollout in group.rollouts),
+            "rollouts": len(group.rollouts),
+            "correct": group.count(Status.CORRECT),
+            "graded": sum(rollout.reward is not None for rollout in group.rollouts),
+            "tokens": sum(len(rollout.completion.token_ids) for rollout in group.rollouts),
+            "is_hardest": None if gate is None else group.question.id in gate.hardest,
+            "is_control": None if gate is None else group.question.id in gate.control,
         }
         for group in groups
-        for rollout in group.rollouts
     ]
+
+
+def attempt_columns(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> Columns:
+    """By column, as there are more of these than of all else together."""
+    of_groups = [(group.question.id, group.is_unsolved, rollout) for group in groups for rollout in group.rollouts]
+    rollouts = [rollout for *_, rollout in of_groups]
+    completions = [rollout.completion for rollout in rollouts]
+    verdicts = [rollout.verdict for rollout in rollouts]
+    return {
+        "iteration": [iteration] * len(rollouts),
+        "question_id": [question for question, *_ in of_groups],
+        "sample": [rollout.sample for rollout in rollouts],
+        "purpose": [purpose.value] * len(rollouts),
+        "policy_version": [completion.policy_version for completion in completions],
+        "status": [verdict.status.value for verdict in verdicts],
+        "reward": [rollout.reward for rollout in rollouts],
+        "answer": [storable(verdict.answer) for verdict in verdicts],
+        "decided_by": [verdict.path.value for verdict in verdicts],
+        "reason": [storable(verdict.reason) for verdict in verdicts],
+        "tokens": [len(completion.token_ids) for completion in completions],
+        "finish_reason": [completion.finish_reason.value for completion in completions],
+        "seconds": [verdict.seconds for verdict in verdicts],
+        "text": [storable(rollout.completion.text) if unsolved else None for _, unsolved, rollout in of_groups],
+    }
 
 
 def demonstration_rows(iteration: int, demonstrations: Sequence[Demonstration]) -> list[Row]:
@@ -120,6 +147,10 @@ def use_rows(iteration: int, version: PolicyVersion, uses: Sequence[Use]) -> lis
     return [{"iteration": iteration, "version": version.number, **_fields(use)} for use in uses]
 
 
+def leaving_rows(iteration: int, left: Sequence[Left]) -> list[Row]:
+    return [{"iteration": iteration, **_fields(one)} for one in left]
+
+
 def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
     return [
         {**_fields(result), "iteration": iteration, "bands": dict(sorted(result.bands.items()))} for result in results
@@ -145,5 +176,10 @@ def storable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _fields(record: UpdateReport | Use | EvalResult | IterationReport) -> Row:
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Rows with the same keys by column."""
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _fields(record: UpdateReport | Use | Left | EvalResult | IterationReport) -> Row:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

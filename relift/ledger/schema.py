@@ -14,7 +14,9 @@ import duckdb
 
 from relift.errors import LedgerError
 
-SCHEMA_VERSION = 2
+LEDGER, SNAPSHOT = "ledger.duckdb", "hard_examples.duckdb"
+"""Names of the two files of a run: what it writes, and what it publishes."""
+SCHEMA_VERSION = 3
 STORAGE_VERSION = "v1.5.0"
 TABLES = (
     "runs",
@@ -25,11 +27,18 @@ TABLES = (
     "teacher_requests",
     "updates",
     "uses",
+    "leavings",
     "evaluations",
     "iterations",
     "ingested",
 )
 """What holds rows, in the order of schema.sql; ``relift_ledger`` only says what the file is."""
+_SIGNS_OF_DAMAGE = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "Failed to load metadata pointer",
+    "Failure while replaying WAL",
+)
 
 _VIEWS_MARK = "\n-- VIEWS\n"
 
@@ -75,7 +84,8 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, *, rea
     try:
         connection.execute(f"ATTACH {literal(path)} AS {quoted(alias)} {option}")
     except duckdb.Error as error:
-        raise LedgerError(_why_not_opened(path, str(error))) from error
+        said = damaged(path, error) if is_damage(error) else _why_not_opened(path, str(error))
+        raise LedgerError(said) from error
     try:
         _check_version(connection, path, alias)
     except LedgerError:
@@ -107,26 +117,55 @@ def copy(source: Path, path: Path) -> None:
     partial.replace(path)
 
 
+def copy_database(connection: duckdb.DuckDBPyConnection, source: str, path: Path) -> None:
+    """An attached ledger, as it is at one moment, as the one file ``path``."""
+    connection.execute(f"ATTACH {literal(path)} AS copied (STORAGE_VERSION {literal(STORAGE_VERSION)})")
+    try:
+        connection.execute(f"COPY FROM DATABASE {quoted(source)} TO copied")
+    finally:
+        connection.execute("DETACH copied")  # writes its log into the file: one file holds it all
+
+
 def remove(path: Path) -> None:
     """Delete a database file and its write-ahead log, if they are there."""
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
+def version_of(connection: duckdb.DuckDBPyConnection, alias: str) -> int:
+    """Schema of an attached ledger."""
+    rows = connection.execute(f"SELECT schema_version FROM {quoted(alias)}.relift_ledger").fetchall()
+    return max((row[0] for row in rows), default=0)
+
+
 def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
     try:
-        rows = connection.execute(f"SELECT schema_version FROM {quoted(alias)}.relift_ledger").fetchall()
+        version = version_of(connection, alias)
     except duckdb.CatalogException as error:
         raise LedgerError(
             f"{path} is a DuckDB database but no relift ledger: it has no table relift_ledger. It was left untouched. "
             f"Give the path of a run's ledger, or move the file away so that the run can write its own."
         ) from error
-    version = max((row[0] for row in rows), default=0)
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"{path} has ledger schema {version}, and this relift knows schemas up to {SCHEMA_VERSION}. It was left "
             f"untouched. Open it with the relift that wrote it or a later one."
         )
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether DuckDB found that a file is not what was once written there."""
+    return any(sign in str(error) for sign in _SIGNS_OF_DAMAGE)
+
+
+def damaged(path: Path, error: duckdb.Error) -> str:
+    """What to say of a ledger file (or of the folder that holds it) that is cut short or changed."""
+    return (
+        f"{path} holds a damaged ledger ({str(error).splitlines()[0]}): a file was cut short or changed. It was left "
+        f"untouched. A snapshot hard_examples.duckdb is written again when its run publishes next. A run's ledger is "
+        f"made again with `relift ledger rebuild RUN_FOLDER`, from the phases that the run recorded and from what its "
+        f"snapshot still holds; `relift ledger check` says which file it is."
+    )
 
 
 def _why_not_opened(path: Path, message: str) -> str:

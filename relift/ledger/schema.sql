@@ -1,4 +1,4 @@
--- The hard-example ledger of relift, schema version 2.
+-- The hard-example ledger of relift, schema version 3.
 --
 -- One file belongs to one run, which is its only writer; every table carries the run, so that the ledgers of a project
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
@@ -8,7 +8,7 @@
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
 );
-INSERT INTO relift_ledger VALUES (2);
+INSERT INTO relift_ledger VALUES (3);
 
 CREATE TABLE runs (                 -- one row is a run
     run VARCHAR PRIMARY KEY,
@@ -34,12 +34,18 @@ CREATE TABLE questions (            -- one row is a question
     PRIMARY KEY (run, question_id)
 );
 
-CREATE TABLE groups (               -- one row is what the gate made of a question's rollouts in one iteration
+CREATE TABLE groups (               -- one row is a question sampled in an iteration for a purpose: the sums of its attempts
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
+    purpose VARCHAR NOT NULL,       -- as in attempts
     question_id VARCHAR NOT NULL,
-    is_hardest BOOLEAN NOT NULL,
-    is_control BOOLEAN NOT NULL     -- in the share of hard questions that is never taught
+    policy_version INTEGER NOT NULL,
+    rollouts INTEGER NOT NULL,
+    correct INTEGER NOT NULL,
+    graded INTEGER NOT NULL,        -- rollouts that have a reward
+    tokens BIGINT NOT NULL,
+    is_hardest BOOLEAN,             -- what the gate said; NULL where it was not asked: every purpose but train
+    is_control BOOLEAN              -- in the share of hard questions that is never taught; NULL as above
 );
 
 CREATE TABLE attempts (             -- one row is a rollout
@@ -47,7 +53,7 @@ CREATE TABLE attempts (             -- one row is a rollout
     iteration INTEGER NOT NULL,
     question_id VARCHAR NOT NULL,
     sample INTEGER NOT NULL,        -- its number within the group, from 0
-    purpose VARCHAR NOT NULL,       -- train, probe, evaluation, confirm
+    purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded
@@ -135,6 +141,14 @@ CREATE TABLE uses (                 -- one row is a demonstration that one super
     nll_after DOUBLE
 );
 
+CREATE TABLE leavings (             -- one row is a demonstration that left the buffer without being taught
+    run VARCHAR NOT NULL,
+    iteration INTEGER NOT NULL,
+    question_id VARCHAR NOT NULL,
+    demonstration_id VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL         -- solved_meanwhile, expired, evicted, retired: taught as often as the run allows
+);
+
 CREATE TABLE evaluations (          -- one row is a benchmark under one policy version
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
@@ -177,83 +191,246 @@ CREATE TABLE ingested (             -- one row is a batch already written: what 
 
 -- VIEWS
 
--- One row per question sampled in an iteration. is_hardest and is_control are NULL where the gate was not asked.
+-- Nearly all of it reads groups, which has an eighth of the rows of attempts. A rollout is later than an update where
+-- the policy that sampled it had the update behind it; of groups sampled under one policy version the one of the higher
+-- iteration is the later, and within an iteration the training group.
+
+-- One row per question sampled in an iteration for a purpose. is_hardest and is_control are NULL where the gate was not
+-- asked. The band is its difficulty as relift.evaluation names it, stated for 8 rollouts: easy from 6 correct on,
+-- medium from 3, hard from 1, hardest at none.
 CREATE VIEW group_results AS
 SELECT
-    a.run, a.iteration, a.purpose, a.question_id,
-    min(a.policy_version) AS policy_version,
-    count(*) AS rollouts,
-    count(*) FILTER (a.status = 'correct') AS correct,
-    count(*) FILTER (a.status = 'correct') / count(*) AS accuracy,
-    avg(a.tokens) AS mean_tokens,
-    bool_or(g.is_hardest) AS is_hardest,
-    bool_or(g.is_control) AS is_control
-FROM attempts a
-LEFT JOIN groups g
-    ON a.purpose = 'train' AND g.run = a.run AND g.iteration = a.iteration AND g.question_id = a.question_id
-GROUP BY a.run, a.iteration, a.purpose, a.question_id;
+    run, iteration, purpose, question_id, policy_version, rollouts, correct, graded,
+    correct / rollouts AS accuracy,
+    tokens / rollouts AS mean_tokens,
+    is_hardest, is_control,
+    CASE
+        WHEN 8 * correct >= 6 * rollouts THEN 'easy'
+        WHEN 8 * correct >= 3 * rollouts THEN 'medium'
+        WHEN correct > 0 THEN 'hard'
+        ELSE 'hardest'
+    END AS band
+FROM groups;
 
--- One row per question and run that the gate ever called hardest, with what became of it:
---   control     kept from teaching, to compare with
---   open        never taught, and its latest rollouts hold no correct one
---   queued      never taught, but an admitted demonstration waits for it
---   solved      never taught, and its latest rollouts hold a correct one: RL alone got there
---   taught      taught, and not solved since (perhaps not sampled since)
---   learned     taught, and its latest rollouts since hold a correct one
---   regressed   solved at some time after it was taught, but not by its latest rollouts
--- Rollouts count as later than an update when a policy sampled them that had it behind it.
+-- One row per question and run that the gate ever called hardest, with what became of it, the first that holds of:
+--   control               kept from teaching, to compare with
+-- and where it was never taught
+--   queued                an admitted demonstration waits for a supervised update
+--   solved                its latest rollouts hold a correct one: RL alone got there
+--   sourcing              a teacher was asked and has not answered
+--   no_teacher_solves_it  teachers were asked, and nothing that they answered was admitted
+--   open                  none of these: no teacher was asked or answered (one that is down may yet), or its
+--                         demonstration left the buffer untaught
+-- and where it was taught
+--   learned               its latest rollouts since then hold a correct one
+--   retired               taught as often as the run allows, and not solved since the last time
+--   taught                not solved since, perhaps because it was not sampled since
+--   regressed             solved at some time after it was taught, but not by its latest rollouts
+-- A demonstration waits (is_waiting, which a taught question can be too) from its delivery, or from the iteration that
+-- called its question hardest again, until it is used or leaves. Within an iteration entering comes before leaving.
 CREATE VIEW hard_examples AS
-WITH hard AS (
+WITH teaching AS (
     SELECT
-        run, question_id,
-        count(*) FILTER (is_hardest) AS times_hardest,
-        min(iteration) FILTER (is_hardest) AS first_hardest,
-        max(iteration) FILTER (is_hardest) AS last_hardest,
-        bool_or(is_control) AS is_control
-    FROM groups GROUP BY run, question_id HAVING bool_or(is_hardest)
-), teaching AS (
-    SELECT
-        run, question_id, count(*) AS times_taught, max(iteration) AS last_taught,
+        run, question_id, count(*) AS times_taught, min(iteration) AS first_taught, max(iteration) AS last_taught,
         min(version) AS first_version, max(version) AS last_version,
         max_by(nll_before, version) AS nll_before, max_by(nll_after, version) AS nll_after
     FROM uses GROUP BY run, question_id
-), offered AS (
-    SELECT run, question_id, count(*) FILTER (refusal IS NULL) AS admitted, count(refusal) AS refused
-    FROM demonstrations GROUP BY run, question_id
-), sampled AS (
+), hard AS (
     SELECT
-        r.run, r.question_id,
+        g.run, g.question_id,
+        count(*) FILTER (g.is_hardest) AS times_hardest,
+        min(g.iteration) FILTER (g.is_hardest) AS first_hardest,
+        max(g.iteration) FILTER (g.is_hardest) AS last_hardest,
+        bool_or(g.is_control) AS is_control,
         count(*) AS times_sampled,
-        count(*) FILTER (r.correct = 0) AS times_unsolved,
-        max(r.iteration) AS last_sampled,
-        max(r.policy_version) AS last_policy_version,
-        max_by(r.accuracy, (r.policy_version, r.iteration)) AS last_accuracy,
-        count(*) FILTER (r.policy_version >= t.first_version) AS sampled_since_taught,
-        count(*) FILTER (r.policy_version >= t.first_version AND r.correct > 0) AS solved_since_taught
-    FROM group_results r
-    JOIN hard USING (run, question_id)
+        count(*) FILTER (g.correct = 0) AS times_unsolved,
+        max(g.iteration) AS last_sampled,
+        max(g.policy_version) AS last_policy_version,
+        max_by(g.correct / g.rollouts, (g.policy_version, g.iteration, g.purpose)) AS last_accuracy,
+        count(*) FILTER (g.policy_version >= t.first_version) AS sampled_since_taught,
+        count(*) FILTER (g.policy_version >= t.first_version AND g.correct > 0) AS solved_since_taught,
+        count(*) FILTER (g.policy_version >= t.last_version AND g.correct > 0) AS solved_since_last_taught
+    FROM groups g
     LEFT JOIN teaching t USING (run, question_id)
-    GROUP BY r.run, r.question_id
+    GROUP BY g.run, g.question_id
+    HAVING bool_or(g.is_hardest)
+), offered AS (
+    SELECT
+        run, question_id, count(*) FILTER (refusal IS NULL) AS admitted, count(refusal) AS refused,
+        max(iteration) FILTER (refusal IS NULL) AS last_admitted
+    FROM demonstrations GROUP BY run, question_id
+), asked AS (
+    SELECT
+        run, question_id, count(*) AS requests, count(answer) AS answered,
+        count(*) FILTER (answer IS NULL AND failure IS NULL) AS owed
+    FROM teacher_requests GROUP BY run, question_id
+), gone AS (
+    SELECT
+        run, question_id, max(iteration) AS last_left, max_by(reason, (iteration, reason)) AS left_as,
+        bool_or(reason = 'retired') AS is_retired
+    FROM leavings GROUP BY run, question_id
+), lives AS (
+    SELECT
+        *,
+        NOT is_control AND admitted > 0 AND is_retired IS NOT TRUE
+            AND greatest(last_admitted, last_hardest) > coalesce(greatest(last_taught, last_left), -1) AS waits
+    FROM hard
+    LEFT JOIN teaching USING (run, question_id)
+    LEFT JOIN offered USING (run, question_id)
+    LEFT JOIN asked USING (run, question_id)
+    LEFT JOIN gone USING (run, question_id)
 )
 SELECT
-    run, question_id,
+    l.run, l.question_id,
     CASE
         WHEN is_control THEN 'control'
-        WHEN times_taught IS NULL AND admitted > 0 THEN 'queued'
-        WHEN times_taught IS NULL AND last_accuracy > 0 THEN 'solved'
-        WHEN times_taught IS NULL THEN 'open'
-        WHEN last_policy_version < last_version THEN 'taught'
-        WHEN last_accuracy > 0 THEN 'learned'
-        WHEN solved_since_taught > 0 THEN 'regressed'
-        ELSE 'taught'
+        WHEN times_taught IS NULL THEN CASE
+            WHEN waits THEN 'queued'
+            WHEN last_accuracy > 0 THEN 'solved'
+            WHEN owed > 0 THEN 'sourcing'
+            WHEN coalesce(admitted, 0) = 0 AND coalesce(answered, refused) > 0 THEN 'no_teacher_solves_it'
+            ELSE 'open'
+        END
+        WHEN last_accuracy > 0 AND last_policy_version >= last_version THEN 'learned'
+        WHEN is_retired AND solved_since_last_taught = 0 THEN 'retired'
+        WHEN solved_since_taught = 0 OR last_policy_version < last_version THEN 'taught'
+        ELSE 'regressed'
     END AS state,
     q.text, q.answer AS gold, q.source,
     times_sampled, times_hardest, times_unsolved, first_hardest, last_hardest, last_sampled, last_accuracy,
-    coalesce(admitted, 0) AS admitted, coalesce(refused, 0) AS refused,
-    coalesce(times_taught, 0) AS times_taught, last_taught, nll_before, nll_after,
+    coalesce(requests, 0) AS requests, coalesce(admitted, 0) AS admitted, coalesce(refused, 0) AS refused,
+    coalesce(waits, false) AS is_waiting, last_left, left_as,
+    coalesce(times_taught, 0) AS times_taught, first_taught, last_taught, nll_before, nll_after,
     sampled_since_taught, solved_since_taught
-FROM hard
-JOIN sampled USING (run, question_id)
-LEFT JOIN teaching USING (run, question_id)
-LEFT JOIN offered USING (run, question_id)
+FROM lives l
 LEFT JOIN questions q USING (run, question_id);
+
+-- How difficulty moved: one row per two evaluations of a run, band at the first and band at the second, over the
+-- questions that both asked. share is of the questions that were in from_band. With one sample per question there is no
+-- band between easy and hardest.
+CREATE VIEW transitions AS
+SELECT
+    run, from_iteration, to_iteration, from_band, to_band, questions,
+    questions / sum(questions) OVER (PARTITION BY run, from_iteration, to_iteration, from_band) AS share
+FROM (
+    SELECT
+        a.run, a.iteration AS from_iteration, b.iteration AS to_iteration, a.band AS from_band, b.band AS to_band,
+        count(*) AS questions
+    FROM group_results a
+    JOIN group_results b USING (run, question_id)
+    WHERE a.purpose = 'evaluation' AND b.purpose = 'evaluation' AND a.iteration < b.iteration
+    GROUP BY ALL
+);
+
+-- What of that is chance: the same matrix between an evaluation and its confirmation, which asks the same questions of
+-- the same policy version with other draws. Without it regression to the mean passes for learning.
+CREATE VIEW noise AS
+SELECT
+    run, iteration, from_band, to_band, questions,
+    questions / sum(questions) OVER (PARTITION BY run, iteration, from_band) AS share
+FROM (
+    SELECT a.run, a.iteration, a.band AS from_band, b.band AS to_band, count(*) AS questions
+    FROM group_results a
+    JOIN group_results b USING (run, question_id, iteration)
+    WHERE a.purpose = 'evaluation' AND b.purpose = 'confirm'
+    GROUP BY ALL
+);
+
+-- One row per probe of a question that was taught or is a control: how far from its anchor it was sampled again, with
+-- which accuracy, and with which accuracy the gate first called it hardest. The anchor of a taught question is the
+-- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration with a
+-- supervised update from then on that the gate called it hardest: the update that would have taught it.
+CREATE VIEW probes AS
+WITH hard AS (
+    SELECT
+        run, question_id, bool_or(is_control) AS is_control, min(iteration) AS first_hardest,
+        min_by(correct / rollouts, iteration) AS accuracy_before
+    FROM groups WHERE purpose = 'train' AND is_hardest GROUP BY run, question_id
+), taught AS (
+    SELECT run, question_id, min(iteration) AS anchor FROM uses GROUP BY run, question_id
+), supervised AS (
+    SELECT DISTINCT run, iteration FROM updates WHERE kind = 'sft'
+), anchored AS (
+    SELECT run, question_id, true AS is_taught, anchor, accuracy_before
+    FROM taught LEFT JOIN hard USING (run, question_id)
+    UNION ALL
+    SELECT h.run, h.question_id, false, s.iteration, h.accuracy_before
+    FROM hard h ASOF JOIN supervised s ON h.run = s.run AND h.first_hardest <= s.iteration
+    WHERE h.is_control
+)
+SELECT
+    g.run, g.question_id, a.is_taught, a.anchor, g.iteration, g.iteration - a.anchor AS distance,
+    g.policy_version, g.rollouts, g.correct, g.correct / g.rollouts AS accuracy, a.accuracy_before
+FROM groups g
+JOIN anchored a USING (run, question_id)
+WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
+
+-- Did teaching work: taught questions against controls, so many iterations after teaching. Rates are means over
+-- questions of their accuracy at that distance, and *_before is 0 by construction where the gate wants no correct
+-- rollout. The 95 % intervals are mean +- 1.96 standard errors over questions (of a difference: of two independent
+-- means, after Welch), and NULL below two questions; greatest and least pass over NULL, hence the cases. Wilson's
+-- interval does not fit here, since the rollouts of one question are not independent trials. For fewer than about ten
+-- questions these are too narrow, and where all questions agree they have no width. Who is a control is decided by a
+-- hash of the question, so nothing else sets the two apart.
+CREATE VIEW lift AS
+WITH parts AS (
+    SELECT
+        run, distance,
+        count(*) FILTER (is_taught) AS taught_questions,
+        avg(accuracy) FILTER (is_taught) AS taught_rate,
+        avg(accuracy_before) FILTER (is_taught) AS taught_before,
+        1.959963984540054 * stddev_samp(accuracy) FILTER (is_taught) / sqrt(count(*) FILTER (is_taught)) AS taught_half,
+        count(*) FILTER (NOT is_taught) AS control_questions,
+        avg(accuracy) FILTER (NOT is_taught) AS control_rate,
+        avg(accuracy_before) FILTER (NOT is_taught) AS control_before,
+        1.959963984540054 * stddev_samp(accuracy) FILTER (NOT is_taught) / sqrt(count(*) FILTER (NOT is_taught))
+            AS control_half
+    FROM probes GROUP BY run, distance
+)
+SELECT
+    run, distance,
+    taught_questions, taught_before, taught_rate,
+    CASE WHEN taught_half IS NOT NULL THEN greatest(taught_rate - taught_half, 0) END AS taught_low,
+    CASE WHEN taught_half IS NOT NULL THEN least(taught_rate + taught_half, 1) END AS taught_high,
+    control_questions, control_before, control_rate,
+    CASE WHEN control_half IS NOT NULL THEN greatest(control_rate - control_half, 0) END AS control_low,
+    CASE WHEN control_half IS NOT NULL THEN least(control_rate + control_half, 1) END AS control_high,
+    taught_rate - control_rate AS lift,
+    taught_rate - control_rate - sqrt(taught_half ** 2 + control_half ** 2) AS lift_low,
+    taught_rate - control_rate + sqrt(taught_half ** 2 + control_half ** 2) AS lift_high
+FROM parts;
+
+-- What each source of demonstrations gave for its money. A taught question counts for the source of the demonstration
+-- that it was last taught with. cost_usd is what its answers cost, refused ones too, and at most of what was sent and
+-- may be billed though its answer never came.
+CREATE VIEW teacher_value AS
+WITH offered AS (
+    SELECT
+        run, source, count(*) AS offered, count(*) FILTER (refusal IS NULL) AS admitted,
+        count(DISTINCT question_id) FILTER (refusal IS NULL) AS questions_solved, sum(cost_usd) AS cost_usd
+    FROM demonstrations GROUP BY run, source
+), billed AS (
+    SELECT run, 'api/' || model AS source, sum(coalesce(cost_usd, 0) + unanswered_usd) AS cost_usd
+    FROM teacher_requests GROUP BY run, model
+), last_used AS (
+    SELECT run, question_id, max_by(demonstration_id, version) AS demonstration_id
+    FROM uses GROUP BY run, question_id
+), became AS (
+    SELECT
+        d.run, d.source, count(*) AS taught,
+        count(*) FILTER (h.state = 'learned') AS learned, count(*) FILTER (h.state = 'regressed') AS regressed
+    FROM last_used u
+    JOIN demonstrations d USING (run, demonstration_id)
+    LEFT JOIN hard_examples h ON h.run = u.run AND h.question_id = u.question_id
+    GROUP BY d.run, d.source
+)
+SELECT
+    run, source,
+    coalesce(offered, 0) AS offered, coalesce(admitted, 0) AS admitted,
+    coalesce(questions_solved, 0) AS questions_solved,
+    coalesce(taught, 0) AS taught, coalesce(learned, 0) AS learned, coalesce(regressed, 0) AS regressed,
+    coalesce(b.cost_usd, o.cost_usd, 0) AS cost_usd,
+    coalesce(learned, 0) / nullif(coalesce(b.cost_usd, o.cost_usd, 0), 0) AS learned_per_usd
+FROM offered o
+FULL JOIN billed b USING (run, source)
+LEFT JOIN became USING (run, source);

@@ -57,6 +57,10 @@ class GroupStory:
     """Most frequent first."""
     samples: tuple[AttemptStory, ...]
     """The first few rollouts."""
+    distance: int | None
+    """Of a probe: iterations since its question was first taught, or a control would have been; else None."""
+    is_taught: bool | None
+    """Of a probe: whether its question was taught by then, or is a control; else None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,16 @@ class UseStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeavingStory:
+    """Its demonstration left the buffer, e.g. reason ``"expired"``; ``"retired"`` after its last teaching."""
+
+    run: str
+    iteration: int
+    demonstration_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionStory:
     """All that the ledgers hold of one question; everything in order of run and iteration."""
 
@@ -93,9 +107,10 @@ class QuestionStory:
     source: str
     states: tuple[StateStory, ...]
     groups: tuple[GroupStory, ...]
-    """Of every purpose: training, probes, evaluations."""
+    """Of every purpose: training, probes, evaluations and their confirmations."""
     demonstrations: tuple[DemonstrationStory, ...]
     uses: tuple[UseStory, ...]
+    leavings: tuple[LeavingStory, ...]
 
 
 def story(store: Path, question: str) -> QuestionStory:
@@ -117,6 +132,7 @@ def story(store: Path, question: str) -> QuestionStory:
             groups=_groups(connection, found),
             demonstrations=tuple(DemonstrationStory(**row) for row in _rows(connection, _DEMONSTRATIONS, found)),
             uses=tuple(UseStory(**row) for row in _rows(connection, _USES, found)),
+            leavings=tuple(LeavingStory(**row) for row in _rows(connection, _LEAVINGS, found)),
         )
 
 
@@ -125,8 +141,13 @@ _STATES = """
     FROM questions q LEFT JOIN hard_examples h USING (run, question_id)
     WHERE q.question_id = ? ORDER BY q.run"""
 _GROUPS = """
-    SELECT run, iteration, purpose, policy_version, rollouts, accuracy, is_hardest, is_control
-    FROM group_results WHERE question_id = ? ORDER BY run, iteration, policy_version, purpose"""
+    SELECT
+        g.run, g.iteration, g.purpose, g.policy_version, g.rollouts, g.accuracy, g.is_hardest, g.is_control,
+        p.distance, p.is_taught
+    FROM group_results g
+    LEFT JOIN probes p
+        ON g.purpose = 'probe' AND p.run = g.run AND p.iteration = g.iteration AND p.question_id = g.question_id
+    WHERE g.question_id = ? ORDER BY g.run, g.iteration, g.policy_version, g.purpose"""
 _ATTEMPTS = """
     SELECT run, iteration, purpose, sample, status, answer, reason, text
     FROM attempts WHERE question_id = ? ORDER BY run, iteration, purpose, sample"""
@@ -136,6 +157,9 @@ _DEMONSTRATIONS = """
 _USES = """
     SELECT run, iteration, version, demonstration_id, nll_before, nll_after
     FROM uses WHERE question_id = ? ORDER BY run, iteration, version"""
+_LEAVINGS = """
+    SELECT run, iteration, demonstration_id, reason
+    FROM leavings WHERE question_id = ? ORDER BY run, iteration, reason"""
 
 _NEAREST = """
     SELECT question_id, min(text) AS text FROM questions GROUP BY question_id

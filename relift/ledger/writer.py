@@ -21,9 +21,9 @@ from typing import Any, Self
 import duckdb
 
 from relift.errors import LedgerError
-from relift.ledger import bulk, rows, schema
+from relift.ledger import bulk, migrate, rows, schema
 from relift.ledger.requests import RequestBook
-from relift.ledger.rows import Row, Use
+from relift.ledger.rows import Columns, GateWord, Left, Row, Use
 from relift.records import (
     Demonstration,
     EvalResult,
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 # What may come again under another key: an evaluation's question that a later iteration evaluates again, a
 # demonstration that is offered for a second time. The first one stays.
 _FIRST_STAYS = frozenset({"questions", "demonstrations"})
+_LOG_AT_MOST = "64MB"
+"""Before it is compressed into the file. By default that is 16: a third more work, for a shorter log after a crash."""
 
 
 class RunStatus(StrEnum):
@@ -65,25 +67,31 @@ class Ledger:
         self.run = run
         self._connection = connection
         self._lock = threading.RLock()
+        self._publishing = threading.Lock()
+        self._types: dict[str, Any] = {}
+        found = connection.execute("SELECT key FROM ingested WHERE run = ?", [run]).fetchall()
+        self._keys = {key for (key,) in found}  # asked before every batch, and nobody else writes
 
     @classmethod
     def open(cls, path: Path, run: str, *, else_from: Path | None = None) -> Ledger:
         """The ledger at ``path``; where there is none it is made, from a published snapshot if that is there.
 
-        Raises LedgerError for a file that is no ledger, that another process holds, or of a newer schema.
+        One of an earlier schema is made one of today's first, whole or not at all. Raises LedgerError for a file that
+        is no ledger, that another process holds, or of a newer schema.
         """
         if not path.exists():
             if else_from is not None and else_from.is_file():
                 schema.copy(else_from, path)
             else:
                 schema.create(path)
-        connection = schema.connect(spill=path.with_name(path.name + ".spill"))
-        try:
-            schema.attach(connection, path, "ledger", read_only=False)
-        except LedgerError:
+        connection = _attached(path)
+        if schema.version_of(connection, "ledger") < schema.SCHEMA_VERSION:
             connection.close()
-            raise
-        connection.execute("USE ledger")
+            migrate.migrate(path)
+            connection = _attached(path)
+        connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
+        # Views are no part of the schema's version: whoever opens the snapshot of a resumed run gets today's.
+        connection.execute(schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
         return cls(connection, path, run)
 
     def __enter__(self) -> Self:
@@ -93,12 +101,13 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let it go; harmless when closed already.
+        """Fold the write-ahead log into the file and let it go, after a snapshot that is under way; harmless when
+        closed already.
 
         The connection itself is let go too: a traceback may keep this object until the interpreter ends, where the
         library would report every object that is left as a leak.
         """
-        with self._lock:
+        with self._publishing, self._lock:
             connection = self.__dict__.pop("_connection", None)
             if connection is not None:
                 connection.close()
@@ -157,16 +166,22 @@ class Ledger:
         ``hardest`` and ``control`` are question ids: what the gate called hardest, and what is never taught. They are
         kept for ``Purpose.TRAIN`` alone, since the gate is asked about nothing else.
         """
-        if purpose is not Purpose.TRAIN:
+        gate = None
+        if purpose is Purpose.TRAIN:
+            gate = GateWord(hardest=frozenset(hardest), control=frozenset(control))
+        else:
             assert not hardest and not control, f"the gate decides on train groups, not on {purpose}"
-            return self._record(key, {"attempts": rows.attempt_rows(iteration, groups, purpose=purpose)})
         return self._record(
             key,
             {
-                "attempts": rows.attempt_rows(iteration, groups, purpose=purpose),
-                "groups": rows.group_rows(iteration, groups, hardest=frozenset(hardest), control=frozenset(control)),
+                "attempts": rows.attempt_columns(iteration, groups, purpose=purpose),
+                "groups": rows.group_rows(iteration, groups, purpose=purpose, gate=gate),
             },
         )
+
+    def record_leavings(self, key: str, iteration: int, left: Sequence[Left]) -> bool:
+        """Demonstrations that left the buffer without being taught."""
+        return self._record(key, {"leavings": rows.leaving_rows(iteration, left)})
 
     def record_demonstrations(self, key: str, iteration: int, demonstrations: Sequence[Demonstration]) -> bool:
         """Solutions that were offered, the refused ones with them."""
@@ -198,25 +213,26 @@ class Ledger:
         return RequestBook(self.run, self.execute, self._write)
 
     def publish(self, path: Path) -> None:
-        """Replace the snapshot at ``path`` by the ledger as it is now; readers of the old one keep it undisturbed."""
+        """Replace the snapshot at ``path`` by the ledger as it is now; readers of the old one keep it undisturbed.
+
+        From a thread of its own this runs beside writing: what is committed after its start is left to the next one.
+        """
         partial = path.with_name(path.name + ".partial")
-        with self._lock, self._explained():
+        with self._publishing, self._explained():
             schema.remove(partial)
-            self._connection.execute(
-                f"ATTACH {schema.literal(partial)} AS snapshot "
-                f"(STORAGE_VERSION {schema.literal(schema.STORAGE_VERSION)})"
-            )
+            with self._lock:
+                reader = self._connection.cursor()  # another connection to the same file: its copy sees one moment
             try:
-                self._connection.execute("COPY FROM DATABASE ledger TO snapshot")
+                schema.copy_database(reader, "ledger", partial)
             finally:
-                self._connection.execute("DETACH snapshot")  # writes its log into the file: one file holds it all
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+                reader.close()
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
 
     def has(self, key: str) -> bool:
         """Whether the batch of that key is written."""
-        return bool(self.execute("SELECT 1 FROM ingested WHERE run = ? AND key = ?", [self.run, key]))
+        return key in self._keys
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query on the live ledger; for reading."""
@@ -237,16 +253,27 @@ class Ledger:
         with self._lock:
             return bulk.digest(self._connection, schema.TABLES)
 
-    def _record(self, key: str, batch: Mapping[str, Sequence[Row]]) -> bool:
+    def _record(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
         """Write rows by table, once; False when ``key`` is there already."""
-        with self._lock, self._explained(), self._transaction():
+        with self._lock, self._explained():
             if self.has(key):
                 logger.info("ledger: %s is already recorded", key)
                 return False
-            for table, found in {**batch, "ingested": [{"key": key, "written_at": _now()}]}.items():
-                with_run = [{"run": self.run, **row} for row in found]
-                bulk.insert(self._connection, table, with_run, first_stays=table in _FIRST_STAYS)
+            with self._transaction():
+                self._insert(key, batch)
+            self._keys.add(key)
             return True
+
+    def _insert(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> None:
+        for table, found in batch.items():
+            columns = found if isinstance(found, dict) else rows.columns_of(found)
+            if not any(columns.values()):
+                continue
+            if table not in self._types:
+                self._types[table] = bulk.arrow_types(self._connection, table)
+            stays = table in _FIRST_STAYS
+            bulk.insert(self._connection, table, self.run, columns, self._types[table], first_stays=stays)
+        self._connection.execute("INSERT INTO ingested VALUES (?, ?, ?)", [self.run, key, _now()])
 
     def _write(self, sql: str, parameters: Sequence[object]) -> None:
         """One statement as a transaction of its own, for rows that belong to no batch."""
@@ -275,6 +302,16 @@ class Ledger:
                 f"The ledger {self.path} could not be written: {str(error).splitlines()[0]} What was recorded before "
                 f"is kept. Make sure that the disk has space and the folder can be written, then run the command again."
             ) from error
+
+
+def _attached(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = schema.connect(spill=path.with_name(path.name + ".spill"))
+    try:
+        schema.attach(connection, path, "ledger", read_only=False)
+    except LedgerError:
+        connection.close()
+        raise
+    return connection
 
 
 def _now() -> datetime:

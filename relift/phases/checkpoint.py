@@ -5,9 +5,10 @@ from __future__ import annotations
 from relift import checkpoint as snapshots
 from relift.records import CheckpointRef, PolicyVersion
 from relift.run import Run
+from relift.store.interface import is_bucket
 from relift.store.manifest import digest
 
-OF_REPLAY = frozenset({"rollout", "verify", "record", "source", "rl_update", "sft_update"})
+OF_REPLAY = frozenset({"rollout", "probe", "verify", "record", "source", "rl_update", "sft_update"})
 
 
 def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:
@@ -24,11 +25,22 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
         )
     run.policy.at(version)
     snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleave=run.interleave_state())
-    run.publish()  # first: whoever resumes from the checkpoint finds in the ledger everything that came before it
+    _publish(run)
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
     snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())
     _drop_old_rollouts(run)
     return ref
+
+
+def _publish(run: Run) -> None:
+    """Whoever resumes from the checkpoint has to find in the ledger everything that came before it.
+
+    In a folder that is the ledger itself, and readers get their snapshot meanwhile. In a bucket it is the snapshot.
+    """
+    if is_bucket(run.store.uri):
+        run.publish()
+    else:
+        run.publish_beside()
 
 
 def _drop_old_rollouts(run: Run) -> None:

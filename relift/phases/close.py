@@ -36,5 +36,5 @@ def close(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, reco
     examples = pick_examples(groups_of(run, rollouts, verdicts))
     run.progress.iteration(run.root / METRICS, report, examples)
     if time.monotonic() - run.published_at > run.config.ledger.publish_seconds:
-        run.publish()
+        run.publish_beside()
     return report

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relift.phases.phase import finish, finished
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.engine import SamplingRequest
 from relift.policy.model import autocast
-from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
+from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose, Question
 from relift.run import Run
 from relift.store.manifest import digest
 
@@ -32,10 +34,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
         purpose=Purpose.TRAIN,
         version=version.number,
     )
-    run.engine.serve(run.policy.at(version))
-    prompts = [run.student.prompt(q) for q in questions]
-    with autocast(run.config.policy, run.resolved.device):
-        groups = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
+    groups = completions_of(run, questions, request, version)
     completions = [c for group in groups for c in group]
     return finish(
         run,
@@ -51,3 +50,14 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
         },
         facts={"policy_version": version.number},
     )
+
+
+def completions_of(
+    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion
+) -> list[list[Completion]]:
+    """What the engine samples for each question under a policy version, whose weights are made resident for it."""
+    prompts = [run.student.prompt(q) for q in questions]
+    # Before each sampling: an engine that shares its GPU gives the weights back after it.
+    run.engine.serve(run.policy.at(version))
+    with autocast(run.config.policy, run.resolved.device):
+        return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)

@@ -7,10 +7,10 @@ from typing import Any
 
 from relift import randomness
 from relift.config import SftConfig
-from relift.interleave import Entry
+from relift.interleave import Entry, is_control
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
-from relift.ledger import Use
+from relift.ledger import Left, Use
 from relift.phases.phase import finished, place_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
@@ -41,8 +41,20 @@ def sft_update(
     if run.config.sft is None:
         return version
     batches = _move_on(run, iteration, rollouts, verdicts, sourced)
-    if not batches:
-        return version
+    if batches:
+        version = _update(run, iteration, batches, version)
+        run.probes.taught([entry.question_id for batch in batches for entry in batch], iteration)
+    left = [
+        Left(question_id=d.question_id, demonstration_id=d.demonstration_id, reason=d.reason.value)
+        for d in run.buffer.take_departures()
+    ]
+    if left:
+        run.ledger.record_leavings(run.key(f"{place_of(iteration, 'sft_update')}/leavings"), iteration, left)
+    return version
+
+
+def _update(run: Run, iteration: int, batches: list[tuple[Entry, ...]], version: PolicyVersion) -> PolicyVersion:
+    """Train on the batches, or find that this is recorded; either way their entries leave the buffer."""
     rows = _rows(run, batches)
     inputs = digest(run.fingerprint, version.checksum, rows)
     if ref := finished(run, iteration, "sft_update", inputs):
@@ -111,6 +123,8 @@ def _move_on(
     """Let the iteration's demonstrations wait, and take the batches that are ready."""
     groups = groups_of(run, rollouts, verdicts)
     run.own_correct.add(groups, iteration)
+    share = run.config.sft.control_share if run.config.sft else 0.0
+    run.probes.withheld(g.question.id for g in groups if run.gate.is_hardest(g) and is_control(g.question.id, share))
     for group in groups:
         if not group.is_unsolved:  # solved since it began to wait: the demonstration is no longer needed
             run.buffer.solved(group.question.id)

@@ -28,7 +28,8 @@ def source(run: Run, iteration: int, recorded: PhaseRef) -> PhaseRef:
 def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseRef:
     facts = facts_of(run, recorded)
     untaught = set(facts["control"])
-    wanted = [question for question in facts["hardest"] if question not in untaught] if run.config.sft else []
+    teachable = facts["hardest"] if run.config.sft else []
+    wanted = [question for question in teachable if question not in untaught and not run.buffer.is_retired(question)]
     by_id = run.questions.by_id
     run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.asked, *wanted))])
     run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)

@@ -3,6 +3,7 @@
 data.py      what the page tells, read from a run's folder       style.py   colours, axes, labels at line ends
 examples.py  the same question before and after                  page.py    the page (page.html is its frame)
 figures.py   the three figures                           benchmarks.py  the page of an evaluation alone
+browse.py    the page to search the hard questions (browse.html, browse.css, browse.js, browse_math.js)
 """
 
 from relift.report.benchmarks import write_evaluation

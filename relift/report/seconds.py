@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "rollout": BLUE,
+    "probe": "#D6C526",
     "verify": SKY,
     "record": "#8C8C8C",
     "source": "#C4C4C4",

@@ -122,6 +122,12 @@ class Bucket:
             head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
         return None if outcome.is_absent else head["Metadata"].get(_CHECKSUM, "")
 
+    def etag(self, name: str) -> str | None:
+        """Changes whenever the object does; None where it is absent."""
+        with self._explained("s3:GetObject", name, absent=True) as outcome:
+            head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+        return None if outcome.is_absent else str(head["ETag"])
+
     def is_there(self, name: str) -> bool:
         with self._explained("s3:GetObject", name, absent=True) as outcome:
             self._client.head_object(Bucket=self.bucket, Key=self._key(name))

@@ -1,9 +1,10 @@
 """Where demonstrations come from, and what a solution must pass to become one.
 
-desk.py     hand in questions, pick up demonstrations     admission.py  what a solution must pass
-dataset.py  the dataset's own solutions                   api.py        an OpenAI-compatible model
-client.py   one request at a time                         limits.py     pace, pause, budget
-prompt.py   what is asked                                 answers.py    answers that cross runs
+desk.py      hand in questions, pick up demonstrations    admission.py  what a solution must pass
+imported.py  solutions handed in with an import           dataset.py    the dataset's own solutions
+api.py       an OpenAI-compatible model                   client.py     one request at a time
+prompt.py    what is asked                                limits.py     pace, pause, budget
+answers.py   answers that cross runs
 """
 
 from relift.teacher.admission import admit

@@ -1,6 +1,6 @@
 """Where questions are handed in and demonstrations picked up, beside training and never waited for.
 
-ask --> dataset --> arrived ---------------------------> pick_up() --> delivered()
+ask --> imported, dataset --> arrived -----------------> pick_up() --> delivered()
            `-----> api (own thread, own event loop) ------^
                       `--> waits: down, or out of budget; asked again with the next ask()
 """
@@ -18,9 +18,10 @@ from relift.records import Demonstration, Question
 from relift.teacher.api import ApiTeacher
 from relift.teacher.background import Background
 from relift.teacher.dataset import DatasetTeacher
+from relift.teacher.imported import ImportedTeacher
 
 log = logging.getLogger(__name__)
-Teacher = DatasetTeacher | ApiTeacher
+Teacher = ImportedTeacher | DatasetTeacher | ApiTeacher
 LOOK_SECONDS = 0.05
 """Between two looks at the stop flag while waiting."""
 DRAIN_SECONDS = 2.0
@@ -51,7 +52,7 @@ class TeacherDesk:
         return "; ".join(t.trouble for t in self._teachers if isinstance(t, ApiTeacher) and t.trouble)
 
     def ask(self, questions: Sequence[Question]) -> None:
-        """Hand in questions; the dataset answers at once, everything else goes on behind this call.
+        """Hand in questions; imports and the dataset answer at once, everything else goes on behind this call.
 
         A question that is being asked, or whose demonstrations were not delivered yet, is not asked a second time.
         """
@@ -59,7 +60,7 @@ class TeacherDesk:
             with self._changed:
                 if question.id in self._active or question.id in self._arrived:
                     continue
-            found, rest = self._from_dataset(question)
+            found, rest = self._at_once(question)
             with self._changed:
                 self._place.setdefault(question.id, len(self._place))
                 if not rest:
@@ -129,14 +130,14 @@ class TeacherDesk:
             api.stop_sending()
         self._background.close(drain_seconds, [api.close for api in apis])
 
-    def _from_dataset(self, question: Question) -> tuple[list[Demonstration], tuple[Teacher, ...]]:
+    def _at_once(self, question: Question) -> tuple[list[Demonstration], tuple[Teacher, ...]]:
         """What the teachers offer that need no waiting, and those still to ask."""
         found: list[Demonstration] = []
         for position, teacher in enumerate(self._teachers):
-            if not isinstance(teacher, DatasetTeacher):
+            if isinstance(teacher, ApiTeacher):
                 return found, self._teachers[position:]
             found = teacher.demonstrations([question]) + found
-            if found[0].is_admitted:
+            if found and found[0].is_admitted:
                 break
         return found, ()
 

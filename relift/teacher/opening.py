@@ -12,6 +12,7 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.desk import Teacher, TeacherDesk
+from relift.teacher.imported import ImportedTeacher
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,10 @@ def connect(config: RunConfig) -> ApiClient | None:
 def open_desk(
     config: RunConfig, client: ApiClient | None, *, verifier: Verifier, student: Student, ledger: Ledger
 ) -> TeacherDesk:
-    """The teachers in the order of ``teacher.sources``; without a client those that need none."""
+    """What was imported, then the teachers of ``teacher.sources`` in order; without a client those that need none."""
     teachers: list[Teacher] = []
+    if config.sft is not None:
+        teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
     for source in config.teacher.sources:
         if source == "dataset":
             teachers.append(

@@ -10,7 +10,7 @@ from rich.console import Console
 from flows import ask
 from flows.cells import cell, fit, print_table
 from relift.errors import LedgerError, ModelError, RunError
-from relift.ledger import Ledger, Table, Use
+from relift.ledger import Ledger, Left, Table, Use
 from relift.records import Purpose
 from relift.summary import FamilyScore, RunSummary
 from tests.ledger.ledger_histories import demonstration, group, question, update, version
@@ -37,7 +37,15 @@ def store(tmp_path_factory):
         ledger.record_demonstrations("0/source", 0, offered)
         use = Use(demonstration_id=offered[0].id, question_id=HARD.id, nll_before=2.0, nll_after=0.5)
         ledger.record_update("0/sft", 0, update(), version(1), [use])
+        left = [Left(question_id=HARD.id, demonstration_id=offered[0].id, reason="retired")]
+        ledger.record_leavings("0/leavings", 0, left)
+        left = [Left(question_id=EASY.id, demonstration_id="d", reason="solved_meanwhile")]
+        ledger.record_leavings("1/leavings", 1, left)
+        probed = [group(HARD, "-+-", version=1), group(CONTROL, "--", version=1)]
+        ledger.record_attempts("1/probe", 1, probed, purpose=Purpose.PROBE)
         ledger.record_attempts("7/record", 7, [group(HARD, "-+++", version=1)], purpose=Purpose.TRAIN)
+        for purpose, marks in ((Purpose.CONFIRM, "-"), (Purpose.EVALUATION, "+")):
+            ledger.record_attempts(f"7/{purpose}", 7, [group(HARD, marks, version=1)], purpose=purpose)
         ledger.publish(folder / "demo-0" / "hard_examples.duckdb")
     return folder
 
@@ -52,7 +60,7 @@ def rows_of(printed, heading):
 def test_a_query_prints_its_rows(store, capsys):
     ask.print_query(store, "SELECT status, count(*) AS rollouts FROM attempts GROUP BY status ORDER BY status")
     printed = capsys.readouterr().out
-    assert rows_of(printed, "status")[:3] == [["correct", "7"], ["truncated", "1"], ["wrong", "8"]]
+    assert rows_of(printed, "status")[:3] == [["correct", "9"], ["truncated", "1"], ["wrong", "13"]]
     assert "3 rows" in printed
 
 
@@ -60,27 +68,7 @@ def test_a_query_that_cannot_be_asked_is_an_error_of_the_user(store, tmp_path):
     with pytest.raises(LedgerError, match="Only reading"):
         ask.print_query(store, "DROP TABLE runs")
     with pytest.raises(LedgerError, match="has published a ledger"):
-        ask.print_hard(tmp_path, "", 20)
-
-
-def test_hard_alone_shows_what_became_of_the_hard_questions_and_what_else_can_be_asked(store, capsys):
-    ask.print_hard(store, "", 20)
-    printed = capsys.readouterr().out
-    states = rows_of(printed, "run")
-    assert states[0] == ["demo-0", "control", "1", "1", "0"]
-    assert states[1] == ["demo-0", "learned", "1", "1", "1"]
-    assert "taught, and solved by its latest rollouts since" in printed
-    assert "regressed" not in printed, "states that no question is in are not explained"
-    for name in ("unsolved", "taught", "states", "updates", "evaluations", "statuses"):
-        assert f"relift hard {name}" in printed
-
-
-def test_a_named_query_is_cut_at_the_limit(store, capsys):
-    ask.print_hard(store, "states", 1)
-    printed = capsys.readouterr().out
-    assert "control" in printed and "learned" not in printed and "1 row; there are more" in printed
-    with pytest.raises(LedgerError, match="no query named 'unsovled'"):
-        ask.print_hard(store, "unsovled", 1)
+        ask.print_query(tmp_path, "SELECT 1")
 
 
 def test_cells_are_never_markup_and_never_escape_sequences(store, capsys):
@@ -104,6 +92,10 @@ def test_a_story_is_told_in_the_order_it_happened(store, capsys):
         "admitted  (from dataset, 5 tokens)",
         "[b]=282",
         "taught        supervised update to policy version 1; NLL 2.000 -> 0.500 nats per token",
+        "retired       taught as often as the run allows",
+        "1  probe         2 wrong, 1 correct; 1 iteration after it was first taught  (policy version 1)",
+        "7  evaluation    1 correct  (policy version 1)",
+        "7  confirmation  1 wrong  (policy version 1)",
         "7  rollouts      3 correct, 1 wrong  (policy version 1)",
     ]
     place = 0
@@ -114,9 +106,13 @@ def test_a_story_is_told_in_the_order_it_happened(store, capsys):
 
 def test_a_control_and_a_question_that_was_never_hard_are_told_as_such(store, capsys):
     ask.print_story(store, CONTROL.id)
-    assert "4 wrong; hardest, kept from teaching as a control" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 wrong; hardest, kept from teaching as a control" in told
+    assert "probe         2 wrong; 1 iteration after the update that would have taught it" in told
     ask.print_story(store, EASY.text)
-    assert "demo-0: never called hardest" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "demo-0: never called hardest" in told
+    assert "1  left          its demonstration waits no more: solved meanwhile" in told
     with pytest.raises(LedgerError, match="nearest"):
         ask.print_story(store, "no such question")
 

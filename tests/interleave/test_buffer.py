@@ -115,7 +115,24 @@ def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
         Leaving.SOLVED_MEANWHILE: 1,
         Leaving.EXPIRED: 0,
         Leaving.EVICTED: 0,
+        Leaving.RETIRED: 0,
     }
+    assert [(d.question_id, d.reason) for d in buffer.take_departures()] == [("q1", Leaving.SOLVED_MEANWHILE)]
+    assert buffer.take_departures() == (), "each is told once"
+
+
+def test_a_question_taught_as_often_as_allowed_never_waits_again_not_even_after_a_resume():
+    buffer = DemonstrationBuffer(BufferConfig(max_uses=2))
+    for iteration in range(2):
+        assert buffer.add("q", "d", iteration)
+        assert buffer.is_retired("q") is False
+        buffer.used(buffer.take(1, iteration))
+    assert buffer.is_retired("q")
+    assert [(d.demonstration_id, d.reason) for d in buffer.take_departures()] == [("d", Leaving.RETIRED)]
+    again = DemonstrationBuffer(BufferConfig(max_uses=2), BufferSnapshot.from_json(buffer.snapshot().to_json()))
+    assert not again.add("q", "d", 5)
+    assert len(again) == 0
+    assert again.add("another", "e", 5)
 
 
 def test_a_restored_buffer_goes_on_like_the_uninterrupted_one():

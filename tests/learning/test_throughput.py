@@ -25,6 +25,13 @@ def test_an_untied_embedding_is_looked_up_and_not_counted():
     assert update_flops(untied, [7]) == update_flops(tied, [7])
 
 
+def test_a_frozen_parameter_costs_four_flops_a_token():
+    model = tiny_model()
+    whole = update_flops(model, [1])
+    layer = model.model.layers[0].mlp.up_proj.weight.requires_grad_(False)
+    assert whole - update_flops(model, [1]) == 2 * layer.numel()
+
+
 def test_an_update_reports_its_flops_and_memory_and_no_utilisation_where_no_peak_is_known():
     model, made = tiny_model(), sequences(UNEVEN, advantages=[0.5, 0.0])
     report = rl(model, adam(model), [made])

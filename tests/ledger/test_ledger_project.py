@@ -5,7 +5,7 @@ import pytest
 from ledger_histories import demonstration, evaluation, group, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import Ledger, Use, named_queries, named_query, open_project, query, snapshots, write_init_script
+from relift.ledger import Ledger, Use, open_project, query, snapshots, write_init_script
 from relift.records import Purpose, UpdateKind
 
 HARD, SOLVED = question("47*6?"), question("1+1?", "2")
@@ -44,35 +44,6 @@ def test_two_runs_read_as_one_schema(store):
     assert found.rows == (("a", "open", "47*6?"), ("b-1", "learned", "47*6?"))
     assert query(store, "SELECT count(*) FROM attempts").rows == ((8 + 12,),)
     assert query(store, 'SELECT count(*) FROM "run_b-1".attempts').rows == ((12,),)
-
-
-def test_named_queries_answer_on_the_project(store):
-    found = {named.name: query(store, named.sql) for named in named_queries()}
-    rows = {name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in found.items()}
-    assert [(r["run"], r["state"], r["times_unsolved"], r["gold"]) for r in rows["unsolved"]] == [
-        ("a", "open", 1, "282")
-    ]
-    assert [(r["run"], r["state"], r["nll_before"], r["nll_after"]) for r in rows["taught"]] == [
-        ("b-1", "learned", 2.0, 0.5)
-    ]
-    assert [(r["run"], r["state"], r["questions"]) for r in rows["states"]] == [("a", "open", 1), ("b-1", "learned", 1)]
-    assert [(r["kind"], r["version"]) for r in rows["updates"]] == [("rl", 1), ("sft", 2)]
-    assert [
-        (r["run"], r["from_iteration"], r["to_iteration"], r["correct"], r["truncated"]) for r in rows["statuses"]
-    ] == [("a", 0, 0, 0.375, 0.125), ("b-1", 0, 0, 0.375, 0.125), ("b-1", 10, 12, 0.75, 0.0)]
-    assert [(r["run"], r["avg_at_k"], r["gain"]) for r in rows["evaluations"]] == [
-        ("a", 0.25, 0.0),
-        ("b-1", 0.25, 0.0),
-        ("b-1", 0.75, 0.5),
-    ]
-
-
-def test_named_queries_say_what_they_answer_and_a_wrong_name_lists_them():
-    assert {named.name for named in named_queries()} >= {"unsolved", "taught", "states", "updates", "statuses"}
-    assert all(named.description.endswith(".") for named in named_queries())
-    assert named_query("states").sql.startswith(f"-- {named_query('states').description}\n")
-    with pytest.raises(LedgerError, match=r"no query named 'solved'.*states.*unsolved"):
-        named_query("solved")
 
 
 @pytest.mark.parametrize(

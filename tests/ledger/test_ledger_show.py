@@ -2,7 +2,7 @@ import pytest
 from ledger_histories import demonstration, group, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import Ledger, Use, story
+from relift.ledger import Ledger, Left, Use, story
 from relift.records import Purpose
 
 HARD, OTHER = question("Tom has 47 boxes of 6. How many?"), question("Tom has 3 boxes. How many?", "3")
@@ -23,6 +23,10 @@ def store(tmp_path_factory):
                 ledger.record_update("0/sft", 0, update(), version(1), [use])
                 ledger.record_attempts("1/record", 1, [group(HARD, "-+++", version=1)], purpose=Purpose.TRAIN)
                 ledger.record_attempts("1/evaluate", 1, [group(HARD, "+", version=1)], purpose=Purpose.EVALUATION)
+                ledger.record_attempts("1/confirm", 1, [group(HARD, "-", version=1)], purpose=Purpose.CONFIRM)
+                ledger.record_attempts("1/probe", 1, [group(HARD, "-+", version=1)], purpose=Purpose.PROBE)
+                left = Left(question_id=HARD.id, demonstration_id=offered[0].id, reason="retired")
+                ledger.record_leavings("0/leavings", 0, [left])
             ledger.publish(ledger.path.with_name("hard_examples.duckdb"))
     return folder
 
@@ -34,18 +38,22 @@ def test_a_question_is_told_through_all_phases_and_runs(store):
     assert [(g.run, g.iteration, g.purpose, g.accuracy, g.is_hardest, g.statuses) for g in told.groups] == [
         ("a", 0, "train", 0.0, True, (("wrong", 3), ("truncated", 1))),
         ("b", 0, "train", 0.0, True, (("wrong", 3), ("truncated", 1))),
+        ("b", 1, "confirm", 0.0, None, (("wrong", 1),)),
         ("b", 1, "evaluation", 1.0, None, (("correct", 1),)),
+        ("b", 1, "probe", 0.5, None, (("correct", 1), ("wrong", 1))),
         ("b", 1, "train", 0.75, False, (("correct", 3), ("wrong", 1))),
     ]
     assert [(s.sample, s.status, s.text) for s in told.groups[0].samples] == [
         (0, "wrong", "-0"),
         (1, "truncated", "t1"),
     ]
+    assert [(g.distance, g.is_taught) for g in told.groups] == [(None, None)] * 4 + [(1, True), (None, None)]
     assert told.groups[3].samples[0].text is None
     assert sorted((d.run, d.text, d.refusal) for d in told.demonstrations if d.refusal) == [
         ("b", "=281", "wrong: 281 is not 282")
     ]
     assert [(u.run, u.iteration, u.nll_before, u.nll_after) for u in told.uses] == [("b", 0, 2.0, 0.5)]
+    assert [(one.run, one.iteration, one.reason) for one in told.leavings] == [("b", 0, "retired")]
 
 
 def test_a_question_is_found_by_id_by_text_and_by_part_of_its_text(store):

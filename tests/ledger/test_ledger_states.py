@@ -3,8 +3,10 @@
 import pytest
 from ledger_histories import demonstration, group, question, update, version
 
-from relift.ledger import Ledger, Use
-from relift.records import Purpose
+from relift.ledger import Ledger, Left, Use
+from relift.records import FinishReason, Purpose, TeacherAnswer, TeacherRequest
+
+LEAVINGS = {"e": "expired", "v": "evicted", "s": "solved_meanwhile", "R": "retired"}
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +16,12 @@ def ledger(tmp_path_factory):
 
 
 def live(ledger: Ledger, history: str) -> str:
-    """Id of a question with that history: a word an iteration, of marks, then ``!`` hardest, ``c`` control, ``d`` an
-    admitted demonstration, ``r`` a refused one, ``T`` taught at the iteration's end; ``.`` is not sampled."""
+    """Id of a question with that history, a word an iteration.
+
+    Marks, then ``!`` hardest, ``c`` control, ``a`` asked of a teacher, ``A`` answered, ``f`` failed, ``d`` an admitted
+    demonstration, ``r`` a refused one, ``T`` taught at the iteration's end, or why it left the buffer; ``.`` is not
+    sampled.
+    """
     asked = question(history)
     ledger.record_questions(f"{history}/q", [asked], "train")
     for i, word in enumerate(history.split()):
@@ -36,7 +42,24 @@ def live(ledger: Ledger, history: str) -> str:
         if "T" in word:
             use = Use(demonstration_id=demonstration(asked).id, question_id=asked.id, nll_before=4.0 - i, nll_after=0.5)
             ledger.record_update(f"{history}/{i}/sft", i, update(), version(2 * i + 2), [use])
+        ask(ledger, TeacherRequest(key=history, question_id=asked.id, model="m", prompt="", parameters=""), word)
+        left = [
+            Left(question_id=asked.id, demonstration_id=demonstration(asked).id, reason=reason)
+            for mark, reason in LEAVINGS.items()
+            if mark in word
+        ]
+        ledger.record_leavings(f"{history}/{i}/leavings", i, left)
     return asked.id
+
+
+def ask(ledger: Ledger, request: TeacherRequest, word: str) -> None:
+    if "a" in word:
+        ledger.requests.sent(request, 0.02)
+    if "A" in word:
+        answer = TeacherAnswer(text="x", finish_reason=FinishReason.STOP, input_tokens=1, output_tokens=1)
+        ledger.requests.answered(request, answer, 0.02)
+    if "f" in word:
+        ledger.requests.failed(request, "no answer", 0.02)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +67,26 @@ def live(ledger: Ledger, history: str) -> str:
     [
         ("--!", "open"),
         ("+-  --!", "open"),
-        ("--!r", "open"),
+        ("--!a", "sourcing"),
+        ("--!a  .A", "no_teacher_solves_it"),
+        ("--!af", "open"),
+        ("--!afr", "open"),
+        ("--!aAr", "no_teacher_solves_it"),
+        ("--!r", "no_teacher_solves_it"),
+        ("--!r  -+", "solved"),
+        ("--!a  -+", "solved"),
+        ("--!a  .d", "queued"),
         ("--!  tt", "open"),
         ("--!  -+", "solved"),
         ("--!  -+  --!", "open"),
         ("--!d", "queued"),
         ("--!d  .  -+", "queued"),
+        ("--!d  -+s", "solved"),
+        ("--!d  -+s  --!", "queued"),
+        ("--!d  .  .e", "open"),
+        ("--!d  .  .e  -+", "solved"),
+        ("--!dv", "open"),
+        ("--!d  .e  --!", "queued"),
         ("--!dT", "taught"),
         ("--!dT  .  --!", "taught"),
         ("-+  --!dT  --", "taught"),
@@ -59,6 +96,11 @@ def live(ledger: Ledger, history: str) -> str:
         ("--!dT  -+  --!  ++", "learned"),
         ("--!dT  -+  --!T", "taught"),
         ("--!dT  -+  --!T  --!", "regressed"),
+        ("--!dTR", "retired"),
+        ("--!dTR  --!", "retired"),
+        ("--!dTR  -+", "learned"),
+        ("--!dTR  -+  --!", "regressed"),
+        ("--!dT  -+  --!TR  --", "retired"),
         ("--!c", "control"),
         ("--!c  -+", "control"),
     ],
@@ -95,6 +137,33 @@ def test_counts_of_a_life(ledger):
     }
     found = ledger.execute(f"SELECT {', '.join(columns)} FROM hard_examples WHERE question_id = ?", [asked])
     assert [dict(zip(columns, row, strict=True)) for row in found] == [columns]
+
+
+@pytest.mark.parametrize(
+    ("history", "is_waiting"),
+    [
+        ("--!d", True),
+        ("--!d   --!", True),
+        ("--!dT   ", False),
+        ("--!dT   --!", True),
+        ("--!dT   --!T", False),
+        ("--!dTR   --!", False),
+        ("--!d   .e", False),
+        ("--!r   ", False),
+        ("--!cd", False),
+    ],
+)
+def test_a_demonstration_waits_until_it_is_used_or_leaves_and_again_when_its_question_fails(
+    ledger, history, is_waiting
+):
+    asked = live(ledger, history)
+    assert ledger.execute("SELECT is_waiting FROM hard_examples WHERE question_id = ?", [asked]) == [(is_waiting,)]
+
+
+def test_of_two_groups_of_one_policy_the_training_group_is_the_latest(ledger):
+    asked = live(ledger, "--!dT    --")
+    ledger.record_attempts("p", 1, [group(question("--!dT    --"), "++", version=2)], purpose=Purpose.PROBE)
+    assert ledger.execute("SELECT state FROM hard_examples WHERE question_id = ?", [asked]) == [("regressed",)]
 
 
 def test_a_probe_after_teaching_counts_and_the_group_that_led_to_it_does_not(ledger):

@@ -1,9 +1,7 @@
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import duckdb
@@ -11,7 +9,7 @@ import pytest
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import GoldStatus, Ledger, RunStatus, Use, schema
+from relift.ledger import GoldStatus, Ledger, Left, RunStatus, Use, schema
 from relift.records import Purpose, Status, UpdateKind
 
 RECORDS_FOLDER = Path(__file__).parent
@@ -22,11 +20,12 @@ def ledger_at(folder: Path, run: str = "a") -> Ledger:
 
 
 def write_everything(
-    ledger: Ledger, *, seconds: float = 0.0, config: str = "{}", parts: range = range(8)
+    ledger: Ledger, *, seconds: float = 0.0, config: str = "{}", parts: range = range(9)
 ) -> list[bool]:
     hard, easy = question("47*6?"), question("1+1?", "2")
     first = demonstration(hard)
     use = Use(demonstration_id=first.id, question_id=hard.id, nll_before=2.0, nll_after=1.0)
+    left = Left(question_id=hard.id, demonstration_id=first.id, reason="expired")
     groups = [group(hard, "----", seconds=seconds), group(easy, "-+-+", seconds=seconds)]
     steps = [
         lambda: ledger.record_run("a/run", config, "arithmetic", "0.1"),
@@ -37,6 +36,7 @@ def write_everything(
         lambda: ledger.record_update("a/0/sft_update", 0, update(seconds=seconds), version(2), [use]),
         lambda: ledger.record_evaluations("a/0/evaluate", 0, [evaluation(0.5)]),
         lambda: ledger.record_iteration("a/0/iteration", iteration(0, seconds=seconds, updates=[update()])),
+        lambda: ledger.record_leavings("a/0/left", 0, [left]),
     ]
     return [steps[part]() for part in parts]
 
@@ -48,15 +48,15 @@ def test_every_method_writes_its_rows_once(tmp_path):
         "attempts": 8,
         "teacher_requests": 0,
         "updates": 2,
-        "ingested": 8,
+        "ingested": 9,
     }
     with ledger_at(tmp_path) as ledger:
-        assert write_everything(ledger) == [True] * 8
+        assert write_everything(ledger) == [True] * 9
         before = ledger.digest()
-        assert write_everything(ledger) == [False] * 8
+        assert write_everything(ledger) == [False] * 9
         assert ledger.counts() == expected
     with ledger_at(tmp_path) as ledger:
-        assert write_everything(ledger) == [False] * 8
+        assert write_everything(ledger) == [False] * 9
         assert (ledger.counts(), ledger.digest()) == (expected, before)
 
 
@@ -142,9 +142,9 @@ def test_the_status_of_a_run_is_one_of_four(tmp_path):
 def test_the_digest_knows_contents_and_neither_order_nor_wall_clock(tmp_path):
     digests = {}
     for name, seconds, config, parts in (
-        ("plain", 0.0, "{}", range(8)),
-        ("slower, elsewhere, other order", 9.0, '{"store": "elsewhere"}', range(7, -1, -1)),
-        ("a row less", 0.0, "{}", range(7)),
+        ("plain", 0.0, "{}", range(9)),
+        ("slower, elsewhere, other order", 9.0, '{"store": "elsewhere"}', range(8, -1, -1)),
+        ("a row less", 0.0, "{}", range(8)),
     ):
         with Ledger.open(tmp_path / name / "ledger.duckdb", "a") as ledger:
             write_everything(ledger, seconds=seconds, config=config, parts=parts)
@@ -177,7 +177,7 @@ def test_the_tables_listed_are_the_tables_of_the_schema(tmp_path):
         tables = ledger.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'ledger'")
         assert {name for (name,) in tables} == {*schema.TABLES, "relift_ledger"}
         assert ledger.execute("SELECT schema_version FROM relift_ledger") == [(schema.SCHEMA_VERSION,)]
-        assert "relift_ledger VALUES (2)" in schema.tables_sql()
+        assert "relift_ledger VALUES (3)" in schema.tables_sql()
 
 
 def test_the_statuses_query_and_the_comments_name_every_status():
@@ -276,42 +276,3 @@ def test_a_ledger_half_made_by_a_process_that_died_is_made_anew(tmp_path):
     (tmp_path / "a" / "ledger.duckdb.partial").write_bytes(b"")
     with ledger_at(tmp_path) as ledger:
         assert set(ledger.counts().values()) == {0}
-
-
-KILLED = """
-import sys; sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from ledger_histories import group, question
-from relift.ledger import Ledger
-from relift.records import Purpose
-with Ledger.open(Path(sys.argv[2]), "a") as ledger:
-    groups = [group(question(str(number)), "-" * 8) for number in range(25)]
-    for batch in range(10_000):
-        if ledger.record_attempts(f"a/{batch}/record", batch, groups, purpose=Purpose.TRAIN):
-            print(batch, flush=True)
-        if batch % 5 == 4:
-            ledger.publish(Path(sys.argv[2]).with_name("hard_examples.duckdb"))
-"""
-
-
-def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path):
-    path, acknowledged = tmp_path / "a" / "ledger.duckdb", []
-    for milliseconds in (0, 37, 150, 290):  # after the first acknowledgement of each life
-        writer = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(RECORDS_FOLDER), str(path)], stdout=subprocess.PIPE, text=True
-        )
-        first = writer.stdout.readline()
-        time.sleep(milliseconds / 1000)
-        writer.send_signal(signal.SIGKILL)
-        rest, _ = writer.communicate()
-        acknowledged += [int(line) for line in (first + rest).split("\n") if line]
-        with Ledger.open(path, "a") as ledger:
-            rows = ledger.execute(
-                "SELECT iteration, count(*), count(DISTINCT (question_id, sample)) FROM attempts GROUP BY 1"
-            )
-            batches = {batch: count for batch, count, _ in rows}
-            assert set(acknowledged) <= set(batches)
-            assert len(batches) <= len(acknowledged) + 4  # at most one a life fell between commit and acknowledgement
-            assert all((count, distinct) == (200, 200) for _, count, distinct in rows)
-            assert ledger.counts()["ingested"] == len(batches)
-    assert len(acknowledged) == len(set(acknowledged)) >= 4

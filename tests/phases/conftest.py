@@ -12,6 +12,7 @@ import torch
 from relift.opening import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.close import close
+from relift.phases.probe import probe
 from relift.phases.record import record
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -43,6 +44,7 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
     versions = []
     while iteration < iterations:
         rollouts = rollout(run, iteration, version)
+        probe(run, iteration, version)
         verdicts = verify(run, iteration, rollouts)
         recorded = record(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, recorded)

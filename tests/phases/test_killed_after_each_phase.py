@@ -16,6 +16,7 @@ from relift.learning import optimizer_tensors
 from relift.opening import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.close import close
+from relift.phases.probe import probe
 from relift.phases.record import record
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -29,7 +30,7 @@ from relift.run import Run
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 
-PHASES = ("rollout", "verify", "record", "source", "rl_update", "sft_update", "close", "checkpoint")
+PHASES = ("rollout", "probe", "verify", "record", "source", "rl_update", "sft_update", "close", "checkpoint")
 SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")
 KILLED_IN, END = 3, 5
 """At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
@@ -75,6 +76,8 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None]) -> PolicyVersion:
     for iteration in range(END):
         rollouts = rollout(run, iteration, version)
         keep(iteration, "rollout")
+        probe(run, iteration, version)
+        keep(iteration, "probe")
         verdicts = verify(run, iteration, rollouts)
         keep(iteration, "verify")
         recorded = record(run, iteration, rollouts, verdicts)

@@ -177,7 +177,8 @@ def test_a_harvest_solves_what_is_open_and_the_next_run_finds_it_for_free(
     drive(untaught, 3)
     untaught.complete()
     untaught.__exit__()
-    (open_count,) = untaught_states(tmp_path)["open"]
+    states = untaught_states(tmp_path)
+    open_count = states["open"] + states.get("sourcing", 0)  # some were being asked when the run ended
 
     config = small_config(tmp_path / "runs", *api_settings(server.url, *more))
     reports, sent = [], 0
@@ -203,9 +204,8 @@ def test_a_harvest_solves_what_is_open_and_the_next_run_finds_it_for_free(
     assert describe_teacher(taught).startswith("scripted was asked")
 
 
-def untaught_states(folder: Path) -> dict[str, tuple[int, ...]]:
-    rows = query(folder / "runs", "SELECT state, count(*) FROM hard_examples GROUP BY ALL").rows
-    return {state: tuple(counts) for state, *counts in rows}
+def untaught_states(folder: Path) -> dict[str, int]:
+    return dict(query(folder / "runs", "SELECT state, count(*) FROM hard_examples GROUP BY ALL").rows)
 
 
 def test_a_harvest_of_a_project_without_ledgers_asks_nobody(tmp_path: Path, serve: Serve) -> None:

@@ -1,4 +1,5 @@
 -- Statuses of the training rollouts by ranges of ten iterations, as shares of the rollouts.
+-- Group: can the data be trusted.
 SELECT
     run,
     iteration // 10 * 10 AS from_iteration,
@@ -14,5 +15,7 @@ SELECT
     avg(CAST(status = 'bad_gold' AS INTEGER)) AS bad_gold
 FROM attempts
 WHERE purpose = 'train'
+  AND run GLOB coalesce(getvariable('run'), '*')
+  AND iteration >= coalesce(getvariable('since'), 0)
 GROUP BY run, from_iteration
 ORDER BY run, from_iteration;

@@ -1,4 +1,5 @@
--- What teachers were asked and what came of it, by model: questions, requests, answers, demonstrations, money.
+-- What teachers were asked and what came of it, by model: questions, requests, answers, money.
+-- Group: teachers and money.
 SELECT
     r.run, r.model,
     count(DISTINCT r.question_id) AS questions,
@@ -17,5 +18,6 @@ FROM teacher_requests r
 LEFT JOIN (
     SELECT DISTINCT run, question_id, source FROM demonstrations WHERE refusal IS NULL
 ) d ON d.run = r.run AND d.question_id = r.question_id AND d.source = 'api/' || r.model
+WHERE r.run GLOB coalesce(getvariable('run'), '*')
 GROUP BY r.run, r.model
 ORDER BY r.run, r.model;

@@ -1,0 +1,254 @@
+"""Ledgers of elsewhere that a project reads beside its own: the places in ``<store>/attached.toml``.
+
+A place is a folder of runs, one run, one ledger file, a ledger as Parquet (``relift ledger export --format parquet``),
+or any of these in a bucket. Its runs are always called ``<name of the place>/<run>``, so no name can clash, now or
+later. What is fetched or converted lies in ``<store>/.attached/<name>/``, a cache that may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from relift.errors import LedgerError, StoreError
+from relift.ledger import parquet, schema
+from relift.ledger.schema import LEDGER, SNAPSHOT
+from relift.store.interface import is_bucket, require_scheme
+
+log = logging.getLogger(__name__)
+FILE = "attached.toml"
+CACHE = ".attached"
+_HEAD = (
+    "# Ledgers that are read beside the runs in this folder, their runs as <name>/<run>.\n"
+    "# Written by `relift ledger attach` and `relift ledger detach`; it may be edited.\n"
+)
+_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One attached place, e.g. name ``"big"``, uri ``"s3://bucket/relift-7b"``."""
+
+    name: str
+    """Before the names of its runs, with a slash."""
+    uri: str
+    """An absolute path, or s3://..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One ledger file of this machine that a project reads, e.g. alias ``"run_demo-0"``, prefix ``""``."""
+
+    path: Path
+    alias: str
+    prefix: str = ""
+    """What its runs' names are given in front, e.g. ``"big/"``."""
+
+
+def places(store: Path) -> list[Place]:
+    """The attached places, in the order they were attached. Raises LedgerError for a file that says something else."""
+    path = store / FILE
+    if not path.is_file():
+        return []
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = [Place(name=str(entry["name"]), uri=str(entry["uri"])) for entry in tree.get("attached", [])]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise LedgerError(
+            f"{path} could not be read as the list of attached ledgers ({problem}). Every entry is [[attached]] with "
+            f"name and uri; mend it, or remove the file and attach anew."
+        ) from problem
+    for place in found:
+        _check_name(place.name, found)
+    return found
+
+
+def attach(store: Path, uri: str, name: str = "") -> tuple[Place, list[Source]]:
+    """Remember a place, and what it holds now; nothing is remembered where that cannot be read.
+
+    ``name`` is the place's own when empty: a folder's, a file's, the last part of a URI. Attached again under the same
+    name, it is only looked at again. Raises LedgerError or StoreError.
+    """
+    require_scheme(uri)
+    full = uri.rstrip("/") if is_bucket(uri) else str(Path(uri).expanduser().resolve())
+    if not is_bucket(uri) and Path(full) == store.resolve():
+        raise LedgerError(f"{uri} is the project itself ({store}), and its runs are read anyway. Attach another one.")
+    place = Place(name=name or _name_of(full), uri=full)
+    known = places(store)
+    _check_name(place.name, [*known, place] if place not in known else known)
+    found = sources_of(store, place)
+    runs_of(found)  # each is a ledger that can be read
+    _check_not_read_already(store, place, found)
+    if place not in known:
+        store.mkdir(parents=True, exist_ok=True)
+        _write(store, [*known, place])
+    return place, found
+
+
+def detach(store: Path, name_or_uri: str) -> Place:
+    """Forget a place and what was fetched of it; the place itself is not touched. Raises LedgerError."""
+    known = places(store)
+    full = name_or_uri if is_bucket(name_or_uri) else str(Path(name_or_uri).expanduser().resolve())
+    found = next((p for p in known if name_or_uri == p.name or full.rstrip("/") == p.uri), None)
+    if found is None:
+        there = ", ".join(f"{p.name} ({p.uri})" for p in known) or "nothing"
+        raise LedgerError(f"{name_or_uri!r} is not attached to {store}; attached is: {there}.")
+    _write(store, [p for p in known if p != found])
+    shutil.rmtree(store / CACHE / found.name, ignore_errors=True)
+    return found
+
+
+def attached_sources(store: Path, *, refresh: bool = True) -> list[Source]:
+    """The ledger files of all attached places; those of a bucket fetched where they have changed.
+
+    Without ``refresh`` nothing is asked of a network and what is not there is left out, so that a run that writes its
+    init script never waits or fails for a place of somebody else's. With it, a missing place is a LedgerError: an
+    answer over fewer runs than were asked for would look like an answer.
+    """
+    found: list[Source] = []
+    try:
+        known = places(store)
+    except LedgerError as problem:
+        if refresh:
+            raise
+        log.warning("%s", problem)
+        return []
+    for place in known:
+        try:
+            found += sources_of(store, place, refresh=refresh)
+        except (LedgerError, StoreError, OSError) as problem:
+            if refresh:
+                raise LedgerError(
+                    f"The attached place {place.name!r} ({place.uri}) cannot be read: {problem} Bring it back, or "
+                    f"leave it out with `relift ledger detach {place.name}`."
+                ) from problem
+    return found
+
+
+def sources_of(store: Path, place: Place, *, refresh: bool = True) -> list[Source]:
+    """The ledger files that a place holds. Raises LedgerError where it holds none, StoreError where it is not read."""
+    cache = store / CACHE / place.name
+    root = _fetched(place.uri, cache, refresh) if is_bucket(place.uri) else Path(place.uri)
+    files = _ledger_files(root, cache)
+    if not files:
+        raise LedgerError(
+            f"{place.uri} holds no ledger: neither <run>/{SNAPSHOT}, nor {SNAPSHOT} or {parquet.MARKER} of its own. "
+            f"Give a folder of runs, a run, a ledger file, or what `relift ledger export --format parquet` wrote."
+        )
+    return [
+        Source(path=path, alias=f"at_{place.name}_{number}", prefix=f"{place.name}/")
+        for number, path in enumerate(files)
+    ]
+
+
+def _ledger_files(root: Path, cache: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    if (root / SNAPSHOT).is_file():
+        return [root / SNAPSHOT]
+    if (root / parquet.MARKER).is_file():
+        return [_converted(root, cache / LEDGER)]
+    return sorted(root.glob(f"*/{SNAPSHOT}"))
+
+
+def _converted(folder: Path, target: Path) -> Path:
+    """The Parquet ledger as a ledger file, made again when the files have changed."""
+    stamp = target.with_name("converted.json")
+    files = sorted(folder.glob("*.parquet"))
+    now = json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+    if not target.is_file() or not stamp.is_file() or stamp.read_text() != now:
+        parquet.read_ledger(folder, target)
+        stamp.write_text(now)
+    return target
+
+
+def _fetched(uri: str, cache: Path, refresh: bool) -> Path:
+    """What a bucket holds, as a folder or file of this machine; the copy of last time where it cannot be reached."""
+    copy = cache / "bucket" / (uri.rpartition("/")[2] if uri.endswith(".duckdb") else "")
+    if not refresh:
+        return copy
+    try:
+        _fetch(uri, copy)
+    except StoreError as problem:
+        if not copy.exists():
+            raise
+        log.warning("%s; what was fetched of it before is read", problem)
+    return copy
+
+
+def _fetch(uri: str, copy: Path) -> None:
+    from relift.store.bucket import Bucket
+    from relift.store.snapshots import fetch_object, refresh_runs
+
+    if uri.endswith(".duckdb"):
+        parent, _, name = uri.rpartition("/")
+        fetch_object(Bucket(parent), name, copy)
+        return
+    bucket = Bucket(uri)
+    tops = [name for name in bucket.names() if "/" not in name]
+    wanted = [SNAPSHOT] if SNAPSHOT in tops else [n for n in tops if n.endswith(".parquet") and parquet.MARKER in tops]
+    if not wanted:
+        refresh_runs(bucket, copy)
+    for name in wanted:
+        fetch_object(bucket, name, copy / name)
+
+
+def runs_of(sources: Iterable[Source]) -> list[str]:
+    """The runs in some ledger files, as the project calls them. Raises LedgerError for a file that is no ledger."""
+    found: set[str] = set()
+    with schema.connect() as connection:
+        for source in sources:
+            schema.attach(connection, source.path, source.alias, read_only=True)
+            rows = connection.execute(f"SELECT run FROM {schema.quoted(source.alias)}.runs").fetchall()
+            found.update(f"{source.prefix}{run}" for (run,) in rows)
+    return sorted(found)
+
+
+def _check_not_read_already(store: Path, place: Place, found: Iterable[Source]) -> None:
+    """A file can be opened once only, and its rows would count twice."""
+    others = [source.path for p in places(store) if p != place for source in sources_of(store, p, refresh=False)]
+    read = {path.resolve() for path in (*store.glob(f"*/{SNAPSHOT}"), *others)}
+    twice = next((source.path for source in found if source.path.resolve() in read), None)
+    if twice is not None:
+        raise LedgerError(
+            f"{twice} is read already, and its rows would count twice. Attach what is not in the project."
+        )
+
+
+def _check_name(name: str, among: list[Place]) -> None:
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise LedgerError(
+            f"{name!r} cannot be the name of an attached place: letters, digits, '.', '_' and '-' make one, since its "
+            f"runs are called NAME/RUN. Give another with --as."
+        )
+    others = [place.uri for place in among if place.name == name]
+    if len(others) > 1:
+        raise LedgerError(
+            f"{name!r} names {others[0]} already, and its runs could not be told from those of {others[1]}. Give the "
+            f"other place a name of its own with --as, or detach the first: `relift ledger detach {name}`."
+        )
+
+
+def _name_of(uri: str) -> str:
+    """Of ``runs`` or a snapshot, which every project calls the same, the folder around it."""
+    parts = [part for part in uri.removeprefix("s3://").split("/") if part]
+    while len(parts) > 1 and parts[-1] in ("runs", SNAPSHOT, LEDGER):
+        parts.pop()
+    return re.sub(r"[^\w.-]", "_", parts[-1].removesuffix(".duckdb") if parts else "").lstrip(".")
+
+
+def _write(store: Path, attached: list[Place]) -> None:
+    # A JSON string is a TOML string too: both escape the quote, the backslash and control characters alike.
+    entries = "".join(
+        f"\n[[attached]]\nname = {json.dumps(place.name)}\nuri = {json.dumps(place.uri, ensure_ascii=False)}\n"
+        for place in attached
+    )
+    partial = store / f"{FILE}.partial"
+    partial.write_text(_HEAD + entries, encoding="utf-8")
+    partial.replace(store / FILE)

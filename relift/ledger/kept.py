@@ -1,0 +1,63 @@
+"""What a rebuilt ledger keeps of the one before it: the rows of all batches that are not written again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from relift.ledger import schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """The batches that will be written again, e.g. groups ``{(7, "train")}``.
+
+    Demonstrations, questions and requests are not named: the first row of each stays, as it does in a run.
+    """
+
+    keys: frozenset[str]
+    """Of the batches, e.g. ``"demo-0/iterations/00007/record"``."""
+    groups: frozenset[tuple[int, str]]
+    """(iteration, purpose), also of attempts."""
+    updates: frozenset[tuple[int, str]]
+    """(iteration, kind), also of uses: those of a supervised update."""
+    evaluations: frozenset[int]
+    iterations: frozenset[int]
+
+
+def keep(old: Path, new: Path, replaced: Replaced) -> None:
+    """Fill an empty ledger at ``new`` with what stays of the one at ``old``; both of today's schema."""
+    pairs = [("groups", "purpose", replaced.groups), ("attempts", "purpose", replaced.groups)]
+    pairs.append(("updates", "kind", replaced.updates))
+    with schema.connect(spill=new.with_name(new.name + ".spill")) as connection:
+        schema.attach(connection, old, "old", read_only=True)
+        schema.attach(connection, new, "new", read_only=False)
+
+        def fill(table: str, left_out: str = "false") -> None:
+            connection.execute(f"INSERT INTO new.{table} BY NAME FROM old.{table} WHERE NOT ({left_out})")
+
+        for table, column, found in pairs:
+            fill(table, _any_of(found, column))
+        fill("uses", _in("iteration", [i for i, kind in replaced.updates if kind == "sft"]))
+        fill("evaluations", _in("iteration", replaced.evaluations))
+        fill("iterations", _in("iteration", replaced.iterations))
+        fill("ingested", _in("key", replaced.keys))
+        for table in ("runs", "questions", "demonstrations", "teacher_requests", "leavings"):
+            fill(table)
+
+
+def _any_of(pairs: Collection[tuple[int, str]], column: str) -> str:
+    """Whether (iteration, column) is one of them."""
+    return (
+        " OR ".join(
+            f"({column} = {schema.literal(value)} AND {_in('iteration', [i for i, other in pairs if other == value])})"
+            for value in sorted({value for _, value in pairs})
+        )
+        or "false"
+    )
+
+
+def _in(column: str, values: Collection[int] | Collection[str]) -> str:
+    listed = ", ".join(schema.literal(v) if isinstance(v, str) else str(v) for v in sorted(values))
+    return f"{column} IN ({listed})" if listed else "false"

@@ -1,0 +1,98 @@
+"""A whole ledger as Parquet, one file a table, and back: what any tool reads, and what a store keeps well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from relift.errors import LedgerError
+from relift.ledger import schema
+
+MARKER = "runs.parquet"
+"""Written last: where it is, all tables are."""
+
+
+def table_files() -> list[str]:
+    """In the order they are written."""
+    return [f"{table}.parquet" for table in (*(t for t in schema.TABLES if t != "runs"), "runs")]
+
+
+def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
+    """Write the tables of the named runs of a project, of all when none is named; their files, the marker last.
+
+    Raises LedgerError for a run that is not there and a folder that holds something else.
+    """
+    from relift.ledger.project import open_project
+
+    with open_project(store) as connection:
+        there = [run for (run,) in connection.execute("SELECT run FROM runs ORDER BY run").fetchall()]
+        missing = [run for run in runs if run not in there]
+        if missing:
+            raise LedgerError(f"No ledger here holds a run {missing[0]!r}. There are: {', '.join(there) or 'none'}.")
+        write_ledger(connection, folder, list(runs) or there)
+    return [folder / name for name in table_files()]
+
+
+def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list[str]) -> None:
+    """The rows of those runs from a connection that knows the tables by name (``open_project``), sorted.
+
+    The same ledgers give the same bytes. Raises LedgerError for a folder that holds something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in table_files())
+    if strange:
+        raise LedgerError(f"{folder} holds {strange[0]}, which is no table of a ledger. Give an empty or a new folder.")
+    (folder / MARKER).unlink(missing_ok=True)
+    for name in table_files():
+        table = name.removesuffix(".parquet")
+        partial = folder / f"{name}.partial"
+        listed = ", ".join(schema.literal(run) for run in runs)
+        connection.execute(
+            f"COPY (SELECT * FROM {table} WHERE run IN ({listed}) ORDER BY ALL) "
+            f"TO {schema.literal(partial)} (FORMAT parquet, COMPRESSION zstd, "
+            f"KV_METADATA {{relift_schema: '{schema.SCHEMA_VERSION}'}})"
+        )
+        partial.replace(folder / name)
+
+
+def read_ledger(folder: Path, target: Path) -> None:
+    """Make a ledger file from the tables in a folder; whole or not at all.
+
+    Raises LedgerError for a newer schema, a damaged file and a missing table.
+    """
+    making = target.with_name(target.name + ".making")
+    schema.remove(making)
+    schema.create(making)
+    try:
+        with schema.connect() as connection:
+            _check_version(connection, folder)
+            schema.attach(connection, making, "ledger", read_only=False)
+            for table in schema.TABLES:
+                _insert(connection, table, folder / f"{table}.parquet")
+    except duckdb.Error as problem:
+        raise LedgerError(
+            f"{folder} is no ledger as Parquet that could be read: {str(problem).splitlines()[0]} Export it again with "
+            f"`relift ledger export --format parquet`."
+        ) from problem
+    making.replace(target)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    connection.execute(f"INSERT INTO ledger.{table} BY NAME SELECT * FROM read_parquet({schema.literal(path)})")
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    found: list[tuple[Any]] = connection.execute(
+        f"SELECT decode(value) FROM parquet_kv_metadata({schema.literal(folder / MARKER)}) "
+        f"WHERE decode(key) = 'relift_schema'"
+    ).fetchall()
+    version = int(found[0][0]) if found else 0
+    if version != schema.SCHEMA_VERSION:
+        mend = "Upgrade relift" if version > schema.SCHEMA_VERSION else "Export it again with this relift"
+        raise LedgerError(
+            f"{folder} holds a ledger of schema {version or 'unknown'}, and this relift reads schema "
+            f"{schema.SCHEMA_VERSION} from Parquet. {mend}, or attach the ledger file itself."
+        )

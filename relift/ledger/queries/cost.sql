@@ -1,0 +1,27 @@
+-- What it cost by ranges of ten iterations: tokens, minutes, dollars, demonstrations taught.
+-- Group: teachers and money.
+WITH parts AS (
+    SELECT
+        run, iteration, tokens AS sampled_tokens, 0 AS trained_tokens, 0 AS flops, taught, 0 AS usd,
+        list_sum(map_values(seconds)) / 60 AS minutes
+    FROM iterations
+    UNION ALL
+    SELECT run, iteration, 0, tokens, flops, 0, 0, 0 FROM updates
+    UNION ALL
+    SELECT run, iteration, 0, 0, 0, 0, cost_usd, 0 FROM demonstrations
+)
+SELECT
+    run,
+    iteration // 10 * 10 AS from_iteration,
+    max(iteration) AS to_iteration,
+    sum(minutes) AS minutes,
+    sum(sampled_tokens) AS sampled_tokens,
+    sum(trained_tokens) AS trained_tokens,
+    sum(flops) AS flops,
+    sum(taught) AS taught,
+    sum(usd) AS usd
+FROM parts
+WHERE run GLOB coalesce(getvariable('run'), '*')
+  AND iteration >= coalesce(getvariable('since'), 0)
+GROUP BY run, from_iteration
+ORDER BY run, from_iteration;

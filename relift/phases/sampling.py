@@ -1,0 +1,51 @@
+"""Groups of rollouts for what is only looked at: evaluations and probes sample, judge and record them in one phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from relift.phases import rollout, verify
+from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
+from relift.policy.engine import SamplingRequest
+from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rollout, RolloutGroup, Verdict
+from relift.run import Run
+
+
+def sampled_groups(
+    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion
+) -> list[RolloutGroup]:
+    """The rollouts of each question under a policy version, in the order of the questions."""
+    completions = rollout.completions_of(run, questions, request, version)
+    pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
+    verdicts = iter(run.verifier.verify_batch(pairs, check=run.stop.check))
+    return [
+        RolloutGroup(question=question, rollouts=_rollouts(run, group, verdicts))
+        for question, group in zip(questions, completions, strict=True)
+    ]
+
+
+def _rollouts(run: Run, completions: Sequence[Completion], verdicts: Iterator[Verdict]) -> tuple[Rollout, ...]:
+    """Takes as many verdicts as there are completions."""
+    found = [(completion, next(verdicts)) for completion in completions]
+    return tuple(
+        Rollout(sample=sample, completion=completion, verdict=verdict, reward=verify.reward(verdict, run.config.rl))
+        for sample, (completion, verdict) in enumerate(found)
+    )
+
+
+def group_files(groups: Sequence[RolloutGroup], prefix: str = "") -> dict[str, bytes]:
+    """The files that ``recorded_groups`` reads, by name."""
+    completions = [[r.completion for r in group.rollouts] for group in groups]
+    verdicts = [(g.question.id, r.sample, r.verdict, r.reward) for g in groups for r in g.rollouts]
+    return {
+        prefix + rollout.FILE: rollouts_to_parquet([group.question for group in groups], completions),
+        prefix + verify.FILE: verdicts_to_parquet(verdicts),
+    }
+
+
+def recorded_groups(run: Run, ref: PhaseRef, prefix: str = "") -> list[RolloutGroup]:
+    return groups_from_parquet(
+        run.store.read(ref.uri, prefix + rollout.FILE),
+        run.store.read(ref.uri, prefix + verify.FILE),
+        run.questions.by_id,
+    )

@@ -1,0 +1,152 @@
+import shutil
+import sys
+
+import duckdb
+import pytest
+from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
+
+from flows.cli import main
+from relift.errors import LedgerError, StoreError
+from relift.harvest import open_questions
+from relift.ledger import open_project, query, story, write_init_script
+from relift.ledger.attached import attach, detach, places
+from relift.ledger.parquet import export_tables
+
+SMALL_FAILS_BIG_SOLVES = """
+    SELECT s.text FROM hard_examples s JOIN hard_examples b USING (question_id)
+    WHERE s.run = 'demo-0' AND s.state = 'open' AND b.run = 'seven/demo-0' AND b.state = 'learned'
+"""
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """Nothing is taught in run ``demo-0`` of the small model; the big one's run of the same name learned a question."""
+    folder = tmp_path_factory.mktemp("projects")
+    write_run(folder / "small" / "runs", "demo-0")
+    write_run(folder / "seven" / "runs", "demo-0", demonstrations=[worked()])
+    return folder
+
+
+@pytest.fixture
+def store(projects, tmp_path):
+    shutil.copytree(projects, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "small" / "runs"
+
+
+def test_what_the_small_model_fails_and_the_big_one_solves_is_one_query(store, tmp_path):
+    place, found = attach(store, str(tmp_path / "seven" / "runs"))
+    assert place.name == "seven" and len(found) == 1
+    assert query(store, SMALL_FAILS_BIG_SOLVES).rows == ((TAUGHT.text,),)
+    assert {state.run: state.state for state in story(store, TAUGHT.id).states} == {
+        "demo-0": "open",
+        "seven/demo-0": "learned",
+    }
+
+
+@pytest.mark.parametrize("what", ["runs", "runs/demo-0", "runs/demo-0/hard_examples.duckdb", "tables"])
+def test_a_place_is_a_folder_a_run_a_file_or_parquet(store, tmp_path, what):
+    export_tables(tmp_path / "seven" / "runs", tmp_path / "seven" / "tables", [])
+    attach(store, str(tmp_path / "seven" / what), "seven")
+    assert query(store, SMALL_FAILS_BIG_SOLVES).rows == ((TAUGHT.text,),)
+    with open_project(store) as connection:
+        forked = connection.execute("SELECT count(*) FROM attempts WHERE run = 'seven/demo-0'").fetchall()
+    assert forked == [(3 * 4 + 4,)]
+
+
+def test_parquet_that_was_exported_again_is_read_again(store, tmp_path):
+    seven = tmp_path / "seven"
+    export_tables(seven / "runs", seven / "tables", [])
+    attach(store, str(seven / "tables"), "seven")
+    write_run(seven / "runs", "demo-1")
+    export_tables(seven / "runs", seven / "tables", [])
+    assert query(store, "SELECT run FROM runs ORDER BY run").rows == (("demo-0",), ("seven/demo-0",), ("seven/demo-1",))
+
+
+def test_two_exports_of_a_ledger_as_parquet_are_equal(store, tmp_path):
+    made = [export_tables(store, tmp_path / name, []) for name in ("one", "two")]
+    assert [a.read_bytes() for a in made[0]] == [b.read_bytes() for b in made[1]]
+
+
+def test_the_init_script_gives_another_client_the_attached_runs_too(store, tmp_path):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    script = write_init_script(store).read_text()
+    with duckdb.connect() as client:
+        client.execute(script)
+        assert client.execute(SMALL_FAILS_BIG_SOLVES).fetchall() == [(TAUGHT.text,)]
+
+
+def test_the_list_is_readable_and_detaching_shortens_it(store, tmp_path):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    attach(store, str(tmp_path / "seven" / "runs"))  # again: looked at, not listed twice
+    assert 'name = "seven"\nuri = "' in (store / "attached.toml").read_text()
+    assert [place.name for place in places(store)] == ["seven"]
+    detach(store, str(tmp_path / "seven" / "runs"))
+    assert places(store) == []
+    assert query(store, "SELECT run FROM runs").rows == (("demo-0",),)
+    with pytest.raises(LedgerError, match="'seven' is not attached"):
+        detach(store, "seven")
+
+
+def test_two_places_of_one_name_are_kept_apart_by_as(store, tmp_path):
+    shutil.copytree(tmp_path / "seven", tmp_path / "other" / "seven")
+    attach(store, str(tmp_path / "seven" / "runs"))
+    with pytest.raises(LedgerError, match="--as"):
+        attach(store, str(tmp_path / "other" / "seven" / "runs"))
+    attach(store, str(tmp_path / "other" / "seven" / "runs"), "other")
+    assert query(store, "SELECT run FROM runs ORDER BY run").rows == (("demo-0",), ("other/demo-0",), ("seven/demo-0",))
+
+
+def test_what_cannot_be_read_is_not_remembered(store, tmp_path):
+    (tmp_path / "notes.duckdb").write_text("no database")
+    (tmp_path / "empty").mkdir()
+    refused = {
+        tmp_path / "notes.duckdb": "no DuckDB database",
+        tmp_path / "empty": "holds no ledger",
+        tmp_path / "gone": "holds no ledger",
+        store: "the project itself",
+        store / "demo-0": "read already",
+    }
+    for path, why in refused.items():
+        with pytest.raises(LedgerError, match=why):
+            attach(store, str(path), "name")
+    with pytest.raises(StoreError, match="only folders and s3://"):
+        attach(store, "gs://bucket/runs")
+    with pytest.raises(LedgerError, match="cannot be the name"):
+        attach(store, str(tmp_path / "seven" / "runs"), "a/b")
+    assert not (store / "attached.toml").exists()
+
+
+def test_a_place_that_is_gone_is_said_and_never_silently_left_out(store, tmp_path):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    (tmp_path / "seven").rename(tmp_path / "away")
+    with pytest.raises(LedgerError, match="relift ledger detach seven"):
+        query(store, "SELECT 1")
+    assert "seven" not in write_init_script(store).read_text()  # a run that publishes is not troubled by it
+
+
+def test_a_damaged_list_is_said_with_what_to_do(store):
+    (store / "attached.toml").write_text("[[attached]]\nname = 3")
+    with pytest.raises(LedgerError, match="attach anew"):
+        places(store)
+
+
+def test_a_harvest_asks_for_the_questions_of_its_own_project_alone(store, tmp_path):
+    write_run(tmp_path / "theirs" / "runs", "t", hard=[WORDY])
+    attach(store, str(tmp_path / "theirs" / "runs"))
+    assert {question.id for question in open_questions(store, 10)} == {TAUGHT.id, OPEN.id}
+
+
+def test_attaching_on_the_command_line(store, tmp_path, monkeypatch, capsys):
+    def relift(*arguments):
+        monkeypatch.setattr(sys, "argv", ["relift", "ledger", *arguments, "--store", str(store)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    assert "Nothing is attached" in relift("attach")[1]
+    assert "attached as seven: 1 run, seven/demo-0" in relift("attach", str(tmp_path / "seven/runs"))[1]
+    assert relift("attach") == (0, f"seven  {tmp_path / 'seven/runs'}\n")
+    assert "no longer attached" in relift("detach", "seven")[1]
+    code, said = relift("detach", "seven")
+    assert code == 2 and "is not attached" in said

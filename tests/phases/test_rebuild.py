@@ -1,0 +1,130 @@
+"""A ledger made again from recorded phases against the one that the run wrote: two routes to one digest."""
+
+import shutil
+import sys
+
+import duckdb
+import pytest
+import torch
+
+from flows.cli import main
+from relift.errors import RunError
+from relift.ledger import Ledger, schema
+from relift.ledger.check import check
+from relift.lock import RunLock
+from relift.opening import open_run
+from relift.phases.evaluate import evaluate
+from relift.rebuild import rebuild
+from tests.phases.conftest import drive
+from tests.small_run import small_config
+
+SETTINGS = (
+    "checkpoint.every=4",
+    "checkpoint.keep=1",
+    "evaluation.confirm=true",
+    "evaluation.samples=2",
+    "evaluation.temperature=1.0",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of six iterations with an evaluation, of which the last two iterations are still recorded; closed."""
+    torch.set_num_threads(1)
+    store = tmp_path_factory.mktemp("finished") / "runs"
+    with open_run(small_config(store, *SETTINGS), "small") as run:
+        evaluate(run, 0, run.base, True)
+        drive(run, 6)
+        run.publish()
+    return store
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of it to spoil."""
+    shutil.copytree(finished, tmp_path / "runs")
+    return tmp_path / "runs" / "small"
+
+
+def read(folder, name=schema.LEDGER):
+    with Ledger.open(folder / name, folder.name) as ledger:
+        return ledger.counts(), ledger.digest()
+
+
+def test_a_ledger_that_holds_all_that_is_recorded_is_left_as_it_is(folder):
+    before = (folder / schema.LEDGER).read_bytes()
+    found = rebuild(folder)
+    assert not found.is_changed and found.kept_from == schema.LEDGER and found.notes == ()
+    assert found.before == found.after
+    assert found.batches >= 3 + 6 + 2 * 3  # the evaluation's, the iterations, and three phases at least of the last two
+    assert (folder / schema.LEDGER).read_bytes() == before
+    assert not (folder / ".rebuild").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_without_a_ledger_the_snapshot_and_the_recordings_give_it_back(folder, damage):
+    counts, digest = read(folder)
+    path = folder / schema.LEDGER
+    with Ledger.open(
+        folder / schema.SNAPSHOT, folder.name
+    ) as stale:  # as if it had been published an iteration earlier
+        for table in ("attempts", "groups", "updates", "uses", "iterations", "leavings"):
+            stale._connection.execute(f"DELETE FROM {table} WHERE iteration = 5 AND '{table}' <> 'leavings'")
+        stale._connection.execute("DELETE FROM ingested WHERE key LIKE '%/00005/%' AND key NOT LIKE '%leavings'")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:9000])
+    else:
+        path.unlink()
+    found = rebuild(folder)
+    assert found.is_changed and found.kept_from == schema.SNAPSHOT
+    assert len(found.notes) == 1 and schema.LEDGER in found.notes[0]
+    assert found.replaced == ("ledger.duckdb.before-rebuild" if damage == "cut" else None)
+    assert (folder / "ledger.duckdb.before-rebuild").exists() == (damage == "cut")
+    assert read(folder) == (counts, digest)
+    assert read(folder, schema.SNAPSHOT) == (counts, digest)
+
+
+def test_from_the_recordings_alone_what_is_lost_is_said(folder, capsys, monkeypatch):
+    counts, _ = read(folder)
+    for name in (schema.LEDGER, schema.SNAPSHOT):
+        (folder / name).unlink()
+    monkeypatch.setattr(sys, "argv", ["relift", "ledger", "rebuild", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "The rollouts of 4 iterations (0 to 3) are lost" in said
+    assert "there was no ledger to keep anything of" in said
+    found, _ = read(folder)
+    for table in ("runs", "questions", "evaluations", "iterations"):
+        assert found[table] == counts[table]
+    with Ledger.open(folder / schema.LEDGER, folder.name) as ledger:
+        assert ledger.execute("SELECT DISTINCT iteration FROM groups WHERE purpose = 'train' ORDER BY 1") == [
+            (4,),
+            (5,),
+        ]
+        assert ledger.execute("SELECT count(DISTINCT purpose) FROM groups WHERE iteration = 0") == [(2,)]
+    wrong = {one.name for one in check(folder / schema.LEDGER) if one.wrong}
+    assert all("iterations report" in name or "admitted" in name for name in wrong)
+
+
+def test_a_row_that_was_changed_is_put_right(folder):
+    counts, digest = read(folder)
+    with duckdb.connect(folder / schema.LEDGER) as connection:
+        connection.execute("DELETE FROM attempts WHERE iteration = 5 AND sample = 0")
+    assert any(one.wrong for one in check(folder / schema.LEDGER))
+    assert rebuild(folder).is_changed
+    assert read(folder) == (counts, digest)
+    assert not any(one.wrong for one in check(folder / schema.LEDGER))
+
+
+def test_a_run_that_is_being_written_and_a_folder_that_is_none_are_refused(folder, tmp_path):
+    with pytest.raises(RunError, match="holds no recorded phases"):
+        rebuild(tmp_path)
+    before = (folder / schema.LEDGER).read_bytes()
+    lock = RunLock(folder / "lock")
+    lock.acquire()
+    with pytest.raises(RunError, match="is being written by another process"):
+        rebuild(folder)
+    lock.release()
+    assert (folder / schema.LEDGER).read_bytes() == before
