@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 bench bench-s3 clean
+.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-verifier-long bench bench-s3 bench-verifier clean
 
 setup: $(STAMP)
 
@@ -71,6 +71,14 @@ test-s3: setup $(S3_SERVER)  ## artifacts on a real S3 server on loopback: whole
 
 bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json
 	$(BIN)/python -m tests.bench s3
+
+test-verifier-long: setup  ## 200,000 answers with bombs among them: nothing lost or stuck, memory flat (minutes)
+	RELIFT_TEST_ANSWERS=200000 $(BIN)/pytest -s tests/verifier/test_verifier_long.py
+
+# The folder of public data; tests/data/README.md says what is not here.
+bench-verifier: export RELIFT_DATA ?= ../shared/data
+bench-verifier: setup  ## the verifier against plain math-verify, into runs/bench/verifier.json; fails below its bars
+	$(BIN)/python -m tests.bench verifier
 
 bench: setup  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench

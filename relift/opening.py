@@ -29,6 +29,7 @@ from relift.summary import stored_summary
 from relift.teacher.client import ApiClient
 from relift.teacher.opening import connect, open_desk
 from relift.verifier import Verifier
+from relift.verifier.opening import make_verifier, require_comparison
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,12 @@ def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None, teac
     store = run_store(config, name)
     root = store.root
     stop = stop or StopFlag()
-    verifier = Verifier(config.questions.answer_form, think_opened="<think>" in config.policy.prompt_suffix)
+    verifier = make_verifier(config)
     lock = RunLock(root / "lock")
     try:
         # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
         require_engine(config)
+        require_comparison(config, verifier)
         questions = _questions(config, verifier)
         api = connect(config) if teaches else None
         lock.acquire()

@@ -110,7 +110,8 @@ def _sample(
 
 def _groups(run: Run, questions: list[Question], completions: list[list[Completion]]) -> list[RolloutGroup]:
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
-    found = run.verifier.verify_batch(pairs, check=run.stop.check)
+    limit = run.config.checks.max_failed_share
+    found = run.verifier.verify_batch(pairs, check=run.stop.check, max_failed_share=limit)
     require_few_failures(run, found)
     verdicts = iter(found)
     groups = []

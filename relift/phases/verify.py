@@ -31,7 +31,11 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
         return ref
     completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
     by_id = run.questions.by_id
-    verdicts = run.verifier.verify_batch([(by_id[q].answer, c) for q, _, c in completions], check=run.stop.check)
+    verdicts = run.verifier.verify_batch(
+        [(by_id[q].answer, c) for q, _, c in completions],
+        check=run.stop.check,
+        max_failed_share=run.config.checks.max_failed_share,
+    )
     rows = [
         (question, sample, verdict, reward(verdict, run.config.rl))
         for (question, sample, _), verdict in zip(completions, verdicts, strict=True)

@@ -1,13 +1,36 @@
-"""How the verifier and its worker speak over pipes: length-prefixed JSON."""
+"""How the verifier and its workers speak over pipes: length-prefixed JSON."""
 
 from __future__ import annotations
 
 import json
 import struct
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 HEADER = struct.Struct(">I")
 MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker is started for, e.g. task ``"callable"``, function ``"my_answers:is_same"``."""
+
+    task: Literal["math", "number", "callable"] = "math"
+    tolerance: str = "0"
+    """number: relative, as a decimal or a fraction, so that it arrives exactly."""
+    function: str = ""
+    """callable: ``package.module:function``."""
+    cpu_seconds: int = 10
+    """Of processor time for one item: the kernel ends the worker where the caller could not, being stopped or gone."""
+    memory_bytes: int = 2 << 30
+    """Of address space."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        return Job(**json.loads(text))
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -29,3 +52,15 @@ def unpack(body: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ValueError("a message that is no object")
     return message
+
+
+def take(received: bytearray) -> dict[str, Any] | None:
+    """The first whole message, removed from what has been received; None where more has to come."""
+    if len(received) < HEADER.size:
+        return None
+    end = HEADER.size + body_length(bytes(received[: HEADER.size]))
+    if len(received) < end:
+        return None
+    body = bytes(received[HEADER.size : end])
+    del received[:end]
+    return unpack(body)

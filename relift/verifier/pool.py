@@ -1,148 +1,144 @@
-"""The caller's side of the worker: one process, started when first needed, killed and replaced when it hangs."""
+"""The workers of a verifier: started when first needed, shared by all threads, killed and replaced when they hang."""
 
 from __future__ import annotations
 
-import logging
 import os
-import selectors
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from dataclasses import dataclass
-from typing import IO, Any
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 
-from relift.records import Status
-from relift.verifier.messages import HEADER, body_length, pack, unpack
+from relift.errors import Interrupted
+from relift.verifier.batch import Batch
+from relift.verifier.messages import Job
+from relift.verifier.process import Item, Reply, WorkerProcess
+from relift.verifier.turns import Turns
 
-START_SECONDS = 120.0
-"""For importing sympy on a busy machine; not counted against any answer."""
-ITEMS_PER_WORKER = 1_000
-"""A worker grows from 57 to about 150 MB over so many items, since sympy and ANTLR keep caches."""
+MOST_WORKERS = 8
+"""By default; on a large machine other runs and the model's own threads want cores too."""
 
-logger = logging.getLogger(__name__)
-
-
-class WorkerDied(Exception):
-    """The worker ended without an answer."""
-
-
-class WorkerHung(Exception):
-    """The worker gave no answer in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: Status
-    reason: str = ""
+CLOSED = "the verifier was closed while it compared answers"
 
 
 class WorkerPool:
-    """Compares answers with math-verify; from any thread, one at a time, never longer than the hard limit.
+    """Compares answers in subprocesses, as many at a time as there are workers; from any thread.
 
-    A hang costs the one answer that hung. A worker that dies is replaced and asked once more, since it may also
-    be killed from outside; an answer that kills it twice gets the status ``error``.
+    There is no thread of its own: whoever asks waits in his own thread, so that an interrupt, a cancellation or an
+    exception there stops it at once, and what was being computed is killed. A hang costs the one answer that hung. A
+    worker that dies is replaced and its answer asked once more, since it may also be killed from outside; an answer
+    that kills it twice gets the status ``error``.
     """
 
-    def __init__(self, *, hard_limit_seconds: float) -> None:
+    def __init__(self, *, hard_limit_seconds: float = 8.0, workers: int | None = None, job: Job | None = None) -> None:
+        """``workers``: processes at most; by default one a core, and at most ``MOST_WORKERS``."""
         self.hard_limit_seconds = hard_limit_seconds
+        self.workers = workers or min(usable_cores(), MOST_WORKERS)
         self.started = 0
         """Workers started so far."""
-        self._worker: _Worker | None = None
-        self._lock = threading.Lock()
+        self.killed = 0
+        """Workers that hung or died."""
+        self._job = job or Job(cpu_seconds=int(hard_limit_seconds) + 2)
+        self._reset()
 
     def compare(self, gold: str, answer: str) -> Reply:
         """Status correct, wrong, bad_gold, timeout or error; both sides are bare, normalised and bounded."""
-        with self._lock:
-            for last_try in (False, True):
-                try:
-                    return self._ask({"gold": gold, "answer": answer})
-                except WorkerHung:
-                    self._kill()
-                    return Reply(Status.TIMEOUT, f"no verdict within {self.hard_limit_seconds:g} s")
-                except (WorkerDied, OSError, ValueError) as error:
-                    self._kill()
-                    if last_try:
-                        return Reply(Status.ERROR, f"the verifier's worker died: {error}"[:300])
-                except BaseException:  # Ctrl-C between a request and its reply: the pipe is of no more use
-                    self._kill()
-                    raise
-        raise AssertionError("unreachable")
+        with closing(self.replies([(gold, answer)])) as replies:
+            return next(replies)[1]
+
+    def replies(
+        self, pairs: Sequence[tuple[str, str]], *, check: Callable[[], None] = lambda: None
+    ) -> Generator[tuple[int, Reply], None, None]:
+        """(number, reply) of every (gold, answer) pair, in the order in which they come.
+
+        ``check`` is called at least ten times a second and may raise. To leave early, close the generator: what is
+        still being compared is killed. Raises Interrupted when the pool is closed meanwhile.
+        """
+        if os.getpid() != self._owner:
+            self._reset()  # a fork: these workers answer to the other process
+        items = [Item(number=number, gold=gold, answer=answer) for number, (gold, answer) in enumerate(pairs)]
+        yield from Batch(self, items, check).replies()
+
+    def fault(self, check: Callable[[], None] = lambda: None) -> str:
+        """Why a worker can compare nothing, such as a function that cannot be imported; "" when it can."""
+        with closing(Batch(self, [], check)) as batch:
+            return batch.fault()
 
     def close(self) -> None:
+        """Ends all workers; the pool may still be used and starts others."""
         with self._lock:
-            self._kill()
+            self._generation += 1
+            idle, held = list(self._idle), self._living.difference(self._idle)
+            self._idle.clear()
+            self._living.clear()
+        for worker in idle:
+            worker.discard()
+        for worker in held:
+            worker.end()  # its holder sees the end and closes the pipes
 
-    def _ask(self, request: dict[str, Any]) -> Reply:
-        if self._worker is not None and self._worker.items >= ITEMS_PER_WORKER:
-            self._kill()
-        if self._worker is None:
-            self._worker = _Worker()
+    def worker(self, generation: int) -> WorkerProcess:
+        """One that waits for work, or a new one; for the holder of a turn. Raises OSError where none can be started."""
+        while idle := self._pop_idle():
+            if idle.process.poll() is None:
+                return idle
+            self.discard(idle)
+        worker = WorkerProcess(self._job)
+        with self._lock:
             self.started += 1
-            self._worker.wait_until_ready()
-        reply = self._worker.ask(request, self.hard_limit_seconds)
-        return Reply(Status(reply["status"]), reply["reason"])
+            if generation == self._generation:
+                self._living.add(worker)
+                return worker
+        worker.discard()
+        raise Interrupted(CLOSED)
 
-    def _kill(self) -> None:
-        if self._worker is not None:
-            worker, self._worker = self._worker, None
-            worker.kill()
+    def put_back(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            if worker in self._living:
+                self._idle.append(worker)
+                return
+        worker.discard()  # the pool was closed meanwhile
+
+    def discard(self, worker: WorkerProcess) -> None:
+        worker.discard()
+        with self._lock:
+            self._living.discard(worker)
+
+    def require(self, generation: int) -> None:
+        """Raises Interrupted when the pool was closed since."""
+        if generation != self._generation:
+            raise Interrupted(CLOSED)
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    @property
+    def processes(self) -> list[int]:
+        """Process ids of the workers."""
+        with self._lock:
+            return [worker.process.pid for worker in self._living]
+
+    def _pop_idle(self) -> WorkerProcess | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _reset(self) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self.turns = Turns(self.workers)
+        self._generation = 0
+        self._idle: list[WorkerProcess] = []
+        self._living: set[WorkerProcess] = set()
+        weakref.finalize(self, _end_all, self._living, self._owner)  # also when Python exits
 
 
-class _Worker:
-    """One subprocess. Its own session keeps a terminal's Ctrl-C away; it notices by itself when this process ends."""
+def usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
-    def __init__(self) -> None:
-        self.items = 0
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (kept open while the worker runs)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "relift.verifier.worker", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin, self._process.stdout
 
-    def wait_until_ready(self) -> None:
-        try:
-            self._receive(time.monotonic() + START_SECONDS)
-        except WorkerHung:
-            raise WorkerDied(f"it was not ready after {START_SECONDS:g} s") from None
-
-    def ask(self, request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
-        self.items += 1
-        self._requests.write(pack(request))  # the worker reads all of it before it computes
-        return self._receive(time.monotonic() + limit_seconds)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._requests.close()
-        self._replies.close()
-        self._errors.close()
-
-    def _receive(self, deadline: float) -> dict[str, Any]:
-        return unpack(self._read(body_length(self._read(HEADER.size, deadline)), deadline))
-
-    def _read(self, count: int, deadline: float) -> bytes:
-        data = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._replies, selectors.EVENT_READ)
-            while len(data) < count:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise WorkerHung
-                chunk = os.read(self._replies.fileno(), count - len(data))
-                if not chunk:
-                    raise WorkerDied(self._last_words())
-                data += chunk
-        return data
-
-    def _last_words(self) -> str:
-        code = self._process.wait(5)
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f"exit status {code}" + (f", {lines[-1]}" if lines else "")
+def _end_all(workers: set[WorkerProcess], owner: int) -> None:
+    if os.getpid() == owner:
+        for worker in list(workers):
+            worker.discard()
