@@ -166,9 +166,14 @@ def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:
         return _wrong(finding.refused)
     if finding.is_equal is not None:
         return _EQUAL_VALUE if finding.is_equal else _OTHER_VALUE
-    if reason := too_large(normal, gold=gold.normal) or disguised(gold.normal, normal):
+    pair = Undecided(*_without_words(gold, shape, normal))
+    if (
+        reason := too_large(normal, gold=gold.normal)
+        or disguised(gold.normal, normal)
+        or disguised(pair.gold, pair.answer)
+    ):
         return _wrong(reason)
-    return Undecided(*_without_words(gold, shape, normal))
+    return pair
 
 
 def _compared(gold: _Gold, raw: str, normal: str) -> tuple[Shape, Finding]:

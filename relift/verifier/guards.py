@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from relift.verifier.forms.units import split_unit, unit_of
+from relift.verifier.forms.units import split_unit
 from relift.verifier.spelling.latex import FUNCTIONS
 
 _BASE = re.compile(r"(?:\\text\{)?([0-9A-Fa-f]+)\}?_\{(?:\\text\{)?(\w+)\}?\}")
@@ -17,12 +17,13 @@ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho 
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar
 frac sqrt binom cdot times pm mp le ge ne in notin cup cap setminus emptyset infty sum prod int iint iiint oint lim to
 partial nabla begin end text mathbb mathcal mathrm mathfrak operatorname overline vec hat bar angle triangle circ prime
-ldots lfloor rfloor lceil rceil langle rangle land lor subset subseteq supset approx equiv cong sim pmod bmod mod
+ldots lfloor rfloor lceil rceil langle rangle subset subseteq supset approx equiv cong sim pmod bmod mod
 implies iff Rightarrow rightarrow forall exists sup inf arg deg dim ker Re Im perp parallel star oplus otimes hline sgn
 """
 _KNOWN_COMMANDS = frozenset(f"\\{name}" for name in _KNOWN.split()) | {f"\\{name}" for name in FUNCTIONS}
 _CODE = re.compile(r"_\{?_|['\"]\w+(?:\.\w+)?['\"]|\.(?:\{|__|[a-z]{3})|\blambda\s|\\begin\{verbatim")
 _SIDE_BY_SIDE = re.compile(r"\d\s+\d|\.\d+\.\d|(?<![\\A-Za-z])[A-Za-z]\d")
+_BAR = re.compile(r"\|\s*[_^]")
 _SEVERAL = re.compile(r"[,;\[<>]|\\(?:in|le|ge|ne|cup|setminus|mathbb|pm|emptyset|text)(?![A-Za-z])")
 _MODULAR = re.compile(r"\\(?:pmod|bmod|mod|equiv)(?![A-Za-z])")
 _SCRIPTS = re.compile(r"[_^]\{[^{}]*\}")
@@ -95,6 +96,10 @@ def _has_set(gold: str, answer: str) -> bool:
     return "\\{" in answer and "\\{" not in gold and not _SEVERAL.search(gold)
 
 
+def _has_bar(gold: str, answer: str) -> bool:
+    return _BAR.search(answer) is not None and _BAR.search(gold) is None
+
+
 def _is_unfinished(gold: str, answer: str) -> bool:
     return "\\ldots" in answer and "\\ldots" not in gold
 
@@ -108,12 +113,15 @@ def _is_residue(gold: str, answer: str) -> bool:
 
 
 def _has_unknown_words(gold: str, answer: str) -> bool:
-    """Whether a word of the answer is neither one of the gold nor of a unit; a parser drops them all."""
+    """Whether a word of the answer is neither one of the gold nor of a unit behind it all.
+
+    A parser drops every word, and what follows a unit with it: ``2 \\text{cm} \\sqrt{x}`` is 2 to it.
+    """
     of_gold = set(re.findall(r"\w+", gold.lower()))
     allowed = of_gold | (_CONDITIONS if _TEXT.search(gold) else set())
     answer = split_unit(answer)[0]
     for words in _TEXT.findall(answer):
-        if unit_of(words).unknown and not set(re.findall(r"\w+", words.lower())) <= allowed:
+        if not set(re.findall(r"\w+", words.lower())) <= allowed:
             return True
     bare = _BARE_WORD.findall(_TEXT.sub("", _WITH_NAME.sub("", answer)))
     return any(word.lower() not in of_gold and word not in gold for word in bare)
@@ -128,6 +136,7 @@ _RULES: tuple[tuple[Callable[[str, str], bool], str], ...] = (
     (_has_recased_letter, "a letter of another case"),
     (_stand_side_by_side, "numbers side by side"),
     (_has_prime, "a prime that a parser would drop"),
+    (_has_bar, "a bar with limits"),
     (_has_set, "a set inside of a value"),
     (_is_unfinished, "an unfinished answer"),
     (_has_infinity, "infinity in a number"),

@@ -28,7 +28,7 @@ _FUNCTION = re.compile(r"[fghFGH](?:_\{\d\})?\([a-z]\)|y")
 
 def is_name(text: str) -> bool:
     """Whether this is a letter with or without index, ``f(x)``, ``AB``, ``\\angle ABC``, ``(x,y)`` or words."""
-    if len(text) > 80 or _DENIAL.search(text):
+    if len(text) > 80 or text == "\\pi" or _DENIAL.search(text):
         return False
     return all(_NAME.fullmatch(part.strip()) for part in text.split(":"))  # `S_{1}:S_{2}` names a ratio
 

@@ -129,7 +129,7 @@ def _listed(parts: list[str], marked: str, text: str, depth: int) -> Shape | Non
         return None
     items = [parse(part, depth + 1) for part in parts]
     if len(items) == 1:
-        return items[0]
+        return None if is_worded else items[0]  # `3 or`
     if all(isinstance(item, Region) for item in items) and any(
         item.variable for item in items if isinstance(item, Region)
     ):

@@ -72,7 +72,7 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
 
 def split_leading_unit(text: str) -> tuple[str, Unit | None]:
     """The same for a unit before the number: ``\\text{euros}5``, ``USD 5``."""
-    found = re.match(r"\\text\{([^{}]*)\}\s*(?=[\d.+-])|(USD|EUR|Rs\.?)\s*(?=[\d.])", text)
+    found = re.match(r"\\text\{([^{}]*)\}\s*(?=-?[\d.])|(USD|EUR|Rs\.?)\s*(?=[\d.])", text)
     if found is None:
         return text, None
     unit = unit_of(found[1] or found[2])
