@@ -21,23 +21,33 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.run_page import Row, iteration_line, iteration_rows, link_to, path_of, read_reports, summary_text
+from flows.run_page import (
+    Row,
+    evaluation_text,
+    iteration_line,
+    iteration_rows,
+    link_to,
+    path_of,
+    read_reports,
+    summary_text,
+)
 from relift.identity import SUMMARY_FILE
 from relift.phases.close import close
 from relift.phases.report import summary_of
 from relift.progress import METRICS
 from relift.records import EvalResult, PhaseRef
-from relift.run import Run
+from relift.run import SNAPSHOT, Run
 from relift.summary import RunSummary, write_summary
 
 # A table artifact costs the server about 20 ms: often enough to watch, seldom enough not to count.
 TABLE_EVERY_SECONDS = 10.0
+REPORT = "report/index.html"
 Kept = TypeVar("Kept")
 log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """The artifacts of one run."""
+    """The artifacts of one run, told beside the training: a server that is slow to keep them does not hold it up."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -46,6 +56,8 @@ class Announcer:
         self.progress: UUID | None = None
         self.table: UUID | None = None
         self.last_table = time.monotonic()
+        self.telling: asyncio.Task[None] | None = None
+        """The newest state on its way to the server; what comes meanwhile goes with the next one."""
 
     async def start(self, iteration: int) -> None:
         self.reports = [r for r in read_reports(self.run.root / METRICS) if r["iteration"] < iteration]
@@ -66,30 +78,35 @@ class Announcer:
         self.run.progress.clock.end("close", began)
         self.reports.append(asdict(report))
         log.info("%s", iteration_line(report, self.run.iterations))
-        done = report.iteration + 1
-        if self.progress is not None:
-            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
-        if done == self.run.iterations or time.monotonic() - self.last_table > TABLE_EVERY_SECONDS:
-            self.last_table = time.monotonic()
-            await told(self._show_table(iteration_rows(self.reports)))
+        if self.telling is None or self.telling.done():
+            is_due = time.monotonic() - self.last_table > TABLE_EVERY_SECONDS
+            self.telling = asyncio.create_task(self._tell(with_table=is_due))
 
     async def summary(self, summary: RunSummary) -> None:
+        await self.settle()
         text = summary_text(summary, self.reports, uri=self.uri, has_snapshot=True)
         about = "What the run came to, what it took and where everything lies."
         await told(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
-        for what, place in {"report": "report/index.html", "model": "model"}.items():
-            await told(
-                acreate_link_artifact(
-                    link_to(self.uri, place),
-                    link_text=path_of(self.uri, place),
-                    key=artifact_key(what, self.run.name),
-                    description=f"The run's {what}, on the machine or in the bucket where it ran.",
-                )
-            )
+        await tell_links(self.run.name, self.uri, {"report": REPORT, "model": "model"})
 
     @property
     def uri(self) -> str:
         return self.run.store.uri
+
+    async def settle(self) -> None:
+        """Wait until the server has the last state."""
+        if self.telling is not None:
+            await self.telling
+        if self.reports:
+            await self._tell(with_table=True)
+
+    async def _tell(self, *, with_table: bool) -> None:
+        done = len(self.reports)
+        if self.progress is not None:
+            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
+        if with_table:
+            self.last_table = time.monotonic()
+            await told(self._show_table(iteration_rows(self.reports)))
 
     async def _show_table(self, rows: list[Row]) -> None:
         """One artifact, kept up to date: another one every few seconds would fill the server's database."""
@@ -126,8 +143,26 @@ async def finish(run: Run, announcer: Announcer, reported: PhaseRef, began: floa
     return summary
 
 
+async def tell_progress(name: str) -> UUID | None:
+    """A progress bar at 0 on the flow run's page, to be updated."""
+    return await told(acreate_progress_artifact(progress=0.0, key=artifact_key("progress", name), description=name))
+
+
+async def tell_links(name: str, uri: str, places: Mapping[str, str]) -> None:
+    """A link to each artifact, by what it is and its place below the run's URI."""
+    for what, place in places.items():
+        await told(
+            acreate_link_artifact(
+                link_to(uri, place),
+                link_text=path_of(uri, place),
+                key=artifact_key(what, name),
+                description=f"The run's {what}, on the machine or in the bucket where it ran.",
+            )
+        )
+
+
 async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
-    """The evaluation as a table on the flow run's page."""
+    """The evaluation on the flow run's page: a table, a summary with where everything lies, and links."""
     rows = [
         {
             "benchmark": r.benchmark,
@@ -140,7 +175,12 @@ async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
         }
         for r in results
     ]
-    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name)))
+    about = "Shares of correct completions, with their 95 % intervals."
+    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name), description=about))
+    text = evaluation_text(run.name, run.config.policy.model, results, uri=run.store.uri)
+    about = "What the evaluation came to and where everything lies."
+    await told(acreate_markdown_artifact(text, key=artifact_key("summary", run.name), description=about))
+    await tell_links(run.name, run.store.uri, {"report": REPORT, "ledger": SNAPSHOT})
 
 
 def artifact_key(what: str, run: str) -> str:

@@ -13,7 +13,8 @@ from rich.table import Table
 from flows.server import PrefectServer
 from relift.batch_arithmetic import batch_arithmetic
 from relift.config import RunConfig
-from relift.identity import find_run, is_run, remove_run, require_same_configuration, run_store
+from relift.identity import BY_TRAINING, find_run, is_run, require_same_configuration, run_store
+from relift.policy.vllm_install import require_engine
 from relift.recipe import load_recipe
 from relift.summary import RunSummary, stored_summary
 
@@ -21,37 +22,41 @@ if TYPE_CHECKING:
     from relift.run import Run
 
 console = Console()
+BY_COMMAND = "start another run with `relift train`"
+"""Instead of resuming by URI: that command takes neither --name nor --fresh."""
 
 
 def train_command(recipe: str, settings: Sequence[str], name: str, fresh: bool) -> None:
     """Open the run, start a Prefect server if there is none, run the flow, print the table."""
     config = load_recipe(recipe, settings)
     name = name or f"{config.recipe}-{config.seed}"
-    if fresh:
-        remove_run(run_store(config, name))
-    _train(config, name)
+    _train(config, name, fresh=fresh)
 
 
 def resume_command(uri: str, settings: Sequence[str]) -> None:
     """Go on with the run at a URI, wherever it was started: the URI is all that has to be known."""
-    config, name = find_run(uri, settings)
-    _train(config, name)
+    config, name = find_run(uri, settings, instead=BY_COMMAND)
+    _train(config, name, instead=BY_COMMAND)
 
 
-def _train(config: RunConfig, name: str) -> None:
+def _train(config: RunConfig, name: str, *, fresh: bool = False, instead: str = BY_TRAINING) -> None:
     store = run_store(config, name)
     root = store.root
-    require_same_configuration(store, config)
-    if (ended := stored_summary(store)) and (config.iterations or 0) <= ended.iterations:
-        print_summary(ended, config)
-        console.print(f"The run {name} is finished. Start it anew with --fresh, or another one with --name.")
-        return
+    if not fresh:
+        require_same_configuration(store, config, instead=instead)
+        if (ended := stored_summary(store)) and (config.iterations or 0) <= ended.iterations:
+            print_summary(ended, config)
+            console.print(f"The run {name} is finished. To train again, {instead}.", highlight=False)
+            return
+    require_engine(config)
     server = PrefectServer()
     server.start()  # it starts while the run is opened
     try:
+        if fresh:
+            server.wait()  # a run that cannot be started anew is not removed
         from relift.opening import open_run
 
-        with open_run(config, name) as run:
+        with open_run(config, name, fresh=fresh) as run:
             print_arithmetic(run)
             print_summary(_run_flow(run, server), config)
             console.print(f"Report: {root / 'report' / 'index.html'}")
@@ -63,6 +68,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
     """The same for the evaluate flow."""
     config = load_recipe(recipe, settings)
     name = name or f"evaluate-{config.recipe}-{config.seed}"
+    require_engine(config)
     server = PrefectServer()
     server.start()
     try:
@@ -93,7 +99,8 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
 
 def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int) -> None:
     """The teachers of a recipe, or of a run, are asked for what is open in the project's ledgers."""
-    config = find_run(recipe, settings)[0] if is_run(recipe) else load_recipe(recipe, settings)
+    is_of_run = is_run(recipe)
+    config = find_run(recipe, settings, instead="name a recipe")[0] if is_of_run else load_recipe(recipe, settings)
     name = name or f"harvest-{config.recipe}-{config.seed}"
     server = PrefectServer()
     server.start()

@@ -110,8 +110,12 @@ class LiveView:
             "unsolved": Text.assemble((f"{report.unsolved}", "bold"), (f" of {report.questions}", "dim")),
             "buffer": Text(f"{report.buffer}", style="bold"),
             "taught so far": Text(f"{taught:,}", style="bold"),
-            "tokens/s": Text("" if rate is None else f"{rate:,.0f}", style="bold"),
+            "sampled/s": Text("" if rate is None else f"{rate:,.0f}", style="bold"),
+            "trained/s": Text(f"{report.trained_tokens_per_second:,.0f}", style="bold"),
+            "memory": Text(f"{report.peak_memory_bytes / 2**30:.1f} GiB", style="bold"),
         }
+        if report.mfu is not None:
+            cells["MFU"] = Text(f"{report.mfu:.0%}", style="bold")
         table = Table.grid(padding=(0, 3))
         for _ in cells:
             table.add_column(no_wrap=True)

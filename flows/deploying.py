@@ -29,8 +29,9 @@ from relift.recipe import load_recipe
 DEPLOY_LIMIT_SECONDS = 120.0
 SCHEDULED_QUEUE = "scheduled"
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
-SILENT_SECONDS = 120.0
-"""Without a sign of life for so long, a flow run's process is taken for gone; it gives one every 30 s."""
+SILENT_SECONDS = 420.0
+"""Without a sign of life for so long, a flow run's process is taken for gone. What relift starts gives one every 30 s;
+a run that was started elsewhere with Prefect's own settings every 180 s, and one of these may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +112,28 @@ async def _watch_heartbeats(client: PrefectClient) -> None:
     found = await client.read_automations_by_name(watch.name)
     if not found:
         await client.create_automation(watch)
+    elif isinstance(old := found[0].trigger, EventTrigger) and old.within != timedelta(seconds=SILENT_SECONDS):
+        await client.update_automation(found[0].id, watch.model_copy(update={"enabled": found[0].enabled}))
 
 
 def deploy(environment: Mapping[str, str]) -> None:
     """Deploy everything in prefect.yaml. Raises RunError with what Prefect said."""
-    told = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEPLOY_LIMIT_SECONDS,
-        check=False,
-    )
+    try:
+        told = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEPLOY_LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RunError(
+            f"{PROJECT_FILE} was not deployed within {DEPLOY_LIMIT_SECONDS:.0f} s: the Prefect server at "
+            f"{environment.get('PREFECT_API_URL')} or this machine is too busy. Run the same command again: what was "
+            f"deployed is not made twice."
+        ) from None
     if told.returncode or "Traceback" in told.stdout:
         said = "\n".join((told.stdout + told.stderr).strip().splitlines()[-15:])
         raise RunError(f"{PROJECT_FILE} could not be deployed; Prefect said:\n{said}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from prefect import flow
+from prefect.artifacts import aupdate_progress_artifact
 
-from flows.closing import tell_evaluation
+from flows.closing import tell_evaluation, tell_progress, told
 from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
 from relift.errors import ConfigError
 from relift.phases.evaluate import results_of
+from relift.phases.report import report_evaluation
 from relift.records import EvalResult
-from relift.report import write_evaluation
 from tasks.evaluate import evaluate as evaluate_task
 
 
@@ -30,8 +31,12 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     async with opened(config, name, teaches=False) as run:
+        progress = await tell_progress(run.name)
         ref = await evaluate_task(run.ref, 0, run.base, full=True)
         results = results_of(run, ref)
-        await asyncio.to_thread(write_evaluation, run.root, run.name, results)
+        await asyncio.to_thread(report_evaluation, run, results)
+        await asyncio.to_thread(run.complete)  # with it the ledger is where the links lead
         await tell_evaluation(run, results)
+        if progress is not None:
+            await told(aupdate_progress_artifact(progress, progress=100.0))
         return results

@@ -9,38 +9,42 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from prefect import flow
-from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
+from prefect.artifacts import acreate_markdown_artifact, aupdate_progress_artifact
 from prefect.runtime import deployment
 from pydantic import Field
 
-from flows.closing import artifact_key, told
+from flows.closing import artifact_key, tell_links, tell_progress, told
 from flows.place import flow_run_name, require_place, run_name
 from flows.session import quiet_prefect, watched
 from relift.config import RunConfig
 from relift.harvest import Harvest, HarvestReport, is_open, open_harvest, resolve
 from relift.identity import run_root
-from relift.run import RunRef
+from relift.run import SNAPSHOT, RunRef
 from tasks.harvest import ask_teachers, collect
 
 COLLECT_SECONDS = 10.0
 """Between two looks at what came; each is a transaction of the ledger."""
 PUBLISH_SECONDS = 60.0
 
-Limit = Annotated[int, Field(ge=1, le=100_000, description="Open questions to ask for, at most; hardest first.")]
+Limit = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @flow(name="harvest", flow_run_name=flow_run_name, persist_result=False)
 async def harvest(config: RunConfig, name: str = "", limit: Limit = 10_000) -> HarvestReport:
-    """Ask the recipe's teachers for solutions of the questions that are open in the project's ledgers."""
+    """Ask the recipe's teachers for solutions of the questions that are open in the project's ledgers.
+
+    Args:
+        config: The whole configuration; its teachers are asked, and the project is what lies in its store.
+        name: Of the harvest and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
+        limit: Open questions to ask for, hardest first. At least 1, at most 100000.
+    """
     require_place(config)
     if deployment.id:
         quiet_prefect(keep_message=True)
     name = run_name(name)
     async with _opened(config, name) as room:
         asked = await ask_teachers(room.ref, limit)
-        progress = await told(
-            acreate_progress_artifact(progress=0.0, key=artifact_key("progress", name), description=name)
-        )
+        progress = await tell_progress(name)
         published = time.monotonic()
         while busy := await collect(room.ref, COLLECT_SECONDS):
             if progress is not None:
@@ -51,7 +55,10 @@ async def harvest(config: RunConfig, name: str = "", limit: Limit = 10_000) -> H
         if progress is not None:
             await told(aupdate_progress_artifact(progress, progress=100.0))
         report = await asyncio.to_thread(room.report)
-        await told(acreate_markdown_artifact(as_text(report), key=artifact_key("harvest", name)))
+        about = "What the harvest came to."
+        await told(acreate_markdown_artifact(as_text(report), key=artifact_key("summary", name), description=about))
+        await asyncio.to_thread(room.complete)  # with it the ledger is where the link leads
+        await tell_links(name, room.store.uri, {"ledger": SNAPSHOT})
         return report
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from relift.records import IterationReport
+from relift.records import EvalResult, IterationReport
 from relift.summary import RunSummary
 
 MOST_ROWS = 200
@@ -53,6 +53,24 @@ def summary_text(summary: RunSummary, reports: Sequence[Mapping[str, Any]], *, u
     parts.append(_places(summary, uri))
     if has_snapshot:
         parts.append(_questions_to_ask(uri))
+    return "\n\n".join(parts) + "\n"
+
+
+def evaluation_text(run: str, model: str, results: Sequence[EvalResult], *, uri: str) -> str:
+    """The same for an evaluation without training."""
+    mean = sum(r.avg_at_k for r in results) / len(results)
+    lines = [_cells(["benchmark", "questions", "k", "avg@k", "95 % interval", "pass@k"])]
+    lines.append(_cells(["---", "---:", "---:", "---:", "---:", "---:"]))
+    for r in results:
+        shares = [f"**{r.avg_at_k:.1%}**", f"{r.low:.1%} to {r.high:.1%}", f"{r.pass_at_k:.1%}"]
+        lines.append(_cells([r.benchmark, f"{r.questions:,}", str(r.k), *shares]))
+    places = {"report with a figure": "report/index.html", "ledger (DuckDB)": "hard_examples.duckdb"}
+    parts = [
+        f"# {run}",
+        f"**{model}**: **{mean:.1%}** correct, mean over {len(results)} benchmarks.",
+        "\n".join(lines),
+        _table_of_places(places, uri),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,9 +143,13 @@ def _places(summary: RunSummary, uri: str) -> str:
         "hard examples (DuckDB)": "hard_examples.duckdb",
         "one line per iteration": "metrics.jsonl",
     }
-    listed = [f"| {what} | `{path_of(uri, place)}` |" for what, place in rows.items()]
     weights = f"| sha256 of the weights | `{summary.weights_sha256[:SHA_CHARACTERS]}…` |"
-    return "\n".join(["## Where it lies", "", "| what | where |", "|---|---|", *listed, weights])
+    return f"{_table_of_places(rows, uri)}\n{weights}"
+
+
+def _table_of_places(rows: Mapping[str, str], uri: str) -> str:
+    listed = [f"| {what} | `{path_of(uri, place)}` |" for what, place in rows.items()]
+    return "\n".join(["## Where it lies", "", "| what | where |", "|---|---|", *listed])
 
 
 def _questions_to_ask(uri: str) -> str:

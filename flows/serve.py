@@ -26,7 +26,7 @@ from typing import IO
 
 from rich.console import Console
 
-from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, served_url
+from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, locked, served_url
 from flows.worker_child import end_groups
 from relift.errors import RunError
 
@@ -37,6 +37,8 @@ WORKER_START_SECONDS = 90.0
 MOST_RESTARTS = 5
 """Of one worker within ten minutes, before serving ends with an error."""
 RESTART_WINDOW_SECONDS = 600.0
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a service manager, a terminal that is closed."""
 
 console = Console()
 
@@ -116,7 +118,7 @@ class WorkerProcess:
 
 
 def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: Sequence[str]) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises RunError for what a user can mend; leaves no process behind either way."""
+    """Serve until Ctrl-C, SIGTERM or SIGHUP. Raises RunError for what a user can mend; leaves no process behind."""
     limits = {"cpu": cpu_runs, "gpu": gpu_runs}
     pools = tuple(pools) or tuple(limits)
     if unknown := [pool for pool in pools if pool not in limits]:
@@ -132,8 +134,8 @@ def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: 
         except (Stop, KeyboardInterrupt):
             pass
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # ending is bounded: a second Ctrl-C would leave things behind
+            for number in STOPPED_BY:  # ending is bounded: a second Ctrl-C would leave things behind
+                signal.signal(number, signal.SIG_IGN)
             console.print("Stopping: flow runs keep what they recorded, and Retry resumes them.", highlight=False)
             end(workers)
             server.stop()
@@ -170,13 +172,11 @@ def _require_project() -> None:
 
 
 def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limits: Mapping[str, int]) -> None:
-    is_ours = not os.environ.get("PREFECT_API_URL")
     server.start()
     os.environ.setdefault("PREFECT_HOME", str(HOME.absolute()))
     server.wait()
     url = os.environ["PREFECT_API_URL"]
-    if is_ours:
-        SERVED.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    SERVED.write_text(json.dumps({"url": url, "pid": os.getpid()}))
     _deploy()
     environment = worker_environment(os.environ, level=level)
     for pool, limit in limits.items():
@@ -207,7 +207,6 @@ def worker_environment(base: Mapping[str, str], *, level: str = "INFO") -> dict[
         "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
     return {**told, **base, "PREFECT_LOGGING_LEVEL": level}
 
@@ -237,14 +236,13 @@ def end(workers: Sequence[WorkerProcess]) -> None:
 @contextmanager
 def _only_one() -> Iterator[IO[str]]:
     """Held while serving; ``flows.server.served_url`` looks at it. Raises RunError where this folder is served."""
-    with SERVED.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"`relift serve` runs in this folder already: {served_url() or 'it is starting'}. Use that one, or end "
-                f"it with Ctrl-C where it runs."
-            ) from None
+    file = locked(SERVED, fcntl.LOCK_EX)
+    if file is None:
+        raise RunError(
+            f"`relift serve` runs in this folder already: {served_url() or 'it is starting'}. Use that one, or end it "
+            f"with Ctrl-C where it runs."
+        )
+    with file:
         file.truncate(0)
         yield file
         file.truncate(0)
@@ -255,8 +253,7 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stop
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in STOPPED_BY}
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from relift.ledger import Ledger, RunStatus
 from relift.opening import open_run
 from relift.run import Run, RunRef, is_open, resolve
 
+log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -74,9 +75,15 @@ async def watched(run: Session) -> AsyncIterator[Session]:
 
 
 def _end(run: Watched, status: RunStatus) -> None:
-    """Not awaited: the loop may be on its way out, and nothing else of the run moves any more."""
-    run.ledger.set_status(status)
-    run.publish()
+    """Not awaited: the loop may be on its way out, and nothing else of the run moves any more.
+
+    What goes wrong here is logged alone: what ended the run is what its user has to hear.
+    """
+    try:
+        run.ledger.set_status(status)
+        run.publish()
+    except Exception as problem:
+        log.warning("the last snapshot of the ledger was not published, the ledger itself is kept: %s", problem)
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """Checkpoints: everything that resuming needs, written whole.
 
+    weights.safetensors                weights; with adapters those alone, the rest is the base model's
+    optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
+    state.json                         iteration, policy version, buffer and pool
+
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
 """
@@ -12,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.errors import StoreError
-from relift.policy.model import weight_tensors
+from relift.policy.model import resume_tensors
 from relift.policy.resident import Policy
 from relift.records import CheckpointRef, PolicyVersion, UpdateKind
 from relift.store import Store
@@ -43,7 +47,7 @@ def write_checkpoint(store: Store, policy: Policy, snapshot: Snapshot, *, inputs
     from relift.learning import optimizer_tensors
 
     assert policy.version == snapshot.version.number
-    tensors = {k: v.cpu().contiguous() for k, v in weight_tensors(policy.model).items()}
+    tensors = {k: v.cpu().contiguous() for k, v in resume_tensors(policy.model).items()}
     files: dict[str, Any] = {
         WEIGHTS: lambda path: save_file(tensors, path),
         STATE: (json.dumps(_state(snapshot), sort_keys=True) + "\n").encode(),
@@ -90,10 +94,13 @@ def load_checkpoint(store: Store, place: str, policy: Policy) -> None:
 
 
 def put_weights(model: Any, tensors: dict[str, Any]) -> None:
-    """Copy weights by name into the model; every tensor must be there and no other."""
-    own = weight_tensors(model)
+    """Copy ``resume_tensors`` by name into the model; every tensor must be there and no other, in its shape."""
+    own = resume_tensors(model)
     if own.keys() != tensors.keys():
         raise StoreError(f"the checkpoint's tensors are not this model's: {sorted(own.keys() ^ tensors.keys())[:5]}")
+    other = [name for name, tensor in own.items() if tensor.shape != tensors[name].shape]
+    if other:
+        raise StoreError(f"the checkpoint's tensors have other shapes than this model's: {other[:5]}")
     for name, tensor in own.items():
         tensor.copy_(tensors[name])
 

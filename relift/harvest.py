@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +35,8 @@ from relift.verifier.opening import make_verifier, require_comparison
 log = logging.getLogger(__name__)
 SPLIT = "harvest"
 """Of the questions in a harvest's ledger."""
+PATIENCE_SECONDS = 600.0
+"""With teachers that do not answer; what they owe then is left to the next harvest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,7 @@ class HarvestReport:
     refused: int
     """Solutions that were offered and not admitted."""
     owed: int
-    """Questions that the teachers did not answer: they were down, or the budget was spent."""
+    """Questions that the teachers did not answer: they were down, refused them, or the budget was spent."""
     answered: int
     bought: int
     """Answered in this harvest's ledger, and of these by a server rather than by an earlier run's answer."""
@@ -83,6 +87,9 @@ class Harvest:
     asked: set[str] = dataclasses.field(default_factory=set)
     solved: set[str] = dataclasses.field(default_factory=set)
     refused: int = 0
+    patience_seconds: float = PATIENCE_SECONDS
+    in_trouble_since: float | None = None
+    """On the monotonic clock; None while the teachers answer."""
     is_complete: bool = False
 
     @property
@@ -129,7 +136,10 @@ class Harvest:
         return len(questions)
 
     def collect(self, seconds: float) -> int:
-        """Wait so long at most, record what has come; how many questions the teachers are still busy with."""
+        """Wait so long at most, record what has come; how many questions the teachers are still busy with.
+
+        0 also where they have not answered for ``patience_seconds``: the report then says what they owe, and why.
+        """
         self.teachers.wait(seconds, self.stop.check, in_trouble=True)
         busy = self.teachers.busy
         demonstrations, _ = self.teachers.pick_up()
@@ -139,7 +149,7 @@ class Harvest:
             self.solved.update(d.question_id for d in demonstrations if d.is_admitted)
             self.refused += sum(not d.is_admitted for d in demonstrations)
         self.teachers.delivered(demonstrations)
-        return busy
+        return 0 if self._is_out_of_patience() else busy
 
     def report(self) -> HarvestReport:
         _, owed = self.teachers.pick_up()
@@ -155,6 +165,18 @@ class Harvest:
             cost_usd=totals.cost_usd,
             trouble=self.teachers.trouble,
         )
+
+    def _is_out_of_patience(self) -> bool:
+        trouble, now = self.teachers.trouble, time.monotonic()
+        if not trouble:
+            if self.in_trouble_since is not None:
+                log.warning("the teacher answers again")
+            self.in_trouble_since = None
+            return False
+        if self.in_trouble_since is None:
+            log.warning("%s", trouble)
+            self.in_trouble_since = now
+        return now - self.in_trouble_since >= self.patience_seconds
 
     def _with_solutions(self, questions: Sequence[Question]) -> list[Question]:
         """A ledger holds no dataset solutions: where the dataset is a source they are looked up."""
@@ -178,36 +200,36 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     store = run_store(config, name)
     lock = RunLock(store.root / "lock")
     verifier = make_verifier(config)
-    try:
+    with ExitStack() as undo:
+        undo.callback(lock.withdraw)
+        undo.callback(store.release)
+        undo.callback(verifier.close)
         require_comparison(config, verifier)
         lock.acquire()
-        store.acquire(stop.set)
+        store.acquire(stop)
         store.fetch_file(SNAPSHOT)
         ledger = Ledger.open(store.root / "ledger.duckdb", name, else_from=store.root / SNAPSHOT)
+        undo.callback(ledger.close)
         ledger.record_run(
             f"{name}/run",
             config_json=config.model_dump_json(),
             base_model=config.policy.model,
             code_version=version("relift"),
         )
-        desk = open_desk(config, api, verifier=verifier, student=student, ledger=ledger)
-        return Harvest(
+        harvest = Harvest(
             name=name,
             config=config,
             store=store,
             lock=lock,
             ledger=ledger,
             verifier=verifier,
-            teachers=desk,
+            teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
             stop=stop,
         )
-    except BaseException:
-        verifier.close()
-        try:
-            store.release()
-        finally:
-            lock.withdraw()
-        raise
+        # At once, since its ledger is what a harvest begins with: from here on the working copy of a bucket is kept.
+        harvest.publish()
+        undo.pop_all()
+    return harvest
 
 
 def open_questions(store: Path, limit: int) -> list[Question]:

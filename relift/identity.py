@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import RunConfig
-from relift.errors import ReliftError, RunError
+from relift.errors import RunError
+from relift.interrupt import StopFlag
 from relift.lock import RunLock
 from relift.recipe import differences, recorded_config, validated
 from relift.resolved import Resolved
@@ -22,8 +23,11 @@ from relift.store.interface import is_bucket, require_scheme
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 1
+FORMAT = 2
 """Of run.json."""
+BY_TRAINING = "start under another name with --name, or anew with --fresh"
+BY_NAME = "start under another name with --name"
+"""What to do where a run cannot be gone on with, by what the command that was given takes."""
 
 
 def remove_run(store: Store) -> None:
@@ -43,7 +47,7 @@ def remove_run(store: Store) -> None:
     lock = RunLock(root / "lock")
     lock.acquire()
     try:
-        store.acquire(_nobody_is_told)
+        store.acquire(StopFlag())
         store.clear()
         store.release()
     except BaseException:
@@ -57,12 +61,8 @@ def remove_run(store: Store) -> None:
     lock.release()
 
 
-def _nobody_is_told(reason: ReliftError) -> None:
-    """A removal asks for the lease before it removes anything."""
-
-
 def write_identity(
-    store: Store, config: RunConfig, resolved: Resolved, made_from: Mapping[str, str]
+    store: Store, config: RunConfig, resolved: Resolved, made_from: Mapping[str, str], *, instead: str = BY_TRAINING
 ) -> tuple[Resolved, bool]:
     """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
 
@@ -81,13 +81,13 @@ def write_identity(
         write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
         store.put_file(RUN_FILE)
         return resolved, True
-    require_same_configuration(store, config)
-    tree = read_identity(store)
+    require_same_configuration(store, config, instead=instead)
+    tree = read_identity(store, instead=instead)
     changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
     if changed:
         raise RunError(
             f"the run {root.name} was started from other {' and '.join(changed)} than it finds now: what it recorded "
-            f"would not fit. Put the old files back, start under another name with --name, or anew with --fresh."
+            f"would not fit. Put the old files back, or {instead}."
         )
     stored = Resolved(**tree["resolved"])
     moved = stored.what_may_differ(resolved)
@@ -100,7 +100,7 @@ def has_begun(store: Store) -> bool:
     return store.read_file(RUN_FILE) is not None
 
 
-def read_identity(store: Store) -> dict[str, Any]:
+def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]:
     """What ``write_identity`` stored; RunError when the file is damaged."""
     try:
         tree: dict[str, Any] = json.loads(store.read_file(RUN_FILE) or b"")
@@ -116,20 +116,21 @@ def read_identity(store: Store) -> dict[str, Any]:
             raise
         raise RunError(
             f"{store.uri}/{RUN_FILE} is damaged or of another version of relift ({problem}), so the run cannot be "
-            f"resumed. Restore it from a copy, start under another name with --name, or anew with --fresh."
+            f"resumed. Restore it from a copy, or {instead}."
         ) from problem
 
 
-def require_same_configuration(store: Store, config: RunConfig) -> None:
+def require_same_configuration(store: Store, config: RunConfig, *, instead: str = BY_TRAINING) -> None:
     """Raises RunError showing every setting that differs from the run's own and may not."""
     if not has_begun(store):
         return
-    changed = differences(validated(read_identity(store)["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
+    before = read_identity(store, instead=instead)["config"]
+    changed = differences(validated(before, origin=f"{store.uri}/{RUN_FILE}"), config)
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise RunError(
             f"the run {store.root.name} exists with another configuration:\n{listed}\nA run is one configuration from "
-            f"start to end. Use the old values, start under another name with --name, or anew with --fresh."
+            f"start to end. Use the old values, or {instead}."
         )
 
 
@@ -138,7 +139,7 @@ def is_run(text: str) -> bool:
     return is_bucket(text) or (Path(text).expanduser() / RUN_FILE).is_file()
 
 
-def find_run(uri: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
+def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunConfig, str]:
     """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
 
     Raises RunError where there is no run, StoreError where the store cannot be read.
@@ -154,7 +155,7 @@ def find_run(uri: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
             f"there is no run at {uri}: it holds no {RUN_FILE}. Give the URI or folder of one run, such as "
             f"s3://bucket/runs/demo-0 or runs/demo-0."
         )
-    tree = {**read_identity(store)["config"], "store": parent}
+    tree = {**read_identity(store, instead=instead)["config"], "store": parent}
     return recorded_config(tree, settings, origin=f"{uri}/{RUN_FILE}"), name
 
 

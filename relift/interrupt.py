@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from relift.errors import Interrupted, ReliftError
 
@@ -13,17 +14,22 @@ class StopFlag:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._reason: ReliftError | None = None
+        self._since = float("inf")
 
     def set(self, reason: ReliftError | None = None) -> None:
         """``reason`` is raised instead of Interrupted, where it was not the user who asked to stop."""
         self._reason = self._reason or reason
+        self._since = min(self._since, time.monotonic())
         self._event.set()
 
     @property
     def is_set(self) -> bool:
         return self._event.is_set()
 
-    def check(self) -> None:
+    def check(self, *, after_seconds: float = 0.0) -> None:
+        """``after_seconds``: for what had better end, and may take so long from the moment the flag was set."""
+        if time.monotonic() < self._since + after_seconds:
+            return
         if self._reason is not None:
             raise self._reason
         if self._event.is_set():

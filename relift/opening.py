@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from relift.config import RunConfig
-from relift.identity import RUN_FILE, SUMMARY_FILE, run_store, write_identity
+from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
@@ -34,10 +34,13 @@ from relift.verifier.opening import make_verifier, require_comparison
 log = logging.getLogger(__name__)
 
 
-def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None, teaches: bool = True) -> Run:
+def open_run(
+    config: RunConfig, name: str, *, stop: StopFlag | None = None, teaches: bool = True, fresh: bool = False
+) -> Run:
     """The run of that name, new or to be resumed, with its lock held; use it in a ``with`` statement.
 
-    Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none.
+    Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none. With ``fresh`` an old run of
+    that name is removed, once engine, questions and teacher are known to be usable.
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
     store = run_store(config, name)
@@ -51,10 +54,20 @@ def open_run(config: RunConfig, name: str, *, stop: StopFlag | None = None, teac
         require_comparison(config, verifier)
         questions = _questions(config, verifier)
         api = connect(config) if teaches else None
+        if fresh:
+            remove_run(run_store(config, name))
         lock.acquire()
-        store.acquire(stop.set)
+        store.acquire(stop)
         return _assemble(
-            config, name, store=store, root_lock=lock, verifier=verifier, questions=questions, api=api, stop=stop
+            config,
+            name,
+            store=store,
+            root_lock=lock,
+            verifier=verifier,
+            questions=questions,
+            api=api,
+            stop=stop,
+            instead=BY_TRAINING if teaches else BY_NAME,
         )
     except BaseException:
         verifier.close()
@@ -92,6 +105,7 @@ def _assemble(
     questions: QuestionSet,
     api: ApiClient | None,
     stop: StopFlag,
+    instead: str,
 ) -> Run:
     import torch
 
@@ -99,7 +113,7 @@ def _assemble(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     from relift.phases.replay import materialise
     from relift.policy.engines import make_engine, require_engine_on
-    from relift.policy.model import load_model, weight_tensors, weights_checksum
+    from relift.policy.model import load_model, resume_tensors, weights_checksum
     from relift.policy.resident import Policy
 
     root = store.root
@@ -109,18 +123,18 @@ def _assemble(
     require_fit(config, student, questions)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
-    parameters = sum(p.numel() for p in model.parameters())
-    require_space(root, _bytes_needed(config, parameters))
+    require_space(root, _bytes_needed(config, model))
     if config.sft and (sample := next((q for q in questions.training if q.solution), None)):
         student.check_label_mask(render_solution(sample, config.questions))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     made_from = {
-        "questions": digest([(q.id, q.answer, q.solution) for q in questions.by_id.values()]),
+        # With the source, since results go by it: a dataset may lie elsewhere, but under its old file name.
+        "questions": digest([(q.id, q.source, q.answer, q.solution) for q in questions.by_id.values()]),
         "base weights": base.checksum,
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
     }
-    machine = resolve_machine(config, device=str(model.device))
-    resolved, is_same_machine = write_identity(store, config, machine, made_from)
+    machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary)
+    resolved, is_same_machine = write_identity(store, config, machine, made_from, instead=instead)
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
@@ -128,7 +142,13 @@ def _assemble(
         store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
     ledger = _ledger(config, name, store, questions, code_version=resolved.relift)
     is_exact = is_same_machine and (model.device.type == "cpu" or config.policy.deterministic)
-    policy = Policy(model, student, _optimizers(config, model), is_exact=is_exact)
+    policy = Policy(
+        model,
+        student,
+        _optimizers(config, model),
+        is_exact=is_exact,
+        reference=_reference(config) if config.rl.kl else None,
+    )
     run = Run(
         name=name,
         root=root,
@@ -147,7 +167,7 @@ def _assemble(
         engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
         teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
         base=base,
-        base_weights={k: v.clone() for k, v in weight_tensors(model).items()},
+        base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
         gate=Gate(config.gate),
         rule=ReliftRule(config.sft),
         buffer=DemonstrationBuffer(config.buffer),
@@ -156,6 +176,15 @@ def _assemble(
     )
     policy.materialise_with(functools.partial(materialise, run))
     return run
+
+
+def _reference(config: RunConfig) -> Any:
+    """The start model, a second time and never trained."""
+    from relift.policy.model import load_model
+
+    plain = config.policy.model_copy(update={"lora": None, "activation_checkpointing": None})
+    model, _ = load_model(plain, seed=config.seed)
+    return model.eval().requires_grad_(False)
 
 
 def _optimizers(config: RunConfig, model: Any) -> dict[UpdateKind, Any]:
@@ -204,9 +233,12 @@ def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:
     )
 
 
-def _bytes_needed(config: RunConfig, parameters: int) -> int:
-    """Of checkpoints (weights and two moments per optimizer, in float32), and of the rollouts between them."""
+def _bytes_needed(config: RunConfig, model: Any) -> int:
+    """Of checkpoints (what is trained and two moments per optimizer, in float32), of the rollouts between them, and of
+    the exported model."""
+    exported: int = 4 * sum(p.numel() for p in model.parameters())
+    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     optimizers = 1 if config.shared_optimizer or not config.sft else 2
-    checkpoint = 4 * parameters * (1 + 2 * optimizers)
+    checkpoint: int = trained * (1 + 2 * optimizers)
     rollouts = config.questions.batch_size * config.rollout.samples * config.rollout.max_tokens * 8
-    return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + (64 << 20)
+    return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)

@@ -77,6 +77,9 @@ def leaves(section: BaseModel, prefix: str = "", *, fixed_only: bool = False) ->
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from leaves(value, f"{prefix}{name}.", fixed_only=fixed_only)
+        elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+            for number, item in enumerate(value):
+                yield from leaves(item, f"{prefix}{name}.{number}.", fixed_only=fixed_only)
         else:
             yield f"{prefix}{name}", repr(value)
 
@@ -101,13 +104,24 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
     parts = key.strip().split(".")
     if not separator or not all(parts):
         raise ConfigError(f"--set {setting!r} is not of the form a.b=value, e.g. --set rollout.samples=16")
-    node = tree
+    node: Any = tree
     for part in parts[:-1]:
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):  # such as sft = "off" in the recipe: the setting switches it on again
-            child = node[part] = {}
-        node = child
+        node = _below(node, part, setting)
+    if not isinstance(node, dict):
+        raise ConfigError(f"--set {setting!r}: {'.'.join(parts[:-1])} is a list; set the whole of it, or a.0.b in it")
     node[parts[-1]] = _value(text.strip())
+
+
+def _below(node: Any, part: str, setting: str) -> Any:
+    """The section, or list of them, under a key; in a list the key is a number from 0."""
+    if isinstance(node, list):
+        if not part.isdecimal() or int(part) >= len(node) or not isinstance(node[int(part)], dict):
+            raise ConfigError(f"--set {setting!r}: {part} is no section in that list of {len(node)}, counted from 0")
+        return node[int(part)]
+    child = node.setdefault(part, {})
+    if not isinstance(child, dict | list):  # such as sft = "off" in the recipe: the setting switches it on again
+        child = node[part] = {}
+    return child
 
 
 def _value(text: str) -> Any:

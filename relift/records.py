@@ -253,6 +253,18 @@ class UpdateReport:
     """Optimizer steps not taken because nothing had signal."""
     refused: int = 0
     """Optimizer steps not taken because the gradient was not finite or above its limit."""
+    kl: float = 0.0
+    """Estimate of the KL to the start model in nats, mean over trained tokens; 0 where there is no KL term."""
+    correction_mean: float = 0.0
+    """Mean weight of a trained token for having been sampled by the engine; 0 where there is no correction."""
+    bounded_fraction: float = 0.0
+    """Share of trained tokens whose such weight was truncated or masked."""
+    flops: float = 0.0
+    """Of one forward and one backward pass over what was trained on, whatever was computed twice."""
+    mfu: float | None = None
+    """Share of the device's peak FLOP/s that these came to, loss of time included; None where no peak is known."""
+    peak_memory_bytes: int = 0
+    """Of the process (on a GPU: of its allocator) until the end of the update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +331,23 @@ class IterationReport:
     """Wall seconds by phase."""
     mean_tokens: float = 0.0
     """Mean completion length in tokens."""
+
+    @property
+    def trained_tokens_per_second(self) -> float:
+        """Completion and demonstration tokens of the updates' denominators over their seconds; 0 without an update."""
+        seconds = sum(update.seconds for update in self.updates)
+        return sum(update.tokens for update in self.updates) / seconds if seconds else 0.0
+
+    @property
+    def mfu(self) -> float | None:
+        """Of all updates together, in [0, 1]; None where the device's peak is not known."""
+        known = [(update.mfu, update.seconds) for update in self.updates if update.mfu is not None]
+        seconds = sum(seconds for _, seconds in known)
+        return sum(mfu * seconds for mfu, seconds in known) / seconds if seconds else None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        return max((update.peak_memory_bytes for update in self.updates), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

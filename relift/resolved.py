@@ -17,7 +17,9 @@ class Resolved:
     max_rows: int
     """Sequences decoded together."""
     micro_batch_tokens: int
-    """Padded tokens of a micro-batch."""
+    """Packed tokens of a micro-batch."""
+    chunk_tokens: int
+    """Tokens whose logits exist at once."""
     threads: int
     device: str
     machine: str
@@ -35,7 +37,13 @@ class Resolved:
 
     def on(self, now: Resolved) -> Resolved:
         """The stored sizes with the versions and device of now."""
-        return replace(now, max_rows=self.max_rows, micro_batch_tokens=self.micro_batch_tokens, threads=self.threads)
+        return replace(
+            now,
+            max_rows=self.max_rows,
+            micro_batch_tokens=self.micro_batch_tokens,
+            chunk_tokens=self.chunk_tokens,
+            threads=self.threads,
+        )
 
     def what_may_differ(self, now: Resolved) -> list[str]:
         """One line for each recorded version that is another one now."""
@@ -43,8 +51,10 @@ class Resolved:
         return [f"{name} {before[name]} is now {after[name]}" for name in before if before[name] != after[name]]
 
 
-def resolve_machine(config: RunConfig, *, device: str) -> Resolved:
-    """Sizes from the recipe where it sets them, else from the kind of device."""
+def resolve_machine(config: RunConfig, *, device: str, vocabulary: int) -> Resolved:
+    """Sizes from the recipe where it sets them, else from the kind of device and its free memory."""
+    from relift.learning import chunk_tokens_for, free_memory
+
     on_gpu = device.startswith("cuda")
     tokens = config.policy.max_prompt_tokens + max(config.rollout.max_tokens, config.teacher.max_tokens)
     # Rows decoded together: 64 Ki tokens on a CPU keep a batch of short sequences in one piece, long ones in memory.
@@ -53,7 +63,8 @@ def resolve_machine(config: RunConfig, *, device: str) -> Resolved:
     rows = config.rollout.max_rows or max(config.rollout.samples, (1 << 20 if on_gpu else 1 << 16) // tokens)
     return Resolved(
         max_rows=rows,
-        micro_batch_tokens=max(tokens, 16384 if on_gpu else 768),
+        micro_batch_tokens=config.policy.micro_batch_tokens or max(tokens, 16384 if on_gpu else 768),
+        chunk_tokens=chunk_tokens_for(vocabulary, free_memory(device), on_gpu=on_gpu),
         threads=config.policy.threads,
         device=device,
         machine=platform.machine(),

@@ -195,7 +195,8 @@ class Run:
             return ""
         from relift.arithmetic.families import FAMILIES
 
-        return FAMILIES[benchmark.removeprefix("arithmetic/")].kind.value
+        dataset, _, name = benchmark.partition("/")
+        return FAMILIES[name].kind.value if dataset == "arithmetic" and name in FAMILIES else ""
 
 
 def require_fit(config: RunConfig, student: Student, questions: QuestionSet) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from relift.errors import Interrupted, RunError
@@ -24,3 +26,14 @@ def test_a_reason_that_is_not_the_users_is_raised_as_it_is_and_the_first_one_sta
     assert stop.is_set
     with pytest.raises(RunError, match="the lease was taken over"):
         stop.check()
+
+
+def test_what_had_better_end_may_take_a_while_longer() -> None:
+    stop = StopFlag()
+    stop.check(after_seconds=0.2)
+    stop.set()
+    stop.check(after_seconds=0.2)
+    time.sleep(0.21)
+    stop.set()  # a second request does not give more time
+    with pytest.raises(Interrupted):
+        stop.check(after_seconds=0.2)

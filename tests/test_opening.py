@@ -128,20 +128,41 @@ def test_fresh_removes_a_run_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "documents" / "thesis.txt").exists()
 
 
+def test_fresh_keeps_the_old_run_where_a_new_one_could_not_begin(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, GOOD)
+    with open_run(dataset_config(tmp_path, path), "mine") as run:
+        begun = run.root / "run.json"
+        (run.root / "of_the_old_run").touch()
+    with pytest.raises(DataError, match="does not exist"):
+        open_run(dataset_config(tmp_path, tmp_path / "absent.jsonl"), "mine", fresh=True)
+    assert begun.exists()
+    with open_run(dataset_config(tmp_path, path, "seed=1"), "mine", fresh=True) as run:
+        assert begun.exists() and not (run.root / "of_the_old_run").exists()
+
+
 def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     from relift.identity import find_run, run_store
 
     config = small_config(tmp_path / "runs")
     with open_run(config, "small") as run:
         root = run.root
-    found, name = find_run(str(root), ["iterations=9"])
+    found, name = find_run(str(root), ["iterations=9"], instead="")
     assert (found, name) == (config.model_copy(update={"iterations": 9}), "small")
     assert run_store(found, name).root == root
     with pytest.raises(RunError, match=r"there is no run at .*runs: it holds no run\.json"):
-        find_run(str(tmp_path / "runs"), [])
+        find_run(str(tmp_path / "runs"), [], instead="")
     with pytest.raises(StoreError, match=r"only folders and s3://"):
-        find_run("gs://bucket/small", [])
+        find_run("gs://bucket/small", [], instead="")
     tree = json.loads((root / "run.json").read_text())
     (root / "run.json").write_text(json.dumps({**tree, "format": 99}))
     with pytest.raises(RunError, match="newer version"):
         open_run(config, "small")
+
+
+def test_an_evaluation_under_another_configurations_name_is_told_of_options_that_it_has(tmp_path: Path) -> None:
+    open_run(small_config(tmp_path / "runs"), "small", teaches=False).__exit__()
+    other = small_config(tmp_path / "runs", "evaluation.questions=7")
+    with pytest.raises(RunError, match=r"Use the old values, or start under another name with --name\.$"):
+        open_run(other, "small", teaches=False)
+    with pytest.raises(RunError, match="or anew with --fresh"):
+        open_run(other, "small")

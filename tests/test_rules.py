@@ -24,6 +24,7 @@ ROOMS_OF = {
     "matplotlib": {"report"},
     "math_verify": {"verifier"},
     "vllm": {"policy"},
+    "peft": {"policy"},
     "boto3": {"store"},
     "botocore": {"store"},
     "prefect": set(),

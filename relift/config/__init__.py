@@ -10,8 +10,19 @@ marked with ``may_change`` may differ when a run is resumed; any other differenc
 
 from relift.config.interleave import BufferConfig, GateConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import AdamConfig, ClipConfig, RlConfig, ScheduleConfig, SftConfig
-from relift.config.policy import PolicyConfig, RolloutConfig, VllmConfig
+from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
+from relift.config.losses import (
+    Aggregation,
+    ClipConfig,
+    CorrectionConfig,
+    KlConfig,
+    KlEstimator,
+    Level,
+    OverlongConfig,
+    Surrogate,
+    TokenWeights,
+)
+from relift.config.policy import LoraConfig, PolicyConfig, RolloutConfig, VllmConfig
 from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
@@ -20,15 +31,22 @@ from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 __all__ = [
     "MAY_CHANGE",
     "AdamConfig",
+    "Aggregation",
     "ApiTeacherConfig",
     "BenchmarkConfig",
     "BufferConfig",
     "CheckpointConfig",
     "ChecksConfig",
     "ClipConfig",
+    "CorrectionConfig",
     "EvaluationConfig",
     "GateConfig",
+    "KlConfig",
+    "KlEstimator",
     "LedgerConfig",
+    "Level",
+    "LoraConfig",
+    "OverlongConfig",
     "PolicyConfig",
     "QuestionsConfig",
     "RlConfig",
@@ -38,6 +56,8 @@ __all__ = [
     "Section",
     "SftConfig",
     "Share",
+    "Surrogate",
     "TeacherConfig",
+    "TokenWeights",
     "VllmConfig",
 ]

@@ -67,6 +67,9 @@ class ChecksConfig(Section):
     max_split_error: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
     """Relative distance between the gradients of one batch under two splits; empty: 1e-3 in float32, 0.1 in
     bfloat16."""
+    max_packing_gap: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
+    """Largest difference of a token's log-probability between packed and single sequences, in nats; empty: 1e-3 in
+    float32, 0.5 in bfloat16."""
     max_failed_share: Share = Field(0.1, json_schema_extra=MAY_CHANGE)
     """Share of an iteration's verdicts that are timeout or error above which the run stops."""
     max_skipped_updates: int = Field(10, ge=1, json_schema_extra=MAY_CHANGE)

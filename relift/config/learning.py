@@ -6,18 +6,17 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from relift.config.losses import (
+    Aggregation,
+    ClipConfig,
+    CorrectionConfig,
+    KlConfig,
+    Level,
+    OverlongConfig,
+    Surrogate,
+    TokenWeights,
+)
 from relift.config.section import Section, Share, none_if_off
-
-
-class ClipConfig(Section):
-    """The clipped surrogate of PPO with the two bounds of DAPO and the dual clip."""
-
-    low: float = Field(0.2, ge=0, lt=1)
-    """The ratio is clipped below at 1 - low."""
-    high: float = Field(0.28, ge=0)
-    """The ratio is clipped above at 1 + high."""
-    dual: float | None = Field(3.0, gt=1)
-    """Where the advantage is negative the surrogate is at least dual * advantage; empty: no dual clip."""
 
 
 class ScheduleConfig(Section):
@@ -36,6 +35,8 @@ class AdamConfig(Section):
 
     lr: float = Field(1e-6, gt=0)
     """Learning rate before the schedule."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Of the learning rate, by iteration: no update, RL or supervised, moves it."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Decay of the first moment."""
     beta2: float = Field(0.999, ge=0, lt=1)
@@ -46,6 +47,9 @@ class AdamConfig(Section):
     """The gradient's norm is clipped to this, once per optimizer step."""
     skip_above: float | None = Field(None, gt=0)
     """An optimizer step whose gradient norm is above this is skipped and counted; one that is not finite always."""
+    skip_spike: float | None = Field(None, gt=1)
+    """An optimizer step whose gradient norm is above this many times the median norm of the last 32 steps taken is
+    skipped and counted; no such rule when empty."""
 
 
 class RlConfig(Section):
@@ -55,21 +59,54 @@ class RlConfig(Section):
     """Groups per optimizer step; a batch of 128 makes two steps."""
     scale: Literal["none", "std"] = "none"
     """Advantages: distance to the group's mean, or that divided by the group's standard deviation."""
-    aggregation: Literal["token-mean", "seq-mean", "constant"] = "token-mean"
+    aggregation: Aggregation = "token-mean"
     """How token losses become one number; constant divides by sequences * rollout.max_tokens."""
+    ratio: Level = "token"
+    """New over old probability: of each token, or the geometric mean over a completion's tokens (GSPO, whose clip is
+    far narrower: 3e-4 and 4e-4)."""
+    surrogate: Surrogate = "ppo"
+    """ppo: ratio times advantage, clipped; cispo: log-probability times advantage times the clipped ratio, the latter
+    as a constant, so that every token keeps a gradient."""
     clip: ClipConfig | None = ClipConfig()
     """off: no clipping (paper-v1)."""
+    kl: KlConfig | None = None
+    """Penalty on the distance to the start model; off: none, and no reference model is kept."""
+    correction: CorrectionConfig | None = None
+    """Weights for the gap between engine and trainer; off: the gap is only measured."""
     entropy_weight: float = Field(0.0, ge=0)
     """Weight of the entropy bonus; 0 allows groups without signal to be skipped."""
     truncated: Literal["zero", "mask"] = "zero"
     """A completion that ran out of tokens: reward 0 as in the paper, or left out of statistics and loss."""
+    overlong: OverlongConfig | None = None
+    """Soft penalty on nearly overlong completions; off: none. What counts as hardest never depends on it."""
     optimizer: AdamConfig = AdamConfig()
     """AdamW of the RL update."""
 
-    @field_validator("clip", mode="before")
+    @field_validator("clip", "kl", "correction", "overlong", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
+
+    @model_validator(mode="after")
+    def _surrogate_is_published(self) -> RlConfig:
+        if self.surrogate != "cispo":
+            return self
+        if self.clip is None:
+            raise ValueError(
+                "surrogate='cispo' without rl.clip has the gradient of surrogate='ppo' without it: set rl.clip, "
+                "such as { low = 1, high = 4, dual = \"off\" }, or surrogate='ppo'"
+            )
+        if self.clip.dual is not None:
+            raise ValueError(
+                f"clip.dual={self.clip.dual:g} bounds the surrogate of ppo and would be ignored by cispo, which bounds "
+                f"the ratio alone: set rl.clip.dual='off'"
+            )
+        if self.ratio == "sequence":
+            raise ValueError(
+                "ratio='sequence' with surrogate='cispo' is undefined: CISPO weighs each token by its own ratio; set "
+                "ratio='token', or surrogate='ppo' for GSPO"
+            )
+        return self
 
 
 class SftConfig(Section):
@@ -83,6 +120,11 @@ class SftConfig(Section):
     """Demonstrations per optimizer step; all M when empty, as in the paper."""
     entropy_weight: float = Field(1e-4, ge=0)
     """Alpha of the paper; 0 is plain likelihood."""
+    token_weights: TokenWeights = "none"
+    """Weight of a token's likelihood: none is 1; p(1-p) by its probability p (CHORD); high-entropy is 1 where the
+    policy's entropy is at least sft.entropy_threshold, else 0."""
+    entropy_threshold: float | None = Field(None, gt=0)
+    """high-entropy: in nats. 0.672 is where the top fifth of Qwen3-8B's tokens begins (arXiv 2506.01939)."""
     max_updates_per_iteration: int = Field(1, ge=1)
     """The paper's cap: a supervised update after every RL step collapsed."""
     own_correct: int = Field(0, ge=0)
@@ -100,4 +142,18 @@ class SftConfig(Section):
             raise ValueError("sft.control_share=1 leaves no question to teach; use sft='off' for plain GRPO")
         if self.minibatch is not None and self.minibatch > self.batch_size:
             raise ValueError(f"sft.minibatch={self.minibatch} is larger than sft.batch_size={self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _token_weights_are_whole(self) -> SftConfig:
+        if (self.token_weights == "high-entropy") is not (self.entropy_threshold is not None):
+            raise ValueError(
+                f"token_weights='{self.token_weights}' with entropy_threshold={self.entropy_threshold}: the threshold "
+                f"belongs to token_weights='high-entropy' and to nothing else; set both (0.672 nats) or neither"
+            )
+        if self.token_weights == "p(1-p)" and self.entropy_weight:
+            raise ValueError(
+                f"token_weights='p(1-p)' with entropy_weight={self.entropy_weight:g}: the weights already spare what "
+                f"the policy is sure of, and the bonus, on every token, would outweigh them; set sft.entropy_weight=0"
+            )
         return self

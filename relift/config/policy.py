@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from relift.config.section import MAY_CHANGE, Section
+from relift.config.section import MAY_CHANGE, Section, none_if_off
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (arXiv 2106.09685) in place of all weights; needs the extra relift[lora].
+
+    They want about ten times the learning rate of full training. No dropout: updates are functions of their batch.
+    """
+
+    rank: int = Field(32, ge=1)
+    """Of the two factors of each layer's change."""
+    alpha: float = Field(32.0, gt=0)
+    """The change is scaled by alpha / rank."""
+    targets: Literal["attention", "linear"] | tuple[str, ...] = "linear"
+    """Layers that get an adapter: attention's projections, every linear layer but the head, or names such as
+    q_proj."""
 
 
 class PolicyConfig(Section):
     """The model that is trained."""
 
-    model: str = "Qwen/Qwen2.5-Math-7B"
-    """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model."""
+    model: str = Field("Qwen/Qwen2.5-Math-7B", json_schema_extra=MAY_CHANGE)
+    """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model. A resumed
+    run finds the same weights there or stops."""
     system_prompt: str | None = None
     """Put before the question as a system message."""
     chat_template: str | None = None
@@ -32,8 +48,25 @@ class PolicyConfig(Section):
     """auto takes a GPU where there is one."""
     threads: int = Field(1, ge=1)
     """torch threads of the compute thread. More than one on busy cores is many times slower."""
+    micro_batch_tokens: int | None = Field(None, ge=1)
+    """Tokens of a packed micro-batch; when empty a budget for the kind of device, kept with the run."""
     deterministic: bool = False
     """On a GPU: deterministic kernels, slower, so that a resumed run is bit-equal. A CPU always is."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters, merged into what is exported; off: train all weights."""
+    activation_checkpointing: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
+    """Keep fewer activations: each k-th layer keeps its input alone and is computed again in the backward pass. 1 is
+    every layer, least memory and slowest; off: keep all. Changes no number."""
+
+    @field_validator("lora", "activation_checkpointing", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
+
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether a prompt ends inside the reasoning, so that a solution has to close it."""
+        return "<think>" in self.prompt_suffix
 
 
 class VllmConfig(Section):
@@ -49,7 +82,7 @@ class RolloutConfig(Section):
     """How rollouts are sampled in training."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What samples: transformers runs on any machine; vllm (the extra relift[vllm]) is for a GPU."""
+    """What samples: transformers runs on any machine; vllm (pip install -e '.[vllm]') is for a GPU."""
     samples: int = Field(8, ge=2)
     """Rollouts per question; a group of one has no advantage."""
     temperature: float = Field(1.0, gt=0)

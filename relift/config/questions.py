@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from relift.config.section import Section, Share
+from relift.config.section import MAY_CHANGE, Section, Share
 
 
 class QuestionsConfig(Section):
@@ -15,8 +15,8 @@ class QuestionsConfig(Section):
     format: Literal["arithmetic", "rows", "gsm8k", "reference"] = "rows"
     """arithmetic: made here; rows: JSONL or Parquet with named columns; gsm8k: question and an answer ending in
     `#### x`; reference: the ReLIFT reference's Parquet (chat prompt, target, reward_model.ground_truth)."""
-    path: str | None = None
-    """File or folder of the dataset; not used by arithmetic."""
+    path: str | None = Field(None, json_schema_extra=MAY_CHANGE)
+    """File or folder of the dataset; not used by arithmetic. A resumed run finds the same questions there or stops."""
     text_column: str = "question"
     """rows: the column with the question."""
     answer_column: str = "answer"
@@ -100,8 +100,8 @@ class BenchmarkConfig(Section):
     """Under which its results are reported; where the file names sources, theirs follow after a slash."""
     format: Literal["rows", "gsm8k", "reference"] = "rows"
     """As in questions.format."""
-    path: str
-    """File or folder of the benchmark."""
+    path: str = Field(json_schema_extra=MAY_CHANGE)
+    """File or folder of the benchmark. A resumed run finds the same questions there or stops."""
     text_column: str = "question"
     """rows: the column with the question."""
     answer_column: str = "answer"

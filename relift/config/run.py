@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from relift.config.interleave import BufferConfig, GateConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import RlConfig, ScheduleConfig, SftConfig
+from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
@@ -34,11 +34,9 @@ class RunConfig(Section):
     rl: RlConfig = RlConfig()
     sft: SftConfig | None = SftConfig()
     """off: plain GRPO, nothing else changed."""
-    schedule: ScheduleConfig = ScheduleConfig()
-    """Of both learning rates, by iteration: a supervised update never moves it."""
     shared_optimizer: bool = False
-    """One AdamW for both updates: moments, betas and weight decay are the RL update's, rate and clip each one's own.
-    Halves the optimizer's memory. A departure from the paper."""
+    """One AdamW for both updates: moments, betas and weight decay are shared, rate, schedule, clip and skip rules each
+    one's own. Halves the optimizer's memory. A departure from the paper."""
     gate: GateConfig = GateConfig()
     buffer: BufferConfig = BufferConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -53,16 +51,63 @@ class RunConfig(Section):
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
 
-    @model_validator(mode="after")
-    def _sections_agree(self) -> RunConfig:
-        if self.sft and self.buffer.capacity is not None and self.buffer.capacity < self.sft.batch_size:
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_has_moved(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and "schedule" in tree:
             raise ValueError(
-                f"sft.batch_size={self.sft.batch_size} can never be reached: buffer.capacity is {self.buffer.capacity},"
-                f" so no supervised update would run. Raise buffer.capacity or lower sft.batch_size"
+                "schedule is now a part of each update's optimizer, so that the rates can differ: write it as "
+                "rl.optimizer.schedule and sft.optimizer.schedule, with the same keys"
+            )
+        return tree
+
+    @model_validator(mode="after")
+    def _updates_fit_the_run(self) -> RunConfig:
+        completion = max(self.rollout.max_tokens, self.teacher.max_tokens if self.sft else 0)
+        longest = self.policy.max_prompt_tokens + completion
+        if self.policy.micro_batch_tokens is not None and self.policy.micro_batch_tokens < longest:
+            raise ValueError(
+                f"policy.micro_batch_tokens={self.policy.micro_batch_tokens} is smaller than the longest sequence, "
+                f"{longest} tokens (policy.max_prompt_tokens and the larger of rollout.max_tokens and "
+                f"teacher.max_tokens), which cannot be split: raise it, or leave it empty"
             )
         if self.rl.questions_per_update > self.questions.batch_size:
             raise ValueError(
                 f"rl.questions_per_update={self.rl.questions_per_update} is larger than the batch of "
                 f"questions.batch_size={self.questions.batch_size}: lower it to at most the batch"
             )
+        if self.rl.overlong and self.rl.overlong.buffer > self.rollout.max_tokens:
+            raise ValueError(
+                f"rl.overlong.buffer={self.rl.overlong.buffer} is longer than rollout.max_tokens="
+                f"{self.rollout.max_tokens}, so every completion would be penalised: lower it (DAPO: a fifth)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _supervised_batch_can_fill(self) -> RunConfig:
+        if self.sft is None:
+            return self
+        limits = {"buffer.capacity": self.buffer.capacity, "questions.count": self.questions.count}
+        if self.buffer.max_age is not None:
+            # One that was last seen unsolved max_age iterations ago is still there.
+            limits["buffer.max_age"] = (self.buffer.max_age + 1) * self.questions.batch_size
+        for key, limit in limits.items():
+            if limit is not None and limit < self.sft.batch_size:
+                raise ValueError(
+                    f"sft.batch_size={self.sft.batch_size} can never be reached: {key} lets at most {limit} "
+                    f"demonstrations wait, so no supervised update would run. Raise {key} or lower sft.batch_size"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shared_optimizer_has_one_setting(self) -> RunConfig:
+        if self.sft is None or not self.shared_optimizer:
+            return self
+        for key in ("beta1", "beta2", "weight_decay"):
+            rl, sft = getattr(self.rl.optimizer, key), getattr(self.sft.optimizer, key)
+            if rl != sft:
+                raise ValueError(
+                    f"sft.optimizer.{key}={sft:g} would be ignored: with shared_optimizer there is one AdamW, and "
+                    f"rl.optimizer.{key} is {rl:g}. Set both alike, or shared_optimizer=false"
+                )
         return self

@@ -2,12 +2,21 @@
 
 from relift.learning.advantages import group_advantages
 from relift.learning.batching import MicroBatch, micro_batches
-from relift.learning.forward import Entropy, token_logprobs
+from relift.learning.forward import token_logprobs
+from relift.learning.head import Entropy, chunk_tokens_for
 from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
-from relift.learning.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, schedule_factor
+from relift.learning.optimizers import (
+    build_optimizer,
+    load_optimizer_tensors,
+    move_moments,
+    optimizer_tensors,
+    schedule_factor,
+)
 from relift.learning.selfcheck import Agreement, agreement
 from relift.learning.sequences import demonstration_sequence, rl_sequences, rollout_sequence, sft_minibatches
-from relift.learning.updates import SftOutcome, rl_update, sft_update
+from relift.learning.sharding import Ranks, full_tensors, shard, shares_of, torchrun_ranks
+from relift.learning.throughput import free_memory
+from relift.learning.updates import SftOutcome, Sizes, rl_update, sft_update
 
 __all__ = [
     "Agreement",
@@ -15,13 +24,19 @@ __all__ = [
     "Entropy",
     "LossOutput",
     "MicroBatch",
+    "Ranks",
     "SftOutcome",
+    "Sizes",
     "agreement",
     "build_optimizer",
+    "chunk_tokens_for",
     "demonstration_sequence",
+    "free_memory",
+    "full_tensors",
     "group_advantages",
     "load_optimizer_tensors",
     "micro_batches",
+    "move_moments",
     "optimizer_tensors",
     "policy_loss",
     "rl_sequences",
@@ -31,5 +46,8 @@ __all__ = [
     "sft_loss",
     "sft_minibatches",
     "sft_update",
+    "shard",
+    "shares_of",
     "token_logprobs",
+    "torchrun_ranks",
 ]

@@ -1,4 +1,4 @@
-"""Group advantages of GRPO. Shapes: G rollouts of one question."""
+"""Group advantages of GRPO, and the shaping of rewards that they alone see. Shapes: G rollouts of one question."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from relift.config import OverlongConfig
 
 
 def group_advantages(rewards_G: Tensor, graded_G: Tensor, scale: Literal["none", "std"]) -> Tensor:
@@ -21,3 +23,13 @@ def group_advantages(rewards_G: Tensor, graded_G: Tensor, scale: Literal["none",
     centred = graded - graded.mean()
     advantages_G[graded_G.bool()] = centred / (graded.std(correction=1) + 1e-6) if scale == "std" else centred
     return advantages_G
+
+
+def overlong_penalty(tokens: int, *, max_completion_tokens: int, config: OverlongConfig) -> float:
+    """What a completion of so many tokens loses of its reward, in [0, config.penalty].
+
+    0 until ``buffer`` tokens before the limit, then in proportion to the tokens beyond that, all of it at the limit
+    (soft overlong punishment of DAPO, arXiv 2503.14476, eq. 13).
+    """
+    beyond = tokens - (max_completion_tokens - config.buffer)
+    return config.penalty * min(max(beyond, 0) / config.buffer, 1.0)

@@ -1,28 +1,27 @@
-"""Log-probabilities of the trained tokens.
+"""Log-probabilities of the trained tokens, and how far packing moves them.
 
-Shapes: B sequences of a micro-batch, T tokens padded, P the tokens in the loss (packed), D hidden width, V vocabulary.
+Shapes: P tokens packed, C of them in the loss, T tokens of one sequence, D hidden width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from relift.learning.batching import MicroBatch
+from relift.errors import ModelError
+from relift.learning.attention import Packing, packed_hidden_states
+from relift.learning.batching import MicroBatch, micro_batches
+from relift.learning.head import Entropy, logprobs_and_entropy
+from relift.records import TrainingSequence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-
-class Entropy(StrEnum):
-    """What to compute of the entropy: nothing, a figure to report, or a term of the loss."""
-
-    NONE = "none"
-    VALUE = "value"
-    GRADIENT = "gradient"
+HEAD_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier")
+"""Settings by which models do more to their logits than one linear layer (Gemma, Granite, Cohere, Falcon-H1)."""
 
 
 def token_logprobs(
@@ -31,31 +30,97 @@ def token_logprobs(
     *,
     temperature: float,
     vocabulary: int,
+    chunk_tokens: int,
     entropy: Entropy = Entropy.NONE,
 ) -> tuple[Tensor, Tensor | None]:
-    """(B, T) log-probability of each token in the loss, in nats, and the entropy it was drawn at; 0 elsewhere.
+    """(C,) log-probability of each token in the loss, in nats, and the (C,) entropy it was drawn at, if asked for.
 
     Both come from the logits of the first ``vocabulary`` ids divided by ``temperature``, in float32: padding of the
-    vocabulary is never sampled, so it may hold no mass here either. The entropy is None where it is not asked for.
+    vocabulary is never sampled, so it may hold no mass here either. Only the hidden states that predict a token in the
+    loss go through the head, ``chunk_tokens`` at a time.
 
-    Only the hidden states that predict a token in the loss go through the head, so prompts and pads cost no logits. The
-    head is taken to be one linear layer; a model that does more there (soft-capping) fails the check of the trainer's
-    log-probabilities against the engine's.
+    Raises ModelError for a model whose attention cannot keep packed sequences apart or whose head is not linear.
     """
-    hidden_BTD = model.base_model(input_ids=batch.token_ids_BT, use_cache=False).last_hidden_state
-    predicted_BT = batch.mask_BT.bool()
-    # The state at t - 1 predicts the token at t. Position 0 has no predecessor and is never in the loss.
-    logits_PV = model.get_output_embeddings()(hidden_BTD[:, :-1][predicted_BT[:, 1:]])[:, :vocabulary].float()
-    if temperature != 1.0:
-        logits_PV = logits_PV / temperature
-    logprobs_PV = torch.log_softmax(logits_PV, dim=-1)
-    logprobs_P = logprobs_PV.gather(1, batch.token_ids_BT[predicted_BT].unsqueeze(1)).squeeze(1)
-    if entropy is Entropy.NONE:
-        return _scatter(logprobs_P, predicted_BT), None
-    with torch.set_grad_enabled(torch.is_grad_enabled() and entropy is Entropy.GRADIENT):
-        entropy_P = -(logprobs_PV.exp() * logprobs_PV).sum(dim=-1)
-    return _scatter(logprobs_P, predicted_BT), _scatter(entropy_P, predicted_BT)
+    weight_VD, bias_V = _head(model)
+    hidden_PD = _hidden_states(model, batch)
+    return logprobs_and_entropy(
+        hidden_PD.index_select(0, batch.predictors_C),
+        weight_VD,
+        bias_V,
+        batch.targets_C,
+        temperature=temperature,
+        vocabulary=vocabulary,
+        chunk_tokens=chunk_tokens,
+        entropy=entropy,
+    )
 
 
-def _scatter(values_P: Tensor, predicted_BT: Tensor) -> Tensor:
-    return values_P.new_zeros(predicted_BT.shape).masked_scatter(predicted_BT, values_P)
+@torch.no_grad()
+def packing_error(
+    model: PreTrainedModel,
+    sequences: Sequence[TrainingSequence],
+    *,
+    temperature: float,
+    vocabulary: int,
+    chunk_tokens: int,
+    max_tokens: int,
+) -> float:
+    """Largest |packed - alone| log-probability of a token in the loss, in nats: rounding, for a model we can train.
+
+    Alone means: one sequence through the model as the library runs it, its own attention, masks and head. To hold no
+    more logits than training does, only the last ``chunk_tokens`` tokens of each sequence are compared. Infinite when
+    either is not a number. Raises ModelError as ``token_logprobs`` does.
+    """
+    worst = 0.0
+    for batch in micro_batches(sequences, max_tokens=max_tokens):
+        there = batch.to(model.device)
+        packed_C, _ = token_logprobs(
+            model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=chunk_tokens
+        )
+        for place, index in enumerate(batch.indices):
+            alone_T = _last_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
+            in_loss_T = torch.tensor(sequences[index].loss_mask[-len(alone_T) :], dtype=torch.bool)
+            alone = alone_T[in_loss_T.to(alone_T.device)]
+            packed = packed_C[there.sequence_C == place][-len(alone) :] if len(alone) else alone
+            gap = (packed - alone).abs().nan_to_num(nan=torch.inf)
+            worst = max(worst, float(gap.max()) if len(gap) else 0.0)
+    return worst
+
+
+def _hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
+    """(P, D) final states. An empty micro-batch goes through the layers too, as other ranks gather weights with it."""
+    token_ids_P, positions_P = batch.token_ids_P, batch.positions_P
+    if not batch.lengths:
+        token_ids_P = positions_P = token_ids_P.new_zeros(1)  # one token, whose state nobody reads
+    packing = Packing(batch.lengths or (1,), token_ids_P.device)
+    return packed_hidden_states(model, token_ids_P, positions_P, packing)
+
+
+def _last_logprobs(
+    model: PreTrainedModel, sequence: TrainingSequence, temperature: float, vocabulary: int, count: int
+) -> Tensor:
+    """(T,) log-probabilities of the last ``count`` tokens of a sequence, or of all but its first."""
+    count = min(count, len(sequence.token_ids) - 1)
+    token_ids_1T = torch.tensor([sequence.token_ids], device=model.device)
+    logits_TV = model(input_ids=token_ids_1T, use_cache=False, logits_to_keep=count + 1).logits[0, :-1, :vocabulary]
+    kind = torch.promote_types(logits_TV.dtype, torch.float32)
+    logprobs_TV = torch.log_softmax(logits_TV.to(kind) / temperature, dim=-1)
+    return logprobs_TV.gather(1, token_ids_1T[0, -count:].unsqueeze(1)).squeeze(1)
+
+
+def _head(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
+    """(V, D) weight and (V,) bias of the model's head. Raises ModelError when it is more than one linear layer."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
+        raise ModelError(
+            f"the head of {model.config.model_type} is {type(head).__name__}, not one linear layer, so its logits "
+            f"cannot be computed in chunks. Use a model with a plain linear head."
+        )
+    for name in HEAD_SCALES:
+        value = getattr(model.config, name, None)
+        if value is not None and value != 1:
+            raise ModelError(
+                f"{model.config.model_type} changes its logits by {name}={value!r}, which the trainer does not do, so "
+                f"its log-probabilities would not be the model's. Use a model with a plain linear head."
+            )
+    return head.weight, head.bias

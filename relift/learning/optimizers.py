@@ -1,9 +1,10 @@
-"""AdamW, its learning-rate schedule, and its state as named tensors."""
+"""AdamW, its learning-rate schedule, the history of its steps, and its state as named tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +16,32 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STATES = ("step", "exp_avg", "exp_avg_sq")
+NORMS_KEPT = 32
+HISTORY = "history"
+COUNTS, NORMS = f"{HISTORY}.counts", f"{HISTORY}.norms"
+
+
+@dataclass(slots=True)
+class StepHistory:
+    """What became of an optimizer's steps over a run, e.g. taken 120, skipped 4, refused 1."""
+
+    taken: int = 0
+    skipped: int = 0
+    """Nothing had signal."""
+    refused: int = 0
+    """The gradient was not finite or above a limit."""
+    norms: tuple[float, ...] = ()
+    """Gradient norms of the last ``NORMS_KEPT`` steps taken, before clipping, oldest first."""
+
+    def take(self, norm: float) -> None:
+        self.taken += 1
+        self.norms = (*self.norms, norm)[-NORMS_KEPT:]
+
+
+def history_of(optimizer: torch.optim.Optimizer) -> StepHistory:
+    """The optimizer's own. It lies in its state beside the moments: whatever clears that state begins a new one."""
+    state = cast(dict[object, StepHistory], optimizer.state)
+    return state.setdefault(HISTORY, StepHistory())
 
 
 def build_optimizer(model: PreTrainedModel, config: AdamConfig) -> torch.optim.AdamW:
@@ -49,28 +76,36 @@ def schedule_factor(schedule: ScheduleConfig, iteration: int, iterations: int) -
 
 
 def optimizer_tensors(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    """The optimizer's state by ``<parameter name>.<step | exp_avg | exp_avg_sq>``, not copied; empty before a step.
+    """The optimizer's state by ``<parameter name>.<step | exp_avg | exp_avg_sq>``, not copied, and its history.
 
-    Hyperparameters are not among them: they come from the configuration.
+    The history is ``history.counts`` (int64: taken, skipped, refused) and ``history.norms`` (float64). Nothing of
+    either before there is something. Hyperparameters are not among them: they come from the configuration.
     """
     named = _named_parameters(optimizer)
-    return {
+    tensors = {
         f"{name}.{state}": optimizer.state[parameter][state]
         for name, parameter in named.items()
         if optimizer.state.get(parameter)
         for state in STATES
     }
+    history = history_of(optimizer)
+    if history != StepHistory():
+        tensors[COUNTS] = torch.tensor([history.taken, history.skipped, history.refused])
+        tensors[NORMS] = torch.tensor(history.norms, dtype=torch.float64)
+    return tensors
 
 
 def load_optimizer_tensors(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
     """Put the optimizer, bit for bit, into the state that ``optimizer_tensors`` was taken of; the tensors are copied.
 
-    Raises StoreError, with the optimizer untouched, when names or shapes are not those of the model.
+    A state without history, as older checkpoints have it, begins a new one. Raises StoreError, with the optimizer
+    untouched, when names or shapes are not those of the model.
     """
     named = _named_parameters(optimizer)
-    stepped = {name.rpartition(".")[0] for name in tensors}
+    moments = {name: tensor for name, tensor in tensors.items() if name not in (COUNTS, NORMS)}
+    stepped = {name.rpartition(".")[0] for name in moments}
     _refuse(stepped - named.keys(), "are unknown to the model")
-    _refuse({f"{name}.{state}" for name in stepped for state in STATES} ^ tensors.keys(), "are missing or unexpected")
+    _refuse({f"{name}.{state}" for name in stepped for state in STATES} ^ moments.keys(), "are missing or unexpected")
     _refuse(
         {
             f"{name}.{state}"
@@ -80,12 +115,33 @@ def load_optimizer_tensors(optimizer: torch.optim.AdamW, tensors: Mapping[str, T
         },
         "have another shape than their parameter",
     )
+    history = _history(tensors)
     optimizer.state.clear()
     for name, parameter in named.items():
         if name in stepped:
             optimizer.state[parameter] = {
                 state: tensors[f"{name}.{state}"].detach().to(parameter.device, copy=True) for state in STATES
             }
+    cast(dict[object, StepHistory], optimizer.state)[HISTORY] = history
+
+
+def _history(tensors: Mapping[str, Tensor]) -> StepHistory:
+    stored = {COUNTS, NORMS} & tensors.keys()
+    if not stored:
+        return StepHistory()
+    _refuse({COUNTS, NORMS} - stored, "are missing or unexpected")
+    _refuse({COUNTS} if tensors[COUNTS].shape != (3,) else set(), "hold other counts than taken, skipped and refused")
+    taken, skipped, refused = tensors[COUNTS].tolist()
+    return StepHistory(taken, skipped, refused, tuple(tensors[NORMS].tolist()))
+
+
+def move_moments(optimizer: torch.optim.AdamW, device: str | None) -> None:
+    """Keep both moments, two thirds of what a trainer holds, on another device; on their parameters' own for None."""
+    for parameter in _named_parameters(optimizer).values():
+        state = optimizer.state.get(parameter, {})
+        for name in STATES[1:]:
+            if name in state:
+                state[name] = state[name].to(device or parameter.device)
 
 
 def _named_parameters(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:

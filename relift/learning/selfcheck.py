@@ -1,6 +1,6 @@
 """What must hold of engine and trainer before an update means what it says (contract 9).
 
-Shapes: B sequences of a micro-batch, T tokens padded.
+Shapes: C tokens in the loss of a micro-batch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from relift.config import RlConfig
 from relift.learning.batching import micro_batches
-from relift.learning.forward import token_logprobs
+from relift.learning.forward import packing_error, token_logprobs
 from relift.learning.losses import Counts, policy_loss
+from relift.learning.updates import Sizes
 from relift.records import TrainingSequence
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Agreement:
     """Mean |trainer - engine| log-probability of the sampled tokens, in nats."""
     split_error: float
     """Relative L2 distance between the gradient of the sequences together and that of one micro-batch each."""
+    packing_gap: float
+    """Largest |packed - alone| log-probability of a token, in nats: packed sequences must not see each
+    other."""
 
 
 def agreement(
@@ -37,13 +41,14 @@ def agreement(
     sequences: Sequence[TrainingSequence],
     *,
     config: RlConfig,
+    sizes: Sizes,
     temperature: float,
     max_completion_tokens: int,
-    vocabulary: int,
-    micro_batch_tokens: int,
-    pad_id: int,
 ) -> Agreement:
-    """Compare on a few sampled sequences, whatever their advantage; weights and gradients are left as they were."""
+    """Compare on a few sampled sequences, whatever their advantage; weights and gradients are left as they were.
+
+    Raises ModelError for a model that cannot be trained on packed sequences.
+    """
     # Alternating advantages: with the real ones, which may all be 0, the gradient would show nothing.
     signed = [replace(s, advantage=1.0 if i % 2 else -0.5) for i, s in enumerate(sequences)]
     counts = Counts.of(signed)
@@ -52,20 +57,29 @@ def agreement(
         model.zero_grad(set_to_none=True)
         gap = 0.0
         for part in parts:
-            for batch in micro_batches(part, max_tokens=micro_batch_tokens, pad_id=pad_id):
+            for batch in micro_batches(part, max_tokens=sizes.micro_batch_tokens):
                 there = batch.to(model.device)
-                logprobs_BT, _ = token_logprobs(model, there, temperature=temperature, vocabulary=vocabulary)
-                assert there.advantages_B1 is not None and there.sampling_logprobs_BT is not None
-                gap += float(((logprobs_BT.detach() - there.sampling_logprobs_BT).abs() * there.mask_BT).sum())
+                logprobs_C, _ = token_logprobs(
+                    model,
+                    there,
+                    temperature=temperature,
+                    vocabulary=sizes.vocabulary,
+                    chunk_tokens=sizes.chunk_tokens,
+                )
+                assert there.advantages_S is not None and there.sampling_logprobs_C is not None
+                gap += float((logprobs_C.detach() - there.sampling_logprobs_C).abs().sum())
                 loss = policy_loss(
-                    logprobs_BT,
-                    logprobs_BT.detach(),
-                    there.advantages_B1,
-                    there.mask_BT,
+                    logprobs_C,
+                    logprobs_C.detach(),
+                    there.advantages_S,
+                    there.sequence_C,
+                    there.loss_tokens_S,
                     clip=config.clip,
                     aggregation=config.aggregation,
                     counts=counts,
                     max_completion_tokens=max_completion_tokens,
+                    ratio=config.ratio,
+                    surrogate=config.surrogate,
                 ).loss
                 loss.backward()  # type: ignore[no-untyped-call]
         flat = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
@@ -75,4 +89,12 @@ def agreement(
     together, gap = gradient([signed])
     apart, _ = gradient([[sequence] for sequence in signed])
     error = float((together - apart).norm() / together.norm().clamp(min=1e-12))
-    return Agreement(logprob_gap=gap, split_error=error)
+    packing_gap = packing_error(
+        model,
+        signed,
+        temperature=temperature,
+        vocabulary=sizes.vocabulary,
+        chunk_tokens=sizes.chunk_tokens,
+        max_tokens=sizes.micro_batch_tokens,
+    )
+    return Agreement(logprob_gap=gap, split_error=error, packing_gap=packing_gap)

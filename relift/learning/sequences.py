@@ -8,22 +8,33 @@ import torch
 from numpy.random import Generator
 
 from relift.config import RlConfig, SftConfig
-from relift.learning.advantages import group_advantages
+from relift.learning.advantages import group_advantages, overlong_penalty
 from relift.records import Completion, Rollout, RolloutGroup, Status, TrainingSequence
 
 
 def rl_sequences(
-    groups: Sequence[RolloutGroup], prompt_ids: Mapping[str, tuple[int, ...]], *, config: RlConfig
+    groups: Sequence[RolloutGroup],
+    prompt_ids: Mapping[str, tuple[int, ...]],
+    *,
+    config: RlConfig,
+    max_completion_tokens: int,
 ) -> list[list[TrainingSequence]]:
     """One inner list per optimizer step, of ``questions_per_update`` groups in the given order, advantages filled in.
 
     Ungraded rollouts (no reward; with ``truncated = "mask"`` also those that ran out of tokens) are left out: they
-    count neither in the group's statistics nor in the loss or its denominators. A step may turn out empty.
+    count neither in the group's statistics nor in the loss or its denominators. A step may turn out empty. With
+    ``overlong`` the advantages are those of rewards less a penalty on completions near ``max_completion_tokens``; the
+    rollouts, their verdicts and their rewards stay as recorded, and so does what counts as hardest.
     """
     size = config.questions_per_update
+    steps = [groups[start : start + size] for start in range(0, len(groups), size)]
     return [
-        [sequence for group in groups[start : start + size] for sequence in _group_sequences(group, prompt_ids, config)]
-        for start in range(0, len(groups), size)
+        [
+            sequence
+            for group in step
+            for sequence in _group_sequences(group, prompt_ids[group.question.id], config, max_completion_tokens)
+        ]
+        for step in steps
     ]
 
 
@@ -82,15 +93,25 @@ def sft_minibatches(
 
 
 def _group_sequences(
-    group: RolloutGroup, prompt_ids: Mapping[str, tuple[int, ...]], config: RlConfig
+    group: RolloutGroup, prompt_ids: tuple[int, ...], config: RlConfig, max_completion_tokens: int
 ) -> list[TrainingSequence]:
     graded = [rollout for rollout in group.rollouts if _is_graded(rollout, config)]
-    rewards_G = torch.tensor([rollout.reward for rollout in graded], dtype=torch.float64)
+    rewards_G = torch.tensor([_shaped(r, config, max_completion_tokens) for r in graded], dtype=torch.float64)
     advantages = group_advantages(rewards_G, torch.ones_like(rewards_G), config.scale).tolist()
     return [
-        rollout_sequence(prompt_ids[group.question.id], group.question.id, rollout.completion, advantage)
+        rollout_sequence(prompt_ids, group.question.id, rollout.completion, advantage)
         for rollout, advantage in zip(graded, advantages, strict=True)
     ]
+
+
+def _shaped(rollout: Rollout, config: RlConfig, max_completion_tokens: int) -> float:
+    assert rollout.reward is not None, "an ungraded rollout has no reward to shape"
+    if config.overlong is None:
+        return rollout.reward
+    tokens = len(rollout.completion.token_ids)
+    return rollout.reward - overlong_penalty(
+        tokens, max_completion_tokens=max_completion_tokens, config=config.overlong
+    )
 
 
 def _is_graded(rollout: Rollout, config: RlConfig) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,12 +16,28 @@ from torch import Tensor
 from relift.config import AdamConfig
 from relift.learning.batching import MicroBatch
 from relift.learning.losses import Counts, LossOutput
+from relift.learning.optimizers import StepHistory, history_of
+from relift.learning.sharding import Ranks, whole
 from relift.records import UpdateKind, UpdateReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
+SPIKE_NEEDS = 8
+"""Norms that a median is taken of at least."""
+SUMMED = (
+    "loss",
+    "trained_tokens",
+    "entropy",
+    "clipped_tokens",
+    "kl",
+    "correction",
+    "bounded_tokens",
+    "gap",
+    "gap_tokens",
+)
+"""What a rank tallies of its own micro-batches alone, beside the largest gap."""
 
 
 @dataclass(slots=True)
@@ -34,37 +51,61 @@ class Tally:
     trained_tokens: float = 0.0
     entropy: float = 0.0
     clipped_tokens: float = 0.0
+    kl: float = 0.0
+    correction: float = 0.0
+    bounded_tokens: float = 0.0
     grad_norm: float = 0.0
     gap: float = 0.0
     gap_tokens: float = 0.0
     gap_max: float = 0.0
 
-    def add_gap(self, logprobs_BT: Tensor, batch: MicroBatch) -> None:
+    def add_gap(self, logprobs_C: Tensor, batch: MicroBatch) -> None:
         """Compare with the sampler's log-probabilities; a gap that is not a number counts as infinite."""
-        if batch.sampling_logprobs_BT is None:
+        if batch.sampling_logprobs_C is None or not len(logprobs_C):
             return
-        gap_BT = (logprobs_BT - batch.sampling_logprobs_BT).abs() * batch.mask_BT
-        gap_BT = gap_BT.nan_to_num(nan=math.inf)
-        self.gap += float(gap_BT.sum())
-        self.gap_tokens += float(batch.mask_BT.sum())
-        self.gap_max = max(self.gap_max, float(gap_BT.max()))
+        gap_C = (logprobs_C - batch.sampling_logprobs_C).abs().nan_to_num(nan=math.inf)
+        self.gap += float(gap_C.sum())
+        self.gap_tokens += len(gap_C)
+        self.gap_max = max(self.gap_max, float(gap_C.max()))
 
-    def report(self, kind: UpdateKind, counts: Sequence[Counts], lr: float, seconds: float) -> UpdateReport:
+    def add_step(self, outputs: Sequence[LossOutput]) -> None:
+        """The parts of a step that was taken."""
+        self.steps += 1
+        for output in outputs:
+            self.loss += float(output.loss)
+            self.trained_tokens += float(output.tokens)
+            self.entropy += float(output.entropy_sum)
+            self.clipped_tokens += float(output.clipped_tokens)
+            self.kl += float(output.kl_sum)
+            self.correction += float(output.correction_sum)
+            self.bounded_tokens += float(output.bounded_tokens)
+
+    def over(self, ranks: Ranks) -> Tally:
+        """Of all ranks together; steps and norms, which are those of the whole step, are each rank's already."""
+        total = replace(self, gap_max=ranks.largest([self.gap_max])[0])
+        for name, value in zip(SUMMED, ranks.sums([getattr(self, name) for name in SUMMED]), strict=True):
+            setattr(total, name, value)
+        return total
+
+    def report(self, kind: UpdateKind, counts: Sequence[Counts], lr: float) -> UpdateReport:
+        tokens = max(1.0, self.trained_tokens)
         return UpdateReport(
             kind=kind,
             loss=self.loss / max(1, self.steps),
             tokens=sum(count.tokens for count in counts),
             sequences=sum(count.sequences for count in counts),
             grad_norm=self.grad_norm,
-            entropy=self.entropy / max(1.0, self.trained_tokens),
-            clip_fraction=self.clipped_tokens / max(1.0, self.trained_tokens),
+            entropy=self.entropy / tokens,
+            clip_fraction=self.clipped_tokens / tokens,
             logprob_gap_mean=self.gap / max(1.0, self.gap_tokens),
             logprob_gap_max=self.gap_max,
             lr=lr,
-            seconds=seconds,
             steps=self.steps,
             skipped=self.skipped,
             refused=self.refused,
+            kl=self.kl / tokens,
+            correction_mean=self.correction / tokens,
+            bounded_fraction=self.bounded_tokens / tokens,
         )
 
 
@@ -95,8 +136,10 @@ def optimizer_step(
 ) -> bool:
     """Whether the step was taken. ``parts`` are the losses of its micro-batches, computed as they are asked for.
 
-    Gradients add up over the parts and are clipped once. A gradient norm that is not finite or above ``skip_above``
-    leaves weights and optimizer as they are.
+    Gradients add up over the parts, in the parameters' float32 whatever the forward pass is in, and are clipped once.
+    A gradient norm that is not finite, above ``skip_above`` or above ``skip_spike`` times the usual one leaves weights
+    and moments as they are; of a sharded model it is the norm over all ranks, so that all decide alike. What became of
+    the step enters the tally and the optimizer's own history.
     """
     outputs = []
     for part in parts:
@@ -104,22 +147,43 @@ def optimizer_step(
         outputs.append(part.detached())
         check()
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    norm = whole(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     grad_norm = float(norm)
-    limit = math.inf if config.skip_above is None else config.skip_above
-    taken = math.isfinite(grad_norm) and grad_norm <= limit
-    if taken:
+    history = history_of(optimizer)
+    reason = refusal(grad_norm, config, history)
+    if reason is None:
         torch.nn.utils.clip_grads_with_norm_(parameters, config.grad_clip, norm)
         optimizer.step()
-        tally.steps += 1
-        tally.loss += sum(float(output.loss) for output in outputs)
-        tally.trained_tokens += sum(float(output.tokens) for output in outputs)
-        tally.entropy += sum(float(output.entropy_sum) for output in outputs)
-        tally.clipped_tokens += sum(float(output.clipped_tokens) for output in outputs)
+        history.take(grad_norm)
+        tally.add_step(outputs)
     else:
-        log.warning("optimizer step refused: gradient norm %g, limit %g", grad_norm, limit)
+        log.warning("optimizer step refused: gradient norm %g %s", grad_norm, reason)
+        history.refused += 1
         tally.refused += 1
     if math.isfinite(grad_norm):
         tally.grad_norm = max(tally.grad_norm, grad_norm)
     optimizer.zero_grad(set_to_none=True)
-    return taken
+    return reason is None
+
+
+def skip_steps(optimizer: torch.optim.Optimizer, count: int, tally: Tally) -> None:
+    """Count optimizer steps that are not taken because nothing in them has signal."""
+    history_of(optimizer).skipped += count
+    tally.skipped += count
+
+
+def refusal(grad_norm: float, config: AdamConfig, history: StepHistory) -> str | None:
+    """Why a step with this gradient norm is not taken, e.g. ``"is not finite"``; None when it is.
+
+    The median of the steps taken is the usual norm: refused ones do not raise it. Before ``SPIKE_NEEDS`` steps were
+    taken there is no usual norm and nothing is a spike.
+    """
+    if not math.isfinite(grad_norm):
+        return "is not finite"
+    if config.skip_above is not None and grad_norm > config.skip_above:
+        return f"is above skip_above={config.skip_above:g}"
+    if config.skip_spike is not None and len(history.norms) >= SPIKE_NEEDS:
+        usual = statistics.median(history.norms)
+        if grad_norm > config.skip_spike * usual:
+            return f"is above skip_spike={config.skip_spike:g} times the usual {usual:g}"
+    return None

@@ -1,10 +1,11 @@
 """The two updates of an iteration, each a few optimizer steps.
 
-    steps -> micro-batches of what has signal -> log-probs -> loss / counts of the whole step -> backward
+    steps -> packed micro-batches of what has signal -> log-probs -> loss / counts of the whole step -> backward
           -> once per step: norm, clip, AdamW (or refuse, counted)
 
-Departures from the reference: every loss of a step divides by one count of the whole step; sequences without advantage
-are not computed, while they stay in that count; a step whose gradient is not finite, or above the limit, is refused.
+Departures from the reference: every loss of a step divides by one count of the whole step; sequences that cannot move
+the weights are not computed, while they stay in that count; a step whose gradient is not finite, or above a limit, is
+refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,13 +21,31 @@ from torch import Tensor
 
 from relift.config import RlConfig, SftConfig
 from relift.learning.batching import MicroBatch, micro_batches
-from relift.learning.forward import Entropy, token_logprobs
+from relift.learning.forward import token_logprobs
+from relift.learning.head import Entropy
 from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
-from relift.learning.steps import Tally, optimizer_step, ready_to_train
+from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
+from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
+from relift.learning.throughput import peak_flops, peak_memory, update_flops
 from relift.records import TrainingSequence, UpdateKind, UpdateReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How a forward pass is cut up, e.g. vocabulary 151665, micro_batch_tokens 16384, chunk_tokens 2048.
+
+    Resolved once per run: another cut is another sum in the last bits (contract 4).
+    """
+
+    vocabulary: int
+    """Real tokens; what pads the embedding holds no probability."""
+    micro_batch_tokens: int
+    """Packed tokens of a micro-batch, at most."""
+    chunk_tokens: int
+    """Tokens whose logits exist at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,61 +64,67 @@ def rl_update(
     steps: Sequence[Sequence[TrainingSequence]],
     *,
     config: RlConfig,
+    sizes: Sizes,
     temperature: float,
     max_completion_tokens: int,
-    vocabulary: int,
     lr: float,
-    micro_batch_tokens: int,
-    pad_id: int,
     check: Callable[[], None],
+    reference: PreTrainedModel | None = None,
+    ranks: Ranks = ALONE,
 ) -> UpdateReport:
     """One pass over the steps of ``rl_sequences``: an optimizer step for each that has signal.
 
     The old log-probabilities are those of the weights at entry: the first step's own, detached, and for later steps one
-    pass without gradient before anything moves. ``tokens`` and ``sequences`` of the report are the denominators', the
-    other figures the trained tokens'. ``check`` runs between micro-batches; when it raises, weights may have moved.
+    pass without gradient before anything moves. ``reference`` is the start model, needed with ``config.kl`` alone.
+    ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained tokens'. ``check``
+    runs between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same steps and
+    return the same report.
     """
     started = time.perf_counter()
+    require_together(model, optimizer, ranks, steps)
+    check = ranks.together(check)
     tally = Tally()
     counts = [Counts.of(step) for step in steps]
-    todo = [
-        (count, micro_batches(trained, max_tokens=micro_batch_tokens, pad_id=pad_id))
-        for count, step in zip(counts, steps, strict=True)
-        if count.tokens and (trained := _with_gradient(step, config))
-    ]
-    tally.skipped = len(steps) - len(todo)
+    kept = [_with_gradient(step, config) if count.tokens else [] for step, count in zip(steps, counts, strict=True)]
+    forward = _Forward(model, sizes, temperature, ranks)
+    weigh_entropy = Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE
 
-    def logprobs(batch: MicroBatch, entropy: Entropy = Entropy.NONE) -> tuple[Tensor, Tensor | None]:
-        return token_logprobs(model, batch, temperature=temperature, vocabulary=vocabulary, entropy=entropy)
-
-    def loss(batch: MicroBatch, old_BT: Tensor | None, count: Counts) -> LossOutput:
-        logprobs_BT, entropy_BT = logprobs(batch, Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE)
-        old_BT = logprobs_BT.detach() if old_BT is None else old_BT
-        tally.add_gap(old_BT, batch)
-        assert batch.advantages_B1 is not None, "an RL step holds a sequence without advantage"
+    def loss(batch: MicroBatch, old_C: Tensor | None, count: Counts) -> LossOutput:
+        logprobs_C, entropy_C = forward.logprobs(batch, weigh_entropy)
+        old_C = logprobs_C.detach() if old_C is None else old_C
+        tally.add_gap(old_C, batch)
+        assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
         return policy_loss(
-            logprobs_BT,
-            old_BT,
-            batch.advantages_B1,
-            batch.mask_BT,
+            logprobs_C,
+            old_C,
+            batch.advantages_S,
+            batch.sequence_C,
+            batch.loss_tokens_S,
             clip=config.clip,
             aggregation=config.aggregation,
             counts=count,
             max_completion_tokens=max_completion_tokens,
-            entropy_BT=entropy_BT,
+            ratio=config.ratio,
+            surrogate=config.surrogate,
+            kl=config.kl,
+            reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
+            correction=config.correction,
+            sampling_logprobs_C=batch.sampling_logprobs_C,
             entropy_weight=config.entropy_weight,
+            entropy_C=entropy_C,
         )
 
     with ready_to_train(model, optimizer, lr):
-        on_device = [(count, [batch.to(model.device) for batch in batches]) for count, batches in todo]
+        skip_steps(optimizer, sum(not sequences for sequences in kept), tally)
+        todo = [(count, forward.split(trained)) for count, trained in zip(counts, kept, strict=True) if trained]
         olds: list[list[Tensor | None]] = [
-            list(_without_gradient(logprobs, batches, check)) if later else [None] * len(batches)
-            for later, (_, batches) in enumerate(on_device)
+            list(forward.without_gradient(batches, check)) if later else [None] * len(batches)
+            for later, (_, batches) in enumerate(todo)
         ]
-        for (count, batches), old in zip(on_device, olds, strict=True):
-            parts = (loss(batch, old_BT, count) for batch, old_BT in zip(batches, old, strict=True))
+        for (count, batches), old in zip(todo, olds, strict=True):
+            parts = (loss(batch, old_C, count) for batch, old_C in zip(batches, old, strict=True))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
-    return tally.report(UpdateKind.RL, counts, lr, time.perf_counter() - started)
+    return _measured(tally.over(ranks).report(UpdateKind.RL, counts, lr), model, kept, started, ranks)
 
 
 def sft_update(
@@ -108,77 +134,131 @@ def sft_update(
     *,
     demonstrations: Sequence[TrainingSequence],
     config: SftConfig,
-    vocabulary: int,
+    sizes: Sizes,
     lr: float,
-    micro_batch_tokens: int,
-    pad_id: int,
     check: Callable[[], None],
+    ranks: Ranks = ALONE,
 ) -> SftOutcome:
     """One optimizer step per minibatch of ``sft_minibatches``, each divided by its own token count; temperature 1.
 
     ``demonstrations`` are measured, not trained on: what the likelihood of each was before and after. ``check`` runs
-    between micro-batches; when it raises, weights may have moved.
+    between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same sequences and return
+    the same outcome.
     """
     started = time.perf_counter()
+    require_together(model, optimizer, ranks, [*minibatches, demonstrations])
+    check = ranks.together(check)
     tally = Tally()
     counts = [Counts.of(minibatch) for minibatch in minibatches]
-
-    def logprobs(batch: MicroBatch, entropy: Entropy = Entropy.NONE) -> tuple[Tensor, Tensor | None]:
-        return token_logprobs(model, batch, temperature=1.0, vocabulary=vocabulary, entropy=entropy)
+    forward = _Forward(model, sizes, 1.0, ranks)
 
     def loss(batch: MicroBatch, count: Counts) -> LossOutput:
-        logprobs_BT, entropy_BT = logprobs(batch, Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE)
-        return sft_loss(logprobs_BT, entropy_BT, batch.mask_BT, alpha=config.entropy_weight, token_count=count.tokens)
+        logprobs_C, entropy_C = forward.logprobs(batch, Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE)
+        return sft_loss(
+            logprobs_C,
+            entropy_C,
+            alpha=config.entropy_weight,
+            token_count=count.tokens,
+            token_weights=config.token_weights,
+            entropy_threshold=config.entropy_threshold,
+        )
 
-    def split(sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
-        batches = micro_batches(sequences, max_tokens=micro_batch_tokens, pad_id=pad_id)
-        return [batch.to(model.device) for batch in batches]
-
-    measured = split(demonstrations)
+    measured = forward.split(demonstrations)
 
     def nll() -> tuple[float, ...]:
         values = [0.0] * len(demonstrations)
-        for batch, logprobs_BT in zip(measured, _without_gradient(logprobs, measured, check), strict=True):
-            nll_B = -(logprobs_BT.sum(dim=1) / batch.mask_BT.sum(dim=1))
-            for index, value in zip(batch.indices, nll_B.tolist(), strict=True):
+        for batch, logprobs_C in zip(measured, forward.without_gradient(measured, check), strict=True):
+            sums_S = torch.zeros_like(batch.loss_tokens_S).index_add(0, batch.sequence_C, -logprobs_C)
+            for index, value in zip(batch.indices, (sums_S / batch.loss_tokens_S).tolist(), strict=True):
                 values[index] = value
-        return tuple(values)
+        return tuple(ranks.sums(values))  # each of them measured on one rank, 0 on the others
 
     with ready_to_train(model, optimizer, lr):
         before = nll()
+        skip_steps(optimizer, sum(not count.tokens for count in counts), tally)
         for count, minibatch in zip(counts, minibatches, strict=True):
-            if not count.tokens:
-                tally.skipped += 1
-                continue
-            parts = (loss(batch, count) for batch in split(minibatch))
-            optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
+            if count.tokens:
+                parts = (loss(batch, count) for batch in forward.split(minibatch))
+                optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
         after = nll()
-    report = tally.report(UpdateKind.SFT, counts, lr, time.perf_counter() - started)
+    report = replace(
+        tally.over(ranks).report(UpdateKind.SFT, counts, lr),
+        nll_before=_per_token(before, demonstrations),
+        nll_after=_per_token(after, demonstrations),
+    )
     return SftOutcome(
-        report=replace(
-            report, nll_before=_per_token(before, demonstrations), nll_after=_per_token(after, demonstrations)
-        ),
+        report=_measured(report, model, minibatches, started, ranks),
         nll_before=before,
         nll_after=after,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """A model with all that its log-probabilities depend on."""
+
+    model: PreTrainedModel
+    sizes: Sizes
+    temperature: float
+    ranks: Ranks
+
+    def split(self, sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
+        """This rank's micro-batches; on every rank the same number, none where there are no sequences."""
+        batches = micro_batches(sequences, max_tokens=self.sizes.micro_batch_tokens, count_multiple=self.ranks.size)
+        return [batch.to(self.model.device) for batch in self.ranks.share(batches)]
+
+    def logprobs(self, batch: MicroBatch, entropy: Entropy = Entropy.NONE) -> tuple[Tensor, Tensor | None]:
+        compute = partial(
+            token_logprobs,
+            self.model,
+            batch,
+            temperature=self.temperature,
+            vocabulary=self.sizes.vocabulary,
+            chunk_tokens=self.sizes.chunk_tokens,
+            entropy=entropy,
+        )
+        return inside_forward(self.model, compute)
+
+    def without_gradient(self, batches: Sequence[MicroBatch], check: Callable[[], None]) -> list[Tensor]:
+        results = []
+        for batch in batches:
+            with torch.no_grad():
+                results.append(self.logprobs(batch)[0])
+            check()
+        return results
+
+
 def _with_gradient(step: Sequence[TrainingSequence], config: RlConfig) -> list[TrainingSequence]:
-    """The sequences that move the weights: with an entropy bonus all of them, else those with an advantage."""
-    return [sequence for sequence in step if config.entropy_weight or sequence.advantage != 0.0]
+    """The sequences that move the weights: with an entropy bonus or a KL term all of them, else those with an
+    advantage."""
+    return [s for s in step if config.entropy_weight or config.kl or s.advantage != 0.0]
 
 
-def _without_gradient(
-    logprobs: Callable[[MicroBatch], tuple[Tensor, Tensor | None]],
-    batches: Sequence[MicroBatch],
-    check: Callable[[], None],
-) -> list[Tensor]:
-    results = []
-    for batch in batches:
-        with torch.no_grad():
-            results.append(logprobs(batch)[0])
-        check()
-    return results
+@torch.no_grad()
+def _reference_logprobs(
+    reference: PreTrainedModel | None, batch: MicroBatch, sizes: Sizes, temperature: float
+) -> Tensor:
+    assert reference is not None, "a KL penalty needs the start model"
+    return _Forward(reference, sizes, temperature, ALONE).logprobs(batch)[0]
+
+
+def _measured(
+    report: UpdateReport,
+    model: PreTrainedModel,
+    steps: Sequence[Sequence[TrainingSequence]],
+    started: float,
+    ranks: Ranks,
+) -> UpdateReport:
+    seconds, memory = ranks.largest([time.perf_counter() - started, peak_memory(model.device)])
+    flops = update_flops(model, (len(s.token_ids) for step in steps for s in step))
+    peak = peak_flops(model.device)
+    return replace(
+        report,
+        seconds=seconds,
+        flops=flops,
+        mfu=flops / seconds / (peak * ranks.size) if peak else None,
+        peak_memory_bytes=int(memory),
+    )
 
 
 def _per_token(nll: Sequence[float], sequences: Sequence[TrainingSequence]) -> float:

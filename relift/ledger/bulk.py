@@ -9,8 +9,9 @@ import duckdb
 
 from relift.ledger.rows import Row
 
-# Besides wall-clock: what a resume may change (the store's folder, the number of iterations, a newer code version).
-_NOT_DIGESTED = frozenset({"config_json", "code_version"})
+# Besides wall-clock: what a resume may change (the store's folder, the number of iterations, a newer code version), and
+# what depends on what else the process did.
+_NOT_DIGESTED = frozenset({"config_json", "code_version", "mfu", "peak_memory_bytes"})
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row], *, first_stays: bool) -> None:

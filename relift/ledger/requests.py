@@ -62,10 +62,16 @@ class RequestBook:
             ],
         )
 
-    def known(self, request: TeacherRequest, answer: TeacherAnswer) -> None:
-        """Another run has the answer: it is this run's too, and costs nothing."""
-        self._insert(request, attempts=0, unanswered_usd=0.0)
-        self.answered(request, answer, 0.0)
+    def known(self, request: TeacherRequest, answer: TeacherAnswer, *, is_own: bool, at_most_usd: float) -> None:
+        """An answer that is paid for: by another run, or by this one (``is_own``) in a ledger that did not last.
+
+        A reservation of ``at_most_usd`` that the ledger holds for it is then taken back.
+        """
+        is_recorded = self._read(
+            "SELECT 1 FROM teacher_requests WHERE run = ? AND request_key = ?", [self._run, request.key]
+        )
+        self._insert(request, attempts=int(is_own and not is_recorded), unanswered_usd=0.0)
+        self.answered(request, answer, at_most_usd if is_own else 0.0)
 
     def failed(self, request: TeacherRequest, failure: str, refund_usd: float) -> None:
         """No answer came; ``refund_usd`` is what is certain not to be billed."""

@@ -14,7 +14,7 @@ import duckdb
 
 from relift.errors import LedgerError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STORAGE_VERSION = "v1.5.0"
 TABLES = (
     "runs",

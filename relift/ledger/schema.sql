@@ -1,4 +1,4 @@
--- The hard-example ledger of relift, schema version 1.
+-- The hard-example ledger of relift, schema version 2.
 --
 -- One file belongs to one run, which is its only writer; every table carries the run, so that the ledgers of a project
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
@@ -8,7 +8,7 @@
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
 );
-INSERT INTO relift_ledger VALUES (1);
+INSERT INTO relift_ledger VALUES (2);
 
 CREATE TABLE runs (                 -- one row is a run
     run VARCHAR PRIMARY KEY,
@@ -116,7 +116,13 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     seconds DOUBLE NOT NULL,
     steps INTEGER NOT NULL,         -- optimizer steps taken; 0 leaves the policy version as it was
     skipped INTEGER NOT NULL,       -- not taken because nothing had signal
-    refused INTEGER NOT NULL        -- not taken because the gradient was not finite or above its limit
+    refused INTEGER NOT NULL,       -- not taken because the gradient was not finite or above its limit
+    kl DOUBLE NOT NULL,             -- to the start model, nats per trained token; 0 where there is no KL term
+    correction_mean DOUBLE NOT NULL,  -- weight of a trained token for the engine's gap; 0 where there is no correction
+    bounded_fraction DOUBLE NOT NULL, -- share of trained tokens whose such weight was truncated or masked
+    flops DOUBLE NOT NULL,          -- of one forward and one backward pass over what was trained on
+    mfu DOUBLE,                     -- share of the device's peak that these came to; NULL where no peak is known
+    peak_memory_bytes BIGINT NOT NULL -- of the process, on a GPU of its allocator, until the end of the update
 );
 
 CREATE TABLE uses (                 -- one row is a demonstration that one supervised update trained on

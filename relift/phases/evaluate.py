@@ -34,7 +34,6 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
         _keep(run, iteration, results, partial(_recorded_groups, run, ref, questions))
         run.progress.evaluated(iteration, results)
         return ref
-    run.engine.serve(run.policy.at(version))
     completions = _sample(run, config, questions, version)
     groups = _groups(run, questions, completions)
     results = [summarise(name, members, version.number, iteration) for name, members in grouped(groups)]
@@ -89,6 +88,7 @@ def _sample(
     run: Run, config: EvaluationConfig, questions: list[Question], version: PolicyVersion
 ) -> list[list[Completion]]:
     """k completions of each question, where k is its benchmark's."""
+    policy = run.policy.at(version)
     completions: dict[str, list[Completion]] = {}
     for samples in sorted({config.samples_for(q.source) for q in questions}):
         chosen = [q for q in questions if config.samples_for(q.source) == samples]
@@ -102,6 +102,7 @@ def _sample(
             version=version.number,
         )
         prompts = [run.student.prompt(q) for q in chosen]
+        run.engine.serve(policy)  # before each sampling: an engine that shares its GPU gives the weights back after it
         with autocast(run.config.policy, run.resolved.device):
             groups = run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
         completions |= {q.id: group for q, group in zip(chosen, groups, strict=True)}

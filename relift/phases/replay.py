@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from relift import checkpoint
 from relift.errors import StoreError
@@ -19,21 +22,30 @@ log = logging.getLogger(__name__)
 def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
     """Put the weights and optimizer states of a version into the policy, without sampling anything.
 
-    Raises StoreError when an update between the checkpoint and the version is not recorded.
+    The states are those before the next version's update: recorded updates that took no step are counted in their
+    optimizer's history. Raises StoreError when an update between the checkpoint and the version is not recorded.
     """
     reached, start = _load_start(run, policy, version)
-    iteration = start
-    while reached < version.number:
+    for iteration in itertools.count(start):
         run.stop.check()
-        if iteration > version.iteration:
+        is_recorded = run.store.manifest(place_of(iteration, "rl_update")) is not None
+        if reached < version.number and iteration > version.iteration:
             raise StoreError(
                 f"policy version {version.number} cannot be made: the updates after version {reached} are not recorded "
                 f"in {run.root}. Its checkpoints or rollouts were removed; start anew with --fresh."
             )
+        if reached == version.number and not is_recorded:
+            return
         for kind in (UpdateKind.RL, UpdateKind.SFT):
-            if reached < version.number:
-                reached = _redo(run, policy, iteration, kind, reached)
-        iteration += 1
+            manifest = run.store.manifest(place_of(iteration, f"{kind}_update"))
+            if manifest is None:
+                continue
+            if not manifest.facts["moved"]:
+                _count(policy.optimizers[kind], manifest.facts["reports"])
+            elif reached == version.number:
+                return
+            else:
+                reached = _redo(run, policy, iteration, kind, manifest.facts["redo"])
 
 
 def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, int]:
@@ -48,14 +60,10 @@ def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, 
     return 0, 0
 
 
-def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, reached: int) -> int:
+def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, redo: Mapping[str, Any]) -> int:
     """Replay one recorded update, compare the weights with the record, and return the version reached."""
     place = place_of(iteration, f"{kind}_update")
-    manifest = run.store.manifest(place)
-    if manifest is None or not manifest.facts["moved"]:
-        return reached
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
-    redo = manifest.facts["redo"]
     if kind is UpdateKind.RL:
         refs = [PhaseRef(uri=redo[phase], sha256="") for phase in ("rollout", "verify")]
         rl_update.perform(run, refs[0], refs[1], redo["lr"])
@@ -64,3 +72,12 @@ def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, reached: i
     made = committed_version(run, PhaseRef(uri=place, sha256=""))
     policy.settle(made)
     return made.number
+
+
+def _count(optimizer: Any, reports: Sequence[Mapping[str, Any]]) -> None:
+    """What a recorded update without any step taken left in its optimizer's history."""
+    from relift.learning.optimizers import history_of
+
+    history = history_of(optimizer)
+    history.skipped += sum(report["skipped"] for report in reports)
+    history.refused += sum(report["refused"] for report in reports)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from relift.phases.evaluate import results_of
 from relift.phases.phase import facts_of, place_of
 from relift.policy.model import export_model
-from relift.records import PhaseRef, PolicyVersion
+from relift.records import EvalResult, PhaseRef, PolicyVersion
 from relift.run import Run
 from relift.store.manifest import digest
 from relift.summary import RunSummary, summarise_run
@@ -44,6 +45,14 @@ def report(
         facts={"files": [str(p.relative_to(run.root)) for p in files], "summary": asdict(summary)},
     )
     return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place))
+
+
+def report_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
+    """Write ``report/`` of an evaluation without training, and keep it with the run."""
+    from relift.report import write_evaluation
+
+    for path in write_evaluation(run.root, run.name, results):
+        run.store.put_file(path.relative_to(run.root).as_posix())
 
 
 def summary_of(run: Run, ref: PhaseRef) -> RunSummary:

@@ -8,7 +8,7 @@ from relift.errors import SelfCheckFailed
 from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.phases.phase import finished, place_of
-from relift.phases.updates import learning_rate, record_update, recorded_update
+from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
@@ -54,15 +54,14 @@ def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> Upda
         return learn(
             run.policy.model,
             run.policy.optimizers[UpdateKind.RL],
-            rl_sequences(groups, prompts, config=run.config.rl),
+            rl_sequences(groups, prompts, config=run.config.rl, max_completion_tokens=run.config.rollout.max_tokens),
             config=run.config.rl,
+            sizes=sizes_of(run),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
-            vocabulary=run.student.vocabulary,
             lr=lr,
-            micro_batch_tokens=run.resolved.micro_batch_tokens,
-            pad_id=run.student.pad_id,
             check=run.stop.check,
+            reference=run.policy.reference,
         )
 
 
@@ -82,13 +81,17 @@ def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
             run.policy.model,
             sequences,
             config=run.config.rl,
+            sizes=sizes_of(run),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
-            vocabulary=run.student.vocabulary,
-            micro_batch_tokens=run.resolved.micro_batch_tokens,
-            pad_id=run.student.pad_id,
         )
-    log.info("self-check: logprob gap %.2g, split error %.2g", found.logprob_gap, found.split_error)
+    log.info(
+        "self-check: logprob gap %.2g, split error %.2g, packing gap %.2g",
+        found.logprob_gap,
+        found.split_error,
+        found.packing_gap,
+    )
+    _require_apart(run, found.packing_gap)
     _require_small_gap(run, found.logprob_gap)
     limit = checks.max_split_error or (1e-3 if run.config.policy.dtype == "float32" else 0.1)
     if not found.split_error <= limit:
@@ -98,6 +101,17 @@ def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
             f"model's attention for state that crosses sequences, or raise checks.max_split_error."
         )
     run.checked = True
+
+
+def _require_apart(run: Run, gap: float) -> None:
+    """Raises SelfCheckFailed when sequences of a micro-batch see each other."""
+    limit = run.config.checks.max_packing_gap or (1e-3 if run.config.policy.dtype == "float32" else 0.5)
+    if not gap <= limit:
+        raise SelfCheckFailed(
+            f"a token's log-probability differs by {gap:.2g} nats between a sequence packed with others and the same "
+            f"alone, more than {limit} (checks.max_packing_gap): sequences of a micro-batch see each other in "
+            f"{run.config.policy.model}. Use a model with plain causal attention (Qwen2, Qwen3, Llama, ...)."
+        )
 
 
 def _require_small_gap(run: Run, gap: float) -> None:

@@ -14,7 +14,7 @@ from relift.ledger import Use
 from relift.phases.phase import finished, place_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.updates import learning_rate, record_update, recorded_update
+from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
@@ -95,10 +95,8 @@ def _learn(
         sft_minibatches(demonstrations, own_correct, config=config, rng=rng),
         demonstrations=demonstrations,
         config=config,
-        vocabulary=run.student.vocabulary,
+        sizes=sizes_of(run),
         lr=lr,
-        micro_batch_tokens=run.resolved.micro_batch_tokens,
-        pad_id=run.student.pad_id,
         check=run.stop.check,
     )
 

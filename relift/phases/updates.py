@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.learning import schedule_factor
+from relift.learning import Sizes, schedule_factor
 from relift.ledger import Use
 from relift.phases.phase import facts_of
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
@@ -22,7 +22,16 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     """Of an update in an iteration; recorded with it, so that a replay does not depend on how long the run became."""
     config = run.config
     adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
-    return adam.lr * schedule_factor(config.schedule, iteration, run.iterations)
+    return adam.lr * schedule_factor(adam.schedule, iteration, run.iterations)
+
+
+def sizes_of(run: Run) -> Sizes:
+    """How the run's forward passes are cut up."""
+    return Sizes(
+        vocabulary=run.student.vocabulary,
+        micro_batch_tokens=run.resolved.micro_batch_tokens,
+        chunk_tokens=run.resolved.chunk_tokens,
+    )
 
 
 def record_update(

@@ -18,6 +18,7 @@ from torch import Tensor
 from relift.config import ChecksConfig, PolicyConfig
 from relift.errors import SelfCheckFailed
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
+from relift.policy.lora import merged
 from relift.policy.model import autocast
 from relift.records import Completion, FinishReason
 
@@ -25,16 +26,19 @@ from relift.records import Completion, FinishReason
 # 1e-6 in float32; in bfloat16, whose engine rounds what the trainer adds up in float32, 0.014 to 0.020 (3, 28 layers).
 MAX_GAP = {"float32": 1e-4, "bfloat16": 0.05}
 
+CHUNK_TOKENS = 512
+"""Of a probe's tokens, how many have their logits at once."""
+
 
 def engine_weights(model: Any, vocabulary: int) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of every weight, each once, without the rows that only pad the vocabulary.
+    """(name, tensor) of every weight, each once, adapters merged, without the rows that only pad the vocabulary.
 
     An engine that does not know the padding cannot sample it, at no cost per token.
     """
     tables = {id(t.weight) for t in (model.get_input_embeddings(), model.get_output_embeddings()) if t is not None}
-    for name, parameter in model.named_parameters():
-        weight = parameter.detach()
-        yield name, weight[:vocabulary] if id(parameter) in tables else weight
+    padded = {name for name, parameter in model.named_parameters() if id(parameter) in tables}
+    for name, weight in merged(model, model.named_parameters()):
+        yield name, weight.detach()[:vocabulary] if name in padded else weight.detach()
 
 
 def sum_of_bits(weights: Iterable[Tensor], dtype: torch.dtype) -> int:
@@ -58,20 +62,26 @@ def require_same_weights(sent: int, found: int, version: int | None) -> None:
 
 @torch.no_grad()
 def logprob_gap(
-    model: Any, sampled: Sequence[tuple[tuple[int, ...], Completion]], config: PolicyConfig, *, temperature: float,
-    vocabulary: int, pad_id: int,
-) -> float:  # fmt: skip
+    model: Any,
+    sampled: Sequence[tuple[tuple[int, ...], Completion]],
+    config: PolicyConfig,
+    *,
+    temperature: float,
+    vocabulary: int,
+) -> float:
     """Mean |trainer - engine| log-probability, in nats, of the completions after their prompts."""
     sequences = [rollout_sequence(prompt_ids, "", completion) for prompt_ids, completion in sampled]
     total, count = 0.0, 0
     budget = len(sequences) * max(len(s.token_ids) for s in sequences)
     with autocast(config, str(model.device)):
-        for batch in micro_batches(sequences, max_tokens=budget, pad_id=pad_id):
-            batch_on = batch.to(model.device)
-            logprobs_BT, _ = token_logprobs(model, batch_on, temperature=temperature, vocabulary=vocabulary)
-            assert batch_on.sampling_logprobs_BT is not None
-            total += float(((logprobs_BT - batch_on.sampling_logprobs_BT).abs() * batch_on.mask_BT).sum())
-            count += int(batch_on.mask_BT.sum())
+        for batch in micro_batches(sequences, max_tokens=budget):
+            there = batch.to(model.device)
+            logprobs_C, _ = token_logprobs(
+                model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=CHUNK_TOKENS
+            )
+            assert there.sampling_logprobs_C is not None
+            total += float((logprobs_C - there.sampling_logprobs_C).abs().sum())
+            count += len(logprobs_C)
     return total / count
 
 

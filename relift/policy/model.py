@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from relift.config import PolicyConfig
 from relift.errors import ModelError
+from relift.policy.lora import adapter_tensors, add_adapters, merged, merged_name, require_peft
+from relift.policy.recompute import recompute_layers
 from relift.policy.student import Student, make_student
 
 log = logging.getLogger(__name__)
 
 
 def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
-    """The model in float32 master weights on its device, and its student.
+    """The model in float32 master weights on its device, with adapters where the recipe has them, and its student.
 
-    Raises ModelError when the folder or name holds no causal language model, tokenizer or chat template.
+    The seed draws what no file holds: a random model, first values of adapters. Raises ModelError when the folder or
+    name holds no causal language model, tokenizer or chat template, ConfigError when peft is needed and missing.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
     from transformers.utils import logging as library_logging
 
+    if config.lora is not None:
+        require_peft()
     library_logging.disable_progress_bar()  # they would be drawn into the live view
+    device = _device(config)  # first: nothing is downloaded for a machine without the GPU that was asked for
     if config.model == "random-bytes":
         from relift.policy.tiny import byte_tokenizer, random_model
 
@@ -49,7 +56,11 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
             f"{model.config.vocab_size}: they do not belong together"
         )
     _own_memory(model)
-    return model.to(_device(config)), student
+    if config.lora is not None:
+        add_adapters(model, config.lora, seed=seed)
+    if config.activation_checkpointing is not None:
+        recompute_layers(model, config.activation_checkpointing)
+    return model.to(device), student
 
 
 def load_student(config: PolicyConfig) -> Student:
@@ -95,26 +106,42 @@ def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
 
 
 def weight_tensors(model: Any) -> dict[str, Any]:
-    """Parameters and persistent buffers by name, sorted, each once: the tensors of an exported folder."""
-    shared = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
-    return {name: tensor.detach() for name, tensor in sorted(model.state_dict().items()) if name in shared}
+    """Parameters and persistent buffers by name, sorted, each once, adapters merged: the tensors of an exported folder.
+
+    Not copied, but for layers with an adapter.
+    """
+    return dict(_merged_tensors(model))
+
+
+def resume_tensors(model: Any) -> dict[str, Any]:
+    """What a checkpoint holds of the model, by name, sorted, not copied: its adapters where it has some, else all."""
+    return adapter_tensors(model) or weight_tensors(model)
 
 
 def weights_checksum(model: Any) -> str:
-    """SHA-256 in hex over the sorted tensor names and their bytes; equal exactly when the weights are bit-equal."""
+    """SHA-256 in hex over the names and bytes of ``weight_tensors``; equal exactly when those are bit-equal.
+
+    With adapters it is the checksum of the merged model, so that of the exported folder.
+    """
     import torch
 
     total = hashlib.sha256()
-    for name, tensor in weight_tensors(model).items():
+    for name, tensor in _merged_tensors(model):
         total.update(name.encode())
         total.update(memoryview(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()))
     return total.hexdigest()
 
 
 def export_model(model: Any, student: Student, folder: Path) -> None:
-    """A Hugging Face folder that AutoModelForCausalLM.from_pretrained loads."""
-    model.save_pretrained(folder)
+    """A Hugging Face folder that AutoModelForCausalLM.from_pretrained loads; adapters are merged, so without peft."""
+    model.save_pretrained(folder, state_dict=weight_tensors(model))
     student.tokenizer.save_pretrained(folder)
+
+
+def _merged_tensors(model: Any) -> Iterator[tuple[str, Any]]:
+    shared = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
+    tensors = ((name, tensor.detach()) for name, tensor in model.state_dict().items() if name in shared)
+    return merged(model, sorted(tensors, key=lambda named: merged_name(named[0])))
 
 
 def _source(name: str) -> str:

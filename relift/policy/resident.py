@@ -29,6 +29,7 @@ class Policy:
         optimizers: dict[UpdateKind, Any],
         *,
         is_exact: bool = True,
+        reference: Any = None,
     ) -> None:
         self.model = model
         self.student = student
@@ -36,6 +37,8 @@ class Policy:
         """By update; the same object twice where they share one."""
         self.is_exact = is_exact
         """Whether a replay must be bit-equal: on a CPU or with deterministic kernels, with the recorded versions."""
+        self.reference = reference
+        """The start model, frozen; None where nothing is compared with it."""
         self._materialise: Callable[[Policy, PolicyVersion], None] | None = None
         self._version: int | None = None
 

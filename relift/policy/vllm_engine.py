@@ -1,7 +1,9 @@
 """Sampling with vLLM, in the trainer's process. The only module that imports vllm.
 
-    serve(policy): wake weights - hand over in memory - wake cache - empty prefix cache - check - version is served
+    serve(policy): make room - wake weights - hand over in memory - wake cache - empty prefix cache - check - served
     sample(...):   one request for each rollout, one engine step after another - sleep, where that frees a GPU
+
+A GPU is shared: while vLLM is awake the optimizers' moments wait in CPU memory, only the trainer's weights stay.
 
 vLLM 0.30 to 0.32. It is told of nothing on disk but the model's configuration: weights only ever come from the trainer.
 """
@@ -22,6 +24,7 @@ import torch
 from relift import randomness
 from relift.config import RunConfig
 from relift.errors import ConfigError, SelfCheckFailed
+from relift.learning import move_moments
 from relift.policy import hand_over
 from relift.policy.engine import Prompt, SamplingRequest
 from relift.policy.process_state import own_randomness, undisturbed
@@ -85,6 +88,8 @@ class VllmEngine:
         self._on_gpu = False
         self._asleep = False
         self._version: int | None = None
+        self._optimizers: list[Any] = []
+        """Of the policy that is served; their moments are elsewhere while vLLM is awake on a GPU."""
         self._cached: tuple[int, ...] = ()
         """A sequence whose keys and values the prefix cache holds, unless it was emptied."""
 
@@ -97,6 +102,8 @@ class VllmEngine:
         if self._version == policy.version:
             return
         self._version = None
+        self._on_gpu = policy.model.device.type == "cuda"
+        self._make_room(policy)
         if self._llm is None:
             self._llm = self._build(policy.model)
         with self._stepping():
@@ -155,7 +162,6 @@ class VllmEngine:
                 "rollout.engine='vllm' samples in the trainer's process and makes that process's one process group, "
                 "but there is one already. Start relift in a process of its own, not under torchrun."
             )
-        self._on_gpu = model.device.type == "cuda"
         with undisturbed(keep="VLLM_"), _no_autocast(), tempfile.TemporaryDirectory() as folder:
             _import(model.device.type)
             from vllm import LLM
@@ -238,9 +244,12 @@ class VllmEngine:
             for ids, one in zip(prompts, sampled, strict=True)
         ]
         self.last_gap = hand_over.logprob_gap(
-            policy.model, pairs, self.config.policy, temperature=temperature, vocabulary=self.student.vocabulary,
-            pad_id=self.student.pad_id,
-        )  # fmt: skip
+            policy.model,
+            pairs,
+            self.config.policy,
+            temperature=temperature,
+            vocabulary=self.student.vocabulary,
+        )
         hand_over.require_small_gap(self.last_gap, self.config.checks, self.config.policy.dtype, version)
         log.debug("policy version %d handed over, gap %.2g nats", version, self.last_gap)
         self._cached = prompts[-1] + sampled[-1].token_ids
@@ -321,6 +330,13 @@ class VllmEngine:
                 with torch.compiler.set_stance("force_eager"):
                     yield
 
+    def _make_room(self, policy: Policy) -> None:
+        if self._on_gpu:
+            self._optimizers = list({id(optimizer): optimizer for optimizer in policy.optimizers.values()}.values())
+            for optimizer in self._optimizers:
+                move_moments(optimizer, "cpu")
+            torch.cuda.empty_cache()  # vLLM takes its memory from the GPU, not from what torch has set aside
+
     def _wake(self, what: str) -> None:
         if self._asleep:
             self._llm.wake_up(tags=[what])
@@ -332,6 +348,8 @@ class VllmEngine:
             self._version = None
             self._asleep = True
             self._llm.sleep(level=2)
+            for optimizer in self._optimizers:
+                move_moments(optimizer, None)
 
 
 def require_platform(device: str) -> None:

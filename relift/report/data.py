@@ -124,8 +124,12 @@ def _config(path: Path) -> RunConfig | None:
 def _departures(config: RunConfig) -> list[Departure]:
     """A section that is off is one line of its own."""
     defaults = dict(leaves(RunConfig(questions=QuestionsConfig())))
+
+    def default_of(key: str) -> str:
+        return defaults.get(key, "on" if any(known.startswith(f"{key}.") for known in defaults) else "absent")
+
     return [
-        Departure(key=key, value=value, default=defaults.get(key, "on"))
+        Departure(key=key, value=value, default=default_of(key))
         for key, value in leaves(config)
         if key not in NOT_DEPARTURES and defaults.get(key) != value
     ]

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import functools
 import mimetypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from relift.errors import StoreError
+from relift.errors import ReliftError, StoreError
 from relift.store.ranges import fetch
 from relift.store.refusals import explained, uploads_cause
 
@@ -86,11 +87,22 @@ class Bucket:
         etag: str = written["ETag"]
         return etag
 
-    def upload(self, name: str, path: Path, sha256: str) -> None:
-        """Write a file of any size, with its checksum beside it; it appears whole."""
+    def upload(self, name: str, path: Path, sha256: str, check: Callable[[], None] = lambda: None) -> None:
+        """Write a file of any size, with its checksum beside it; it appears whole.
+
+        ``check`` is called before, and from other threads while bytes leave; the ReliftError it raises ends the upload.
+        """
+        check()
         arguments = {"Metadata": {_CHECKSUM: sha256}, "ContentType": _type_of(name)}
         with self._explained("s3:PutObject", name):
-            self._client.upload_file(str(path), self.bucket, self._key(name), ExtraArgs=arguments, Config=_transfer())
+            self._client.upload_file(
+                str(path),
+                self.bucket,
+                self._key(name),
+                ExtraArgs=arguments,
+                Callback=_until_it_raises(check),
+                Config=_transfer(),
+            )
 
     def download(self, name: str, path: Path) -> Checksums | None:
         """Write an object of any size to a path; None where it is absent.
@@ -160,20 +172,29 @@ class Bucket:
     def require_writing(self, name: str) -> None:
         """Write, read and delete one small object. Raises StoreError naming the action that is refused.
 
-        Also where the server overwrites what it was asked to write only if new: two writers could not be kept apart.
+        Also where the server overwrites what it was asked to write only if new, or only over another object: two
+        writers could not be kept apart.
         """
-        self.put(name, b"1")
         try:
-            self.put(name, b"2", only_new=True)
-        except Taken:
-            pass
-        else:
-            raise StoreError(
-                f"the server of {self.uri} does not honour If-None-Match, so two trainers on one run could not be kept "
-                f"apart. Use an S3 server with conditional writes, such as AWS, MinIO, Ceph or SeaweedFS."
-            )
-        self.get(name)
+            self.put(name, b"1")
+            self._require_refusal("If-None-Match", name, only_new=True)
+            self._require_refusal("If-Match", name, replacing='"0"')
+            self.get(name)
+        except BaseException:
+            with suppress(StoreError):
+                self.delete([name])
+            raise
         self.delete([name])
+
+    def _require_refusal(self, header: str, name: str, *, only_new: bool = False, replacing: str | None = None) -> None:
+        try:
+            self.put(name, b"2", only_new=only_new, replacing=replacing)
+        except Taken:
+            return
+        raise StoreError(
+            f"the server of {self.uri} does not honour {header}, so two trainers on one run could not be kept apart. "
+            f"Use an S3 server with conditional writes, such as AWS, MinIO, Ceph or SeaweedFS."
+        )
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -195,7 +216,7 @@ class Bucket:
         try:
             yield outcome
         except (BotoCoreError, Boto3Error, ClientError, ValueError) as problem:
-            if isinstance(problem, StoreError):
+            if isinstance(problem, ReliftError):
                 raise
             cause = uploads_cause(problem)
             code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else ""
@@ -223,7 +244,31 @@ def _client(*, patient: bool) -> Any:
         max_pool_connections=2 * TRANSFER["max_concurrency"],
         s3={"addressing_style": "path"},
     )
-    return boto3.Session().client("s3", config=config)
+    client = boto3.Session().client("s3", config=config)
+    client.meta.events.register_first("needs-retry.s3", _raise_what_ended_it)
+    return client
+
+
+def _until_it_raises(check: Callable[[], None]) -> Callable[[int], None]:
+    """A progress callback. boto3 calls it once more while it closes the file, which has to succeed."""
+    has_raised = threading.Event()
+
+    def progress(sent_bytes: int) -> None:
+        if not has_raised.is_set():
+            try:
+                check()
+            except ReliftError:
+                has_raised.set()
+                raise
+
+    return progress
+
+
+def _raise_what_ended_it(caught_exception: Exception | None, **others: object) -> None:
+    """What a callback raises while bytes leave comes back as a fault of the line, and would be tried again."""
+    cause = getattr(caught_exception, "kwargs", {}).get("error")
+    if isinstance(cause, ReliftError):
+        raise cause
 
 
 def _transfer() -> Any:

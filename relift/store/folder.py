@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from relift.errors import ReliftError, RunError, StoreError
+from relift.errors import RunError, StoreError
+from relift.interrupt import StopFlag
 from relift.store.manifest import MANIFEST, FileEntry, Manifest
 
 WORKING_COPY = "working_copy.json"
@@ -31,7 +32,7 @@ class FolderStore:
     def uri(self) -> str:
         return str(self.root)
 
-    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+    def acquire(self, stop: StopFlag) -> None:
         """The run's lock keeps a folder's writers apart. Raises RunError for the working copy of another store."""
         copy_of = working_copy_of(self.root)
         if copy_of:

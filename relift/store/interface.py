@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from relift.errors import ReliftError, StoreError
+from relift.errors import StoreError
+from relift.interrupt import StopFlag
 from relift.store.folder import Content, FolderStore
 from relift.store.manifest import Manifest
 
@@ -23,11 +25,11 @@ class Store(Protocol):
     @property
     def uri(self) -> str: ...
 
-    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+    def acquire(self, stop: StopFlag) -> None:
         """Become the run's only writer, ``root`` holding what is stored or nothing that differs from it.
 
-        ``on_lost`` is called, from any thread, when another writer takes over. Raises StoreError where the store
-        cannot be used, RunError naming the holder where there is one.
+        ``stop`` is set, from any thread, when another writer takes over, and ends a long upload. Raises StoreError
+        where the store cannot be used, RunError naming the holder where there is one.
         """
 
     def release(self) -> None:
@@ -96,7 +98,8 @@ def open_store(uri: str, cache: Path) -> Store:
 
 
 def require_scheme(uri: str) -> None:
-    if "://" in uri and not is_bucket(uri):
+    """Raises StoreError for a URI that is neither a folder nor a bucket, one with too few slashes among them."""
+    if re.match(r"s3:|[a-z][a-z0-9+.-]+:/", uri, re.IGNORECASE) and not is_bucket(uri):
         raise StoreError(
             f"store={uri!r}: only folders and s3:// buckets can hold runs. Give a path such as 'runs', or "
             f"s3://bucket/prefix (for another S3 server than AWS, set AWS_ENDPOINT_URL_S3)."

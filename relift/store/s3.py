@@ -9,14 +9,17 @@ in the bucket that its data is there. Forgetting goes the other way round, manif
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from relift.errors import ReliftError, RunError, StoreError
+from relift.errors import RunError, StoreError
+from relift.interrupt import StopFlag
 from relift.store.bucket import Bucket, Checksums, Taken
 from relift.store.folder import (
     WORKING_COPY,
@@ -30,13 +33,18 @@ from relift.store.folder import (
 from relift.store.lease import TTL_SECONDS, Lease
 from relift.store.manifest import MANIFEST, FileEntry, Manifest
 
+log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
-"""A run is there when this file is."""
+LEDGER = "hard_examples.duckdb"
+BEGUN_WITH = (RUN_FILE, LEDGER)
+"""Something is there when one of these is: a run by the first; a harvest, which has no other file, by the second."""
 PROBE = "permission-check"
 REPLACED_AT_MOST = 5
-OF_A_RUN = frozenset(
-    {"iterations", "checkpoints", "model", "report", "metrics.jsonl", "hard_examples.duckdb", "summary.json"}
-)
+CONFLICTS_AT_MOST = 5
+"""Writes of one object that meet another one under way, before it is an error."""
+LAST_SECONDS = 3.0
+"""For a single file, such as the ledger's snapshot, to leave once the run is asked to stop."""
+OF_A_RUN = frozenset({"iterations", "checkpoints", "model", "report", "metrics.jsonl", LEDGER, "summary.json"})
 """What lies directly below a run, its lease left aside."""
 TOMBSTONE = "removed.json"
 """There while a run is being removed."""
@@ -51,19 +59,24 @@ class S3Store:
         self.bucket = Bucket(uri)
         self._lease = Lease(self.bucket, ttl_seconds=ttl_seconds)
         self._folder = FolderStore(root)
+        self._stop = StopFlag()
+        self._is_new = False
+        """Whether what was acquired had not begun then."""
 
     @property
     def uri(self) -> str:
         return self.bucket.uri
 
-    def acquire(self, on_lost: Callable[[ReliftError], None]) -> None:
+    def acquire(self, stop: StopFlag) -> None:
         copy = self._own_copy()
         self.bucket.require_writing(f"{PROBE}-{uuid.uuid4().hex[:8]}")
-        previous = self._lease.acquire(copy or uuid.uuid4().hex, on_lost)
+        previous = self._lease.acquire(copy or uuid.uuid4().hex, stop.set)
+        self._stop = stop
         try:
+            self._is_new = not self._has_begun()
             # Whoever wrote last from this folder finds in it at least what the bucket holds; nobody else does.
             is_newest = copy is not None and previous is not None and previous.copy == copy
-            if not (self._has_begun() and is_newest):
+            if self._is_new or not is_newest:
                 self._start_copy()
             self.bucket.abort_uploads()
         except BaseException:
@@ -73,12 +86,12 @@ class S3Store:
     def release(self) -> None:
         if not self._lease.is_held:
             return
-        has_begun = True
+        never_began = False
         with suppress(StoreError):
-            has_begun = self.bucket.is_there(RUN_FILE)
-        self._lease.release(forget=not has_begun)
-        if not has_begun:
-            (self.root / WORKING_COPY).unlink(missing_ok=True)
+            never_began = self._is_new and not any(map(self.bucket.is_there, BEGUN_WITH))
+        self._lease.release(forget=never_began)
+        if never_began:
+            self._empty_copy()
 
     def clear(self) -> None:
         """Whatever else lies below the URI stays."""
@@ -87,6 +100,7 @@ class S3Store:
         self.bucket.delete([RUN_FILE])
         self.bucket.delete([name for name in self.bucket.names() if name.partition("/")[0] in OF_A_RUN])
         self.bucket.delete([TOMBSTONE])
+        self._is_new = True
 
     def manifest(self, place: str) -> Manifest | None:
         found = self._folder.manifest(place)
@@ -118,16 +132,10 @@ class S3Store:
         if self._differs(name, manifest.to_json()):
             self.bucket.delete([name])
         for entry in entries:
-            self.bucket.upload(f"{place}/{entry.name}", self.root / place / entry.name, entry.sha256)
+            path = self.root / place / entry.name
+            self.bucket.upload(f"{place}/{entry.name}", path, entry.sha256, self._stop.check)
         self._lease.require()
-        try:
-            self.bucket.put(name, manifest.to_json(), only_new=True)
-        except Taken:
-            if self._differs(name, manifest.to_json()):
-                raise RunError(
-                    f"{self.bucket.where(name)} was written by somebody else meanwhile, who does not hold the lease of "
-                    f"the run. Find out who writes there, then run the same command to go on."
-                ) from None
+        self._put_new(name, manifest.to_json())
         self._folder.seal(place, manifest)
         return manifest
 
@@ -173,7 +181,7 @@ class S3Store:
     def put_file(self, name: str) -> None:
         self._lease.require()
         path = self.root / name
-        self.bucket.upload(name, path, sha256_of(path))
+        self.bucket.upload(name, path, sha256_of(path), lambda: self._stop.check(after_seconds=LAST_SECONDS))
 
     def fetch_file(self, name: str) -> bool:
         return (self.root / name).is_file() or self._download(name, None)
@@ -187,18 +195,43 @@ class S3Store:
         stored = self.bucket.get(name)
         return stored.content if stored else None
 
+    def _put_new(self, name: str, content: bytes) -> None:
+        """Raises RunError where something else was written there, StoreError where the server will not say."""
+        for conflict in range(CONFLICTS_AT_MOST):
+            try:
+                self.bucket.put(name, content, only_new=True)
+                return
+            except Taken:  # also where another write of it was under way, whatever became of that one
+                stored = self.bucket.get(name)
+            if stored is not None and stored.content == content:
+                return
+            if stored is not None:
+                raise RunError(
+                    f"{self.bucket.where(name)} was written by somebody else meanwhile, who does not hold the lease of "
+                    f"the run. Find out who writes there, then run the same command to go on."
+                )
+            time.sleep(0.1 * 2**conflict)
+        raise StoreError(
+            f"{self.bucket.where(name)} could not be written: {CONFLICTS_AT_MOST} times the server spoke of another "
+            f"write of it, and holds none. Make sure that nobody else writes there, then run the same command to go on."
+        )
+
     def _has_begun(self) -> bool:
-        """Whether there is a run; a removal that was cut short is finished. Raises StoreError for a half of one."""
+        """Whether there is a run or a harvest; a removal that was cut short is finished.
+
+        Raises StoreError for a half of a run.
+        """
         if self.bucket.is_there(RUN_FILE):
             return True
         if self.bucket.is_there(TOMBSTONE):
             self.clear()
-        elif self.bucket.names("checkpoints") or self.bucket.names("iterations"):
+            return False
+        if self.bucket.names("checkpoints") or self.bucket.names("iterations"):
             raise StoreError(
                 f"{self.uri} holds recorded phases but no {RUN_FILE}, so it is no whole run. Restore that file, remove "
                 f"what is there, or start under another name with --name."
             )
-        return False
+        return self.bucket.is_there(LEDGER)
 
     def _differs(self, name: str, content: bytes) -> bool:
         stored = self.bucket.get(name)
@@ -219,7 +252,9 @@ class S3Store:
                     f"run anew with --fresh."
                 )
             expected = entry.sha256 if entry else checksums.uploaded
-            if checksums.found != expected:
+            if not expected:
+                log.warning("%s was put there without a checksum, and is taken as it is", self.bucket.where(name))
+            elif checksums.found != expected:
                 partial.unlink()
                 raise StoreError(
                     f"{self.bucket.where(name)} has the checksum {checksums.found[:12]}... where {expected[:12]}... "
@@ -252,10 +287,13 @@ class S3Store:
 
     def _start_copy(self) -> None:
         """An empty folder but for the lock, marked as the working copy that the lease names."""
+        self._empty_copy()
+        marker = {"uri": self.uri, "copy": self._lease.copy}
+        write_atomically(self.root / WORKING_COPY, (json.dumps(marker) + "\n").encode())
+
+    def _empty_copy(self) -> None:
         for path in self.root.iterdir() if self.root.is_dir() else ():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOCK:
                 path.unlink()
-        marker = {"uri": self.uri, "copy": self._lease.copy}
-        write_atomically(self.root / WORKING_COPY, (json.dumps(marker) + "\n").encode())

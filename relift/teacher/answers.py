@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -73,41 +74,63 @@ class BucketObjects:
         self._bucket.put(name, content)
 
 
-def project_answers(store: str) -> AnswerStore:
+def project_answers(store: str, run: str) -> AnswerStore:
     """The answers kept beside the runs of a store, a folder or a bucket: no run is ever called like theirs."""
     if is_bucket(store):
-        return AnswerStore(BucketObjects(f"{store.rstrip('/')}/{FOLDER}"))
-    return AnswerStore(FolderObjects(Path(store).expanduser() / FOLDER))
+        return AnswerStore(BucketObjects(f"{store.rstrip('/')}/{FOLDER}"), run)
+    return AnswerStore(FolderObjects(Path(store).expanduser() / FOLDER), run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """An answer that was paid for, and whether the run that asks now did."""
+
+    answer: TeacherAnswer
+    """Its cost is 0 where another run paid."""
+    is_own: bool
 
 
 class AnswerStore:
-    """The project's answers."""
+    """The project's answers, as one run uses them."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, run: str) -> None:
         self._objects = objects
+        self._run = run
 
-    def find(self, request: TeacherRequest) -> TeacherAnswer | None:
-        """The answer that some run paid for, at no cost now; None where there is none that can be read."""
+    def find(self, request: TeacherRequest) -> KeptAnswer | None:
+        """None where there is none that can be read. Raises StoreError for one that a newer version wrote."""
         content = self._objects.get(_name(request))
         if content is None:
             return None
         try:
             tree = json.loads(content)
-            if tree["format"] != FORMAT or (tree["model"], tree["prompt"]) != (request.model, request.prompt):
+            if tree["format"] > FORMAT:
+                raise StoreError(
+                    f"the teachers' answer {_name(request)} has format {tree['format']}, this relift reads up to "
+                    f"{FORMAT}: it was written by a newer version, and to ask again is to pay again. Upgrade relift."
+                )
+            if (tree["model"], tree["prompt"]) != (request.model, request.prompt):
                 return None
-            return TeacherAnswer(
+            # A run that goes on where its ledger is not the newest has paid for more than it remembers.
+            is_own = tree.get("run") == self._run
+            answer = TeacherAnswer(
                 text=str(tree["text"]),
                 finish_reason=FinishReason(tree["finish_reason"]),
                 input_tokens=int(tree["input_tokens"]),
                 output_tokens=int(tree["output_tokens"]),
+                cost_usd=float(tree["cost_usd"]) if is_own else 0.0,
             )
+            return KeptAnswer(answer=answer, is_own=is_own)
         except (ValueError, KeyError, TypeError) as problem:
+            if isinstance(problem, StoreError):
+                raise
             log.warning("the stored answer %s is damaged (%s) and is asked for again", _name(request), problem)
             return None
 
     def keep(self, request: TeacherRequest, answer: TeacherAnswer) -> None:
         tree = {
             "format": FORMAT,
+            "run": self._run,
             "model": request.model,
             "prompt": request.prompt,
             "parameters": request.parameters,

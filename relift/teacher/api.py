@@ -16,8 +16,8 @@ from relift.randomness import generator
 from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
 from relift.teacher.admission import admit, choose_shortest
 from relift.teacher.answers import AnswerStore
-from relift.teacher.client import ApiClient, AttemptFailed
-from relift.teacher.limits import Budget, Pacer, Pause, backoff
+from relift.teacher.client import ApiClient, AttemptFailed, Fault
+from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pacer, Pause, backoff
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
 
@@ -33,7 +33,7 @@ class Solved:
     demonstrations: list[Demonstration]
     """Of every candidate that was answered; at most one of them, the first, is admitted."""
     is_final: bool
-    """False where a candidate may still be answered later: the teacher was down, or the budget spent."""
+    """False where a candidate may still be answered later: the teacher was down or refused it, or the budget spent."""
 
     @property
     def is_admitted(self) -> bool:
@@ -67,6 +67,9 @@ class ApiTeacher:
         self._requests_pace = Pacer(config.requests_per_minute)
         self._tokens_pace = Pacer(config.tokens_per_minute)
         self._budget = Budget(config.budget_usd, requests.spent_usd())
+        self._answered = 0
+        self._refused: dict[str, int] = {}
+        """By question: how many requests had been answered when one of it was first refused."""
         self._is_spent = False
         self._is_closing = False
 
@@ -80,10 +83,17 @@ class ApiTeacher:
         """What keeps the teacher from answering, e.g. down or out of budget; empty while all is well."""
         if self._is_spent:
             return f"the teacher's budget of {self._config.budget_usd:g} USD is spent"
-        if self._pause.is_down:
-            failures, last = self._pause.failures_in_a_row, self._pause.last_failure
-            return f"the teacher is down: {failures} requests in a row without an answer, the last one: {last}"
-        return ""
+        pause = self._pause
+        if not pause.is_down:
+            return ""
+        if pause.is_refused:
+            return f"the teacher is down: it refuses every request: {pause.last_failure}"
+        if pause.longest_asked > LONGEST_PAUSE_SECONDS:
+            return f"the teacher is down: it asked for a pause of {pause.longest_asked:.0f} s: {pause.last_failure}"
+        return (
+            f"the teacher is down: {pause.failures_in_a_row} requests in a row without an answer, the last one: "
+            f"{pause.last_failure}"
+        )
 
     async def solve(self, question: Question) -> Solved:
         """Ask for candidates, round after round until one is admitted. Raises LedgerError or StoreError."""
@@ -98,19 +108,29 @@ class ApiTeacher:
 
     async def _round(self, question: Question, round_number: int) -> tuple[list[Demonstration], bool]:
         """(the candidates that were answered, whether no other can still be)."""
-        form = self._verifier.form
         requests = requests_for(
-            question, self._config, form=form, max_tokens=self._max_tokens, round_number=round_number
+            question,
+            self._config,
+            form=self._verifier.form,
+            max_tokens=self._max_tokens,
+            thinks=self._student.config.opens_thinking,
+            round_number=round_number,
         )
         candidates, is_final = [], True
         for answer in await asyncio.gather(*(self._answer(request) for request in requests), return_exceptions=True):
             if isinstance(answer, TeacherAnswer):
                 candidates.append(await asyncio.to_thread(self._admit, question, answer))
             elif isinstance(answer, AttemptFailed):
-                is_final &= not answer.is_passing
+                is_final &= self._is_for_good(question, answer)
             elif isinstance(answer, BaseException):
                 raise answer
         return candidates, is_final
+
+    def _is_for_good(self, question: Question, failure: AttemptFailed) -> bool:
+        """Whether to ask again is of no use: refused once more, while the teacher answered others in between."""
+        if failure.fault is not Fault.REQUEST:
+            return failure.fault is Fault.WITHHELD
+        return self._answered > self._refused.setdefault(question.id, self._answered)
 
     def stop_sending(self) -> None:
         """What is under way may still be answered; nothing else is sent."""
@@ -126,15 +146,18 @@ class ApiTeacher:
             await asyncio.to_thread(self._answers.keep_if_new, request, recorded)
             return recorded
         if (kept := await asyncio.to_thread(self._answers.find, request)) is not None:
-            self._requests.known(request, kept)
-            return kept
+            spent = self._requests.spent_usd()
+            at_most = self._client.most_usd(request)
+            self._requests.known(request, kept.answer, is_own=kept.is_own, at_most_usd=at_most)
+            self._budget.spend(self._requests.spent_usd() - spent)
+            return kept.answer
         for attempt in range(self._config.attempts):
             try:
                 async with self._under_way:
                     await self._turn(request)
                     return await self._send(request)
             except AttemptFailed as failure:
-                if not failure.is_passing or self._is_spent or attempt + 1 == self._config.attempts:
+                if failure.fault is not Fault.PASSING or self._is_spent or attempt + 1 == self._config.attempts:
                     raise
                 await asyncio.sleep(self._wait_before_next(request, attempt, failure))
         raise AssertionError("unreachable")
@@ -150,7 +173,9 @@ class ApiTeacher:
         """Wait until this request may go out. Raises AttemptFailed when nothing is sent any more."""
         while True:
             if self._is_closing:
-                raise AttemptFailed("the run is closing", is_passing=True)
+                raise AttemptFailed("the run is closing", Fault.PASSING)
+            if self._pause.is_refused and self._pause.seconds_left:
+                raise AttemptFailed(self.trouble, Fault.TEACHER)  # those that wait would only be refused as well
             if self._pause.seconds_left:
                 await asyncio.sleep(self._pause.seconds_left)
                 continue
@@ -176,14 +201,16 @@ class ApiTeacher:
             self._budget.settle(at_most, at_most - refund)
             if not failure.may_be_billed:
                 self._tokens_pace.give_back(tokens)
-            if failure.is_passing:
-                self._pause.failed(str(failure), failure.retry_after)
+            if failure.fault is not Fault.WITHHELD:
+                is_refused = failure.fault is Fault.TEACHER
+                self._pause.failed(str(failure), failure.retry_after, is_refused=is_refused)
             self._requests.failed(request, str(failure), refund)
             raise
         # At once, and before anything is awaited: an answer that is lost now is paid for a second time.
         self._requests.answered(request, answer, at_most)
         await asyncio.shield(asyncio.to_thread(self._answers.keep, request, answer))
         self._pause.succeeded()
+        self._answered += 1
         self._budget.settle(at_most, answer.cost_usd)
         self._tokens_pace.give_back(max(0, tokens - answer.input_tokens - answer.output_tokens))
         return answer
@@ -193,15 +220,14 @@ class ApiTeacher:
         while not self._budget.reserve(at_most):
             if self._budget.is_settled:
                 self._is_spent = True
-                raise AttemptFailed(self.trouble, is_passing=True)
+                raise AttemptFailed(self.trouble, Fault.PASSING)
             await asyncio.sleep(BUDGET_SECONDS)
         self._is_spent = False
 
     def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
-        thinks = "<think>" in self._student.config.prompt_suffix
         return admit(
             question,
-            as_the_student_writes(answer.text, thinks=thinks),
+            as_the_student_writes(answer.text, thinks=self._student.config.opens_thinking),
             source=self.source,
             verifier=self._verifier,
             count_tokens=self._student.count_tokens,

@@ -10,31 +10,54 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
+from urllib.parse import urlsplit
 
 from relift.config import ApiTeacherConfig
 from relift.errors import TeacherError
 from relift.records import FinishReason, TeacherAnswer, TeacherRequest
-from relift.teacher.prompt import joined, most_input_tokens, sent_parameters
+from relift.teacher.prompt import joined, most_input_tokens, parameters_of, sent_parameters
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEYLESS = "none"
 """What a server that wants no key is sent, since the client insists on one."""
 MOST_CHARACTERS = 300
 """Of a server's message that are repeated."""
-CHECK_TRIES, CHECK_SECONDS = 3, 20.0
+CHECK_TRIES, CHECK_SECONDS, CHECK_TOKENS = 3, 20.0, 16
 """Of the question at the start, whether the teacher is there."""
+NO_ROOM = "could not finish the message"
+"""How OpenAI's reasoning models say that so few tokens were too few: all else about the request was right."""
+
+
+ADVICE = {
+    402: ". Top up the account that the key belongs to",
+    404: ". Correct the base URL, or put the model teacher.api.model back on the server",
+}
+"""For refusals of every request, by their status."""
+
+
+class Fault(Enum):
+    """Why an attempt brought no answer, by what it means for the next one."""
+
+    PASSING = auto()
+    """The same request may succeed in a while."""
+    TEACHER = auto()
+    """No request can succeed: the key, the account, the model or the address is refused."""
+    REQUEST = auto()
+    """This request was refused; whether others are too, they will show."""
+    WITHHELD = auto()
+    """It was answered, and the answer is kept back; so would another one be."""
 
 
 class AttemptFailed(Exception):
     """One attempt brought no answer."""
 
     def __init__(
-        self, message: str, *, is_passing: bool, may_be_billed: bool = False, retry_after: float | None = None
+        self, message: str, fault: Fault, *, may_be_billed: bool = False, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
-        self.is_passing = is_passing
-        """Whether the same request may succeed later."""
+        self.fault = fault
         self.may_be_billed = may_be_billed
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
@@ -67,10 +90,12 @@ class Endpoint:
 def endpoint_of(config: ApiTeacherConfig) -> Endpoint:
     """From recipe and environment. Raises TeacherError when the key or a usable URL is missing."""
     url = config.base_url or os.environ.get(config.url_variable) or OPENAI_URL
-    if not url.startswith(("http://", "https://")):
+    # The URL stays unsaid: a malformed one may hold a secret anywhere.
+    if problem := _url_fault(url):
+        setting = "teacher.api.base_url" if config.base_url else config.url_variable
         raise TeacherError(
-            f"the teacher's base URL in {config.url_variable} does not begin with http:// or https://. Give one such "
-            f"as https://api.openai.com/v1, or set teacher.api.base_url."
+            f"the teacher's base URL in {setting} {problem}, so nobody could be asked. Give one such as "
+            f"https://api.openai.com/v1 or http://localhost:8000/v1 in teacher.api.base_url or {config.url_variable}."
         )
     if config.key_variable is None:
         return Endpoint(url, KEYLESS)
@@ -85,6 +110,19 @@ def endpoint_of(config: ApiTeacherConfig) -> Endpoint:
     return Endpoint(url, key)
 
 
+def _url_fault(url: str) -> str:
+    """What is wrong with a base URL; empty where nothing is."""
+    if not url.startswith(("http://", "https://")):
+        return "does not begin with http:// or https://"
+    if not url.isprintable() or " " in url:
+        return "holds a blank or a control character"
+    try:
+        parts = urlsplit(url)
+        return "" if parts.hostname and parts.port != 0 else "names no host, or port 0"
+    except ValueError:
+        return "has a host or a port that cannot be read (a port is a number up to 65535)"
+
+
 class ApiClient:
     """The server as one run uses it. The asynchronous methods belong to one event loop."""
 
@@ -95,10 +133,10 @@ class ApiClient:
         self._client: Any = None
 
     def check(self) -> str | None:
-        """Ask once, before any work, whether the teacher is there and knows key and model.
+        """Ask once, before any work, whether the teacher is there and takes our key, model and parameters.
 
-        None when it is; else why it seems to be down, where the recipe does not require it. Raises TeacherError for a
-        refused key or an unknown model, and for a teacher that is down where it is required.
+        None when it does; else why it seems to be down, where the recipe does not require it. Raises TeacherError for
+        what it refuses, with the setting to change, and for a teacher that is down where it is required.
         """
         trouble = ""
         for attempt in range(CHECK_TRIES):
@@ -109,7 +147,7 @@ class ApiClient:
                 return None
             except AttemptFailed as problem:
                 trouble = str(problem)
-                if not problem.is_passing:
+                if problem.fault is not Fault.PASSING:
                     raise TeacherError(trouble) from None
         message = f"the teacher at {self.endpoint.place} does not answer: {trouble}."
         if self.config.required:
@@ -154,7 +192,7 @@ class ApiClient:
         return {"api_key": self.endpoint.key, "base_url": self.endpoint.url, "max_retries": 0, "timeout": timeout}
 
     def _ask_for_the_model(self) -> None:
-        """The list of models costs nothing; where it does not name ours, one short answer says whether it is there.
+        """The list of models, in case ours is unknown; then one short question, as the run will ask.
 
         Raises AttemptFailed.
         """
@@ -165,32 +203,31 @@ class ApiClient:
             # A server may take a while to load a model for its first answer, but not to say that it is there.
             with openai.OpenAI(**self._options(min(CHECK_SECONDS, self.config.timeout_seconds))) as client:
                 known = self._listed_models(client)
-                if self.config.model not in known:
-                    client.with_options(timeout=self.config.timeout_seconds).chat.completions.create(
-                        model=self.config.model,
-                        messages=[{"role": "user", "content": "1+1?"}],
-                        extra_body={self.config.token_parameter: 16},
-                    )
+                client.with_options(timeout=self.config.timeout_seconds).chat.completions.create(
+                    model=self.config.model,
+                    messages=[{"role": "user", "content": "1+1?"}],
+                    extra_body=parameters_of(self.config, CHECK_TOKENS),
+                )
         except openai.NotFoundError as problem:
-            raise AttemptFailed(self._no_such_model(problem, known), is_passing=False) from None
-        except openai.BadRequestError as problem:
-            if "model" in str(problem).lower():
-                raise AttemptFailed(self._no_such_model(problem, known), is_passing=False) from None
-            raise self._explained(problem) from None
+            raise AttemptFailed(self._no_such_model(problem, known), Fault.TEACHER) from None
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as problem:
+            if NO_ROOM not in str(problem).lower():
+                raise AttemptFailed(self._refused_question(problem, known), Fault.REQUEST) from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as problem:
             raise self._explained(problem) from None
+        except Exception as problem:
+            if type(problem).__name__ != "InvalidURL":  # by name, as below; rarer faults of a URL are found there alone
+                raise
+            message = f"the teacher at {self.endpoint.place} has no usable base URL: {self.endpoint.redacted(problem)}"
+            raise AttemptFailed(message, Fault.TEACHER) from None
 
     def _listed_models(self, client: Any) -> list[str]:
-        """What the server says it has; nothing where it has no such list or cannot make it, as some cannot."""
+        """What the server says it has; nothing where it has no such list, cannot make it, or keeps it from our key."""
         import openai
 
         try:
             return [str(model.id) for model in client.models.list().data or ()]
-        except openai.APIResponseValidationError:
-            return []
-        except openai.APIStatusError as problem:
-            if isinstance(problem, openai.AuthenticationError | openai.PermissionDeniedError | openai.RateLimitError):
-                raise
+        except (openai.APIResponseValidationError, openai.APIStatusError):
             return []
 
     def _no_such_model(self, problem: Exception, known: list[str]) -> str:
@@ -199,6 +236,24 @@ class ApiClient:
             f"the teacher at {self.endpoint.place} knows no model {self.config.model!r} "
             f"({self.endpoint.redacted(problem)}).{self.endpoint.redacted(listed)} Set teacher.api.model to one that "
             f"it serves, or correct the base URL."
+        )
+
+    def _refused_question(self, problem: Any, known: list[str]) -> str:
+        """Why the question at the start was refused, with the setting that its message speaks of."""
+        said, config = f"{problem.param or ''} {problem}".lower(), self.config
+        other = "max_tokens" if config.token_parameter == "max_completion_tokens" else "max_completion_tokens"
+        if config.token_parameter in said:
+            setting = f"Set teacher.api.token_parameter={other}"
+        elif "temperature" in said:
+            setting = "Set teacher.api.temperature=off, or to a value that the model takes"
+        elif "model" in said:
+            return self._no_such_model(problem, known)
+        else:
+            setting = "Correct teacher.api (token_parameter, temperature, base_url)"
+        return (
+            f"the teacher at {self.endpoint.place} refuses a question as the run would ask it "
+            f"({config.token_parameter}={CHECK_TOKENS}, temperature={config.temperature}): "
+            f"{self.endpoint.redacted(problem)}. {setting}."
         )
 
     def _explained(self, problem: Exception) -> AttemptFailed:
@@ -211,41 +266,45 @@ class ApiClient:
             return AttemptFailed(
                 f"the teacher at {self.endpoint.place} refused the key from {variable} (HTTP {problem.status_code}): "
                 f"{said}. Export a key that may use {self.config.model!r} there",
-                is_passing=False,
+                Fault.TEACHER,
             )
         if isinstance(problem, openai.APIStatusError):
             code = problem.status_code
-            is_passing = code in (408, 409, 425, 429) or code >= 500
-            wait = seconds_to_wait(problem.response.headers) if is_passing else None
-            return AttemptFailed(f"HTTP {code}: {said}", is_passing=is_passing, retry_after=wait)
+            if code in (408, 409, 425, 429) or code >= 500:
+                wait = seconds_to_wait(problem.response.headers)
+                return AttemptFailed(f"HTTP {code}: {said}", Fault.PASSING, retry_after=wait)
+            advice = ADVICE.get(code, "")
+            return AttemptFailed(f"HTTP {code}: {said}{advice}", Fault.TEACHER if advice else Fault.REQUEST)
         if isinstance(problem, openai.APITimeoutError):
             return AttemptFailed(
-                f"no answer within {self.config.timeout_seconds:g} s", is_passing=True, may_be_billed=True
+                f"no answer within {self.config.timeout_seconds:g} s", Fault.PASSING, may_be_billed=True
             )
         if isinstance(problem, openai.APIConnectionError):
             cause = problem.__cause__
             # By name, since the library's own HTTP client is another one from version 3 on.
             never_arrived = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
             detail = self.endpoint.redacted(cause or problem) or type(cause).__name__
-            return AttemptFailed(f"connection failed: {detail}", is_passing=True, may_be_billed=not never_arrived)
-        return AttemptFailed(f"the answer cannot be read: {said}", is_passing=True, may_be_billed=True)
+            return AttemptFailed(f"connection failed: {detail}", Fault.PASSING, may_be_billed=not never_arrived)
+        return AttemptFailed(f"the answer cannot be read: {said}", Fault.PASSING, may_be_billed=True)
 
     def _read(self, reply: Any, request: TeacherRequest, seconds: float) -> TeacherAnswer:
         """The first choice. Raises AttemptFailed for a reply that is none, or a solution that was withheld."""
         try:
             choice = reply.choices[0]
             content, finish = choice.message.content or "", choice.finish_reason
-            reasoning = (choice.message.model_extra or {}).get("reasoning_content")
+            more = choice.message.model_extra or {}
+            # Servers differ in the name, and some send both.
+            reasoning = more.get("reasoning_content") or more.get("reasoning")
             usage = reply.usage
             input_tokens = int(usage.prompt_tokens) if usage else most_input_tokens(request)
             output_tokens = int(usage.completion_tokens) if usage else self.most_output_tokens(request)
             text = joined(str(content), None if reasoning is None else str(reasoning))
         except (TypeError, AttributeError, IndexError, ValueError) as problem:
             raise AttemptFailed(
-                f"the reply is no chat completion ({type(problem).__name__})", is_passing=True, may_be_billed=True
+                f"the reply is no chat completion ({type(problem).__name__})", Fault.PASSING, may_be_billed=True
             ) from None
         if finish == "content_filter":
-            raise AttemptFailed("withheld by the server's content filter", is_passing=False, may_be_billed=True)
+            raise AttemptFailed("withheld by the server's content filter", Fault.WITHHELD, may_be_billed=True)
         return TeacherAnswer(
             text=text if self.endpoint.key == KEYLESS else text.replace(self.endpoint.key, "[key]"),
             finish_reason=FinishReason.LENGTH if finish == "length" else FinishReason.STOP,

@@ -10,6 +10,7 @@ Clock = Callable[[], float]
 FAILURES_TO_BE_DOWN = 3
 """Requests in a row without an answer, beyond those under way together, after which a teacher is taken to be down."""
 LONGEST_PAUSE_SECONDS = 60.0
+"""Of our own choice; a server that asks for a longer one is taken to be down."""
 
 
 class Pacer:
@@ -41,6 +42,10 @@ class Pause:
         """``together``: requests under way at the same time, which may fail by chance at the same time."""
         self.failures_in_a_row = 0
         self.last_failure = ""
+        self.is_refused = False
+        """Whether the teacher took no request of ours and has answered none since, so that all would fail alike."""
+        self.longest_asked = 0.0
+        """Seconds; the longest pause that the server asked for since it last answered."""
         self._first = first_seconds
         self._enough = FAILURES_TO_BE_DOWN + together - 1
         self._clock = clock
@@ -53,15 +58,23 @@ class Pause:
 
     @property
     def is_down(self) -> bool:
-        return self.failures_in_a_row >= self._enough
+        return self.is_refused or self.longest_asked > LONGEST_PAUSE_SECONDS or self.failures_in_a_row >= self._enough
 
     def succeeded(self) -> None:
         self.failures_in_a_row = self._pauses = 0
+        self.is_refused = False
+        if not self.seconds_left:  # else it was under way already when the server asked for the pause
+            self.longest_asked = 0.0
 
-    def failed(self, failure: str, retry_after: float | None) -> None:
-        """``retry_after``: seconds the server asked for. Without it the pause doubles while nothing answers."""
+    def failed(self, failure: str, retry_after: float | None, *, is_refused: bool = False) -> None:
+        """``retry_after``: seconds the server asked for. Without it the pause doubles while nothing answers.
+
+        ``is_refused``: once is enough to be down, since this is no fault of a moment.
+        """
         self.failures_in_a_row += 1
         self.last_failure = failure
+        self.is_refused |= is_refused
+        self.longest_asked = max(self.longest_asked, retry_after or 0.0)
         seconds = retry_after
         # Requests that were under way together fail together: they are one pause, not many.
         if seconds is None and self.is_down and not self.seconds_left:
@@ -90,6 +103,10 @@ class Budget:
             return False
         self._out.append(usd)
         return True
+
+    def spend(self, usd: float) -> None:
+        """Of earlier, learnt of only now: it may bring what was spent over the limit, and nothing more is then."""
+        self._spent += usd
 
     def settle(self, reserved: float, usd: float) -> None:
         """What was reserved has cost ``usd``."""

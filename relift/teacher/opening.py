@@ -51,7 +51,7 @@ def open_desk(
                 ApiTeacher(
                     client,
                     requests=ledger.requests,
-                    answers=project_answers(config.store),
+                    answers=project_answers(config.store, ledger.run),
                     verifier=verifier,
                     student=student,
                     max_tokens=config.teacher.max_tokens,

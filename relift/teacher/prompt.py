@@ -16,25 +16,34 @@ INSTRUCTIONS: dict[AnswerForm, str] = {
     "result, such as 40*6+7*6=240+42=282 for 47*6. Write nothing else.",
 }
 """System message where the recipe has none: it asks for the answer where the student writes it."""
+THINKING = (
+    "First think the problem through, step by step, between <think> and </think>. After </think> write the solution.\n"
+)
+"""Put before it for a student whose prompt opens the reasoning: what does not close it is no solution of its form."""
 
 OPEN, CLOSE = "<think>", "</think>"
 
 
 def requests_for(
-    question: Question, config: ApiTeacherConfig, *, form: AnswerForm, max_tokens: int, round_number: int = 0
+    question: Question,
+    config: ApiTeacherConfig,
+    *,
+    form: AnswerForm,
+    max_tokens: int,
+    thinks: bool = False,
+    round_number: int = 0,
 ) -> list[TeacherRequest]:
     """A round's candidates, one request each, since some servers ignore ``n``.
 
-    Equal settings give equal keys in every run.
+    ``thinks``: the student's prompt opens the reasoning. Equal settings give equal keys in every run.
     """
-    instruction = INSTRUCTIONS[form] if config.instruction is None else config.instruction
+    default = (THINKING if thinks else "") + INSTRUCTIONS[form]
+    instruction = default if config.instruction is None else config.instruction
     messages = [{"role": "user", "content": config.prompt.replace("{question}", question.text)}]
     if instruction:
         messages.insert(0, {"role": "system", "content": instruction})
     prompt = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()
-    sent: dict[str, object] = {config.token_parameter: config.max_tokens or max_tokens}
-    if config.temperature is not None:
-        sent["temperature"] = config.temperature
+    sent = parameters_of(config, config.max_tokens or max_tokens)
     return [
         TeacherRequest(
             key=digest(config.model, prompt, sent, candidate),
@@ -45,6 +54,12 @@ def requests_for(
         )
         for candidate in range(round_number * config.candidates, (round_number + 1) * config.candidates)
     ]
+
+
+def parameters_of(config: ApiTeacherConfig, max_tokens: int) -> dict[str, object]:
+    """What a request of that length takes beside model and messages."""
+    temperature = {} if config.temperature is None else {"temperature": config.temperature}
+    return {config.token_parameter: max_tokens, **temperature}
 
 
 def sent_parameters(request: TeacherRequest) -> dict[str, object]:
@@ -60,8 +75,10 @@ def most_input_tokens(request: TeacherRequest) -> int:
 
 
 def joined(content: str, reasoning: str | None) -> str:
-    """An answer as one text: reasoning that a server sends apart is put before it."""
-    return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n\n{content}" if reasoning and reasoning.strip() else content
+    """An answer as one text: reasoning that a server sends apart is put before it, where it holds none of its own."""
+    if not reasoning or not reasoning.strip() or CLOSE in content:
+        return content
+    return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n\n{content}"
 
 
 def as_the_student_writes(text: str, *, thinks: bool) -> str:

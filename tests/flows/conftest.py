@@ -67,7 +67,8 @@ class Command:
         deadline = time.monotonic() + timeout
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.signal_group(signal.SIGKILL)
+                if self.process.poll() is None:
+                    self.signal_group(signal.SIGKILL)
                 pytest.fail(f"the command did not get there: {(self.process.communicate()[0] or '')[-3000:]}")
             time.sleep(0.02)
 

@@ -12,12 +12,12 @@ from flows.pace import Pace, Past, as_clock, read_past
 from flows.plain import cropped, one_line, written
 from flows.view import LineView, PatientLive, make_view
 from relift.progress import Example
-from relift.records import EvalResult, IterationReport, Status, Verdict
+from relift.records import EvalResult, IterationReport, Status, UpdateKind, UpdateReport, Verdict
 
 NEW = Past(accuracies={}, taught={})
 
 
-def report(number, *, accuracy=0.5, taught=0, unsolved=12):
+def report(number, *, accuracy=0.5, taught=0, unsolved=12, mfu=None):
     return IterationReport(
         iteration=number,
         questions=64,
@@ -29,7 +29,10 @@ def report(number, *, accuracy=0.5, taught=0, unsolved=12):
         solved_all=20,
         buffer=7,
         taught=taught,
-        updates=(),
+        updates=(
+            UpdateReport(kind=UpdateKind.RL, tokens=6000, seconds=1.5, mfu=mfu, peak_memory_bytes=3 << 28),
+            UpdateReport(kind=UpdateKind.SFT, tokens=1000, seconds=0.5, mfu=mfu and mfu / 3, peak_memory_bytes=3 << 29),
+        ),
         seconds={"rollout": 0.5},
     )
 
@@ -96,7 +99,8 @@ def test_the_live_view_shows_the_numbers_of_the_run():
     assert "75.4 % ▁▅▇" in shown
     assert "12 of 64" in shown
     numbers = next(line for line in shown.splitlines() if "75.4 %" in line).split()
-    assert numbers[-5:-1] == ["64", "7", "64", "3,000"]  # (12 of) 64, buffer, taught so far, tokens per second
+    # (12 of) 64, buffer, taught so far, tokens sampled and trained on per second, peak memory
+    assert numbers[-8:-1] == ["64", "7", "64", "3,000", "3,500", "1.5", "GiB"]
     assert "held-out after 2 iterations  50.0 %  mastered 90 unreached 10" in shown
     lines = shown.splitlines()
     (wrong,) = [line for line in lines if "281" in line]
@@ -193,10 +197,21 @@ def test_without_a_terminal_an_iteration_is_one_line_and_two_examples(tmp_path):
         view.iteration(report(36, accuracy=0.5432, taught=32), [WRONG, CORRECT])
         view.evaluated(37, [result("arithmetic/add3", 0.9), result("gsm8k", 0.1)])
     first, wrong, correct, evaluated = console.file.getvalue().splitlines()
-    assert first.startswith("iteration 37/125  accuracy 0.543  unsolved 12  buffer 7  taught 32  0 tokens/s  ")
+    assert first.startswith("iteration 37/125  accuracy 0.543  unsolved 12  buffer 7  taught 32  sampled 0 tokens/s  ")
+    assert "  trained 3500 tokens/s  peak 1.5 GiB  " in first
     assert wrong == "  wrong      47*6?  ->  40*6+7*6=240+41=281  (gold 282)"
     assert correct == "  correct    12+21?  ->  33  (gold 33)"
     assert evaluated == "held-out after 37 iterations: mean 0.500  (add3 0.900  gsm8k 0.100)"
+
+
+def test_the_share_of_the_peak_is_said_where_the_device_is_known(tmp_path):
+    console = Console(file=io.StringIO(), width=80)
+    with make_view(console, fake_run(tmp_path)) as view:
+        view.iteration(report(0, mfu=0.4), [])
+    assert "  MFU 33%  " in console.file.getvalue()  # 0.4 over 1.5 s, a third of it over 0.5 s
+    view = LiveView(terminal(), "demo-0", Pace(125), NEW)
+    view.iteration(report(0, mfu=0.4), [])
+    assert "MFU" in drawn(view) and "33%" in drawn(view)
 
 
 def test_without_a_terminal_a_replayed_iteration_says_so(tmp_path):

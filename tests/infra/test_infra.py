@@ -69,6 +69,18 @@ def test_ports_are_open_on_loopback_alone(compose: Tree) -> None:
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_every_deployment_gives_a_sign_of_life_often_enough_for_the_watch() -> None:
+    from flows.deploying import SILENT_SECONDS
+
+    for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
+        environment = deployment["work_pool"]["job_variables"]["env"]
+        assert environment == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}, deployment["name"]
+    from prefect.settings.models.flows import FlowsSettings
+
+    by_default = FlowsSettings.model_fields["heartbeat_frequency"].default
+    assert 2 * by_default < SILENT_SECONDS, "a run that was started without our setting would be taken for gone"
+
+
 def test_workers_serve_the_pools_that_prefect_yaml_names(compose: Tree) -> None:
     deployed = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     commands = [service.get("command", []) for service in compose["services"].values()]
@@ -104,13 +116,20 @@ def test_a_dockerfile_starts_pinned_copies_what_is_there_and_does_not_run_as_roo
     assert [rest for what, rest in found if what == "USER"] == ["relift"]
 
 
+def test_both_images_write_the_shared_volume_as_the_same_user() -> None:
+    ids = [re.findall(r"useradd --uid (\d+) .*\brelift\b", (INFRA / name).read_text()) for name in DOCKERFILES]
+    assert ids == [["10001"], ["10001"]]
+
+
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_a_dockerfile_copies_everything_that_the_installation_reads(name: str) -> None:
     copied = {source for what, rest in instructions(name) if what == "COPY" for source in rest.split()[:-1]}
     assert {"pyproject.toml", "README.md", "LICENSE", "prefect.yaml", "relift", "tasks", "flows"} <= copied
 
 
-def test_the_kubernetes_template_fills_in_to_a_job_with_its_gpus_and_secret() -> None:
+@pytest.fixture(scope="module")
+def job() -> Tree:
+    """What the Kubernetes template fills in to with its defaults."""
     from prefect.utilities.templating import apply_values, find_placeholders
 
     template = json.loads((INFRA / "kubernetes" / "work-pool.json").read_text())
@@ -118,7 +137,37 @@ def test_the_kubernetes_template_fills_in_to_a_job_with_its_gpus_and_secret() ->
     assert all(variable["description"] for variable in variables.values())
     assert {p.name for p in find_placeholders(template["job_configuration"])} == set(variables)
     values = {key: variable["default"] for key, variable in variables.items() if "default" in variable}
-    job = apply_values(template["job_configuration"], {**values, "name": "a-run", "command": "x"})["job_manifest"]
+    filled: Tree = apply_values(template["job_configuration"], {**values, "name": "a-run", "command": "x"})
+    manifest: Tree = filled["job_manifest"]
+    return manifest
+
+
+def test_the_worker_of_kubernetes_takes_the_job(job: Tree) -> None:
+    """Its own check of a job manifest (prefect-kubernetes 0.7.11), which no flow run gets past otherwise."""
+    from jsonpatch import JsonPatch
+
+    base = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"annotations": {}, "labels": {}},
+        "spec": {
+            "template": {
+                "spec": {
+                    "parallelism": 1,
+                    "completions": 1,
+                    "restartPolicy": "Never",
+                    "containers": [{"name": "prefect-job"}],
+                }
+            }
+        },
+    }
+    metadata = {"annotations": {}, "labels": {}, "namespace": "relift", **job["metadata"]}
+    asked = JsonPatch.from_diff({**job, "metadata": metadata}, base)
+    assert [op for op in asked if op["op"] in ("add", "replace")] == []
+    assert "prefect-kubernetes==0.7.11" in (INFRA / "README.md").read_text()
+
+
+def test_the_kubernetes_template_fills_in_to_a_job_with_its_gpus_and_secret(job: Tree) -> None:
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
     pod = job["spec"]["template"]["spec"]
     [container] = pod["containers"]

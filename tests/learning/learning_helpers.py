@@ -5,10 +5,12 @@ import dataclasses
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from relift.config import AdamConfig, RlConfig, SftConfig
-from relift.learning import build_optimizer, rl_update, sft_update
+from relift.learning import Sizes, build_optimizer, rl_update, sft_update
+from relift.learning.sharding import ALONE
 from relift.records import TrainingSequence
 
 VOCABULARY = 20
@@ -76,6 +78,27 @@ def plain_logprobs(model, sequence, temperature=1.0):
     return chosen[in_loss], entropy[in_loss]
 
 
+def padded_logprobs(model, made, temperature=1.0):
+    """The same for many sequences, padded on the right to one batch, with a mask and the library's own attention."""
+    longest = max(len(s.token_ids) for s in made)
+    ids = torch.tensor([[*s.token_ids, *[PAD] * (longest - len(s.token_ids))] for s in made])
+    real = torch.tensor([[1] * len(s.token_ids) + [0] * (longest - len(s.token_ids)) for s in made])
+    logits = model(input_ids=ids, attention_mask=real).logits[:, :-1, :VOCABULARY] / temperature
+    logprobs = torch.log_softmax(logits.double(), dim=-1)
+    chosen = logprobs.gather(2, ids[:, 1:, None])[:, :, 0]
+    entropy = -(logprobs.exp() * logprobs).sum(dim=-1)
+    results = []
+    for row, s in enumerate(made):
+        in_loss = torch.tensor([*s.loss_mask[1:], *[0] * (longest - len(s.token_ids))], dtype=torch.bool)
+        results.append((chosen[row][in_loss], entropy[row][in_loss]))
+    return results
+
+
+def by_sequence(values_C, batch):
+    """What belongs to each sequence of a micro-batch, by its place in the list that was split."""
+    return {index: values_C[batch.sequence_C == place] for place, index in enumerate(batch.indices)}
+
+
 def plain_gradient(model, loss_of):
     """Gradients of a loss computed in float64 on a copy, by parameter name."""
     reference = copy.deepcopy(model).double()
@@ -102,6 +125,19 @@ def relative_error(got, want):
     return (difference / sum(float(want[name].double().square().sum()) for name in want)) ** 0.5
 
 
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor that any operation made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
 def weights(model):
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
@@ -110,19 +146,37 @@ def without_rewards(made):
     return [dataclasses.replace(s, advantage=None, sampling_logprobs=None) for s in made]
 
 
-def rl(model, optimizer, steps, *, budget=10_000, temperature=1.0, lr=0.0, check=lambda: None, adamw=NO_CLIP, **config):
+def sizes(budget=10_000, chunk=10_000):
+    return Sizes(vocabulary=VOCABULARY, micro_batch_tokens=budget, chunk_tokens=chunk)
+
+
+def rl(
+    model,
+    optimizer,
+    steps,
+    *,
+    budget=10_000,
+    chunk=10_000,
+    temperature=1.0,
+    lr=0.0,
+    check=lambda: None,
+    adamw=NO_CLIP,
+    reference=None,
+    ranks=ALONE,
+    **config,
+):
     return rl_update(
         model,
         optimizer,
         steps,
         config=RlConfig(optimizer=adamw, **config),
+        sizes=sizes(budget, chunk),
         temperature=temperature,
         max_completion_tokens=50,
-        vocabulary=VOCABULARY,
         lr=lr,
-        micro_batch_tokens=budget,
-        pad_id=PAD,
         check=check,
+        reference=reference,
+        ranks=ranks,
     )
 
 
@@ -132,10 +186,12 @@ def sft(
     minibatches,
     *,
     budget=10_000,
+    chunk=10_000,
     lr=0.0,
     demonstrations=(),
     check=lambda: None,
     adamw=NO_CLIP,
+    ranks=ALONE,
     **config,
 ):
     return sft_update(
@@ -144,11 +200,10 @@ def sft(
         minibatches,
         demonstrations=demonstrations,
         config=SftConfig(optimizer=adamw, **config),
-        vocabulary=VOCABULARY,
+        sizes=sizes(budget, chunk),
         lr=lr,
-        micro_batch_tokens=budget,
-        pad_id=PAD,
         check=check,
+        ranks=ranks,
     )
 
 

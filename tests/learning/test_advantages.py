@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from relift.config import OverlongConfig
 from relift.learning import group_advantages
+from relift.learning.advantages import overlong_penalty
 
 
 def advantages(rewards, graded=None, scale="none"):
@@ -31,3 +33,31 @@ def test_a_group_that_agrees_or_has_one_graded_gets_exactly_zero(scale):
     assert advantages([1, 0, 0], graded=[1, 0, 0], scale=scale) == [0.0] * 3
     assert advantages([1, 0], graded=[0, 0], scale=scale) == [0.0] * 2
     assert advantages([], scale=scale) == []
+
+
+@pytest.mark.parametrize(("tokens", "share"), [(1, 0.0), (16, 0.0), (17, 0.25), (18, 0.5), (20, 1.0), (21, 1.0)])
+def test_the_overlong_penalty_grows_over_the_last_tokens_before_the_limit(tokens, share):
+    config = OverlongConfig(buffer=4, penalty=0.5)
+    assert overlong_penalty(tokens, max_completion_tokens=20, config=config) == 0.5 * share
+
+
+def test_a_buffer_as_long_as_the_limit_penalises_in_proportion_to_the_length():
+    config = OverlongConfig(buffer=20)
+    assert [overlong_penalty(n, max_completion_tokens=20, config=config) for n in (1, 5, 20)] == [0.05, 0.25, 1.0]
+
+
+def test_dapos_penalty_for_rewards_of_minus_1_and_1_is_half_as_large_for_0_and_1():
+    lengths, correct = [5, 17, 19, 20, 18, 3], [1, 1, 1, 0, 0, 0]
+
+    def shaped(rewards, penalty):
+        config = OverlongConfig(buffer=4, penalty=penalty)
+        return advantages(
+            [
+                r - overlong_penalty(n, max_completion_tokens=20, config=config)
+                for r, n in zip(rewards, lengths, strict=True)
+            ],
+            scale="std",
+        )
+
+    published = shaped([2.0 * c - 1 for c in correct], penalty=1.0)
+    assert shaped([float(c) for c in correct], penalty=0.5) == pytest.approx(published, rel=1e-5)

@@ -20,7 +20,7 @@ from learning_helpers import (
 )
 
 from relift.config import ClipConfig
-from relift.learning.losses import clipped_surrogate
+from relift.learning.surrogate import clipped_surrogate
 
 
 def token_weight(aggregation, made, sequence):
@@ -149,13 +149,14 @@ def test_skipping_what_has_no_advantage_equals_computing_it(aggregation):
     seen = []
     for batch in (made, computed):
         model = tiny_model()
-        model.base_model.register_forward_hook(lambda _, __, out: seen.append(out.last_hidden_state.shape[0]))
+        model.base_model.register_forward_hook(lambda _, __, out: seen.append(out.last_hidden_state.shape[1]))
         optimizer = RecordingOptimizer(model)
         report = rl(model, optimizer, [batch], aggregation=aggregation)
         assert (report.tokens, report.sequences) == (sum(UNEVEN), len(UNEVEN))
         seen.append(optimizer.steps[0])
-    (rows, skipped, all_rows, whole) = seen
-    assert (rows, all_rows) == (5, 7)
+    (tokens, skipped, all_tokens, whole) = seen
+    assert all_tokens == sum(len(s.token_ids) for s in made)
+    assert tokens == sum(len(s.token_ids) for s in made if s.advantage)
     assert relative_error(skipped, whole) < 1e-6
 
 

@@ -1,149 +1,157 @@
+"""The losses with numbers worked by hand: aggregation, entropy, supervised weights."""
+
 import math
 
 import pytest
 import torch
 
-from relift.config import ClipConfig
+from relift.config import ClipConfig, CorrectionConfig, KlConfig
 from relift.learning import Counts, policy_loss, sft_loss
-from relift.learning.losses import clipped_surrogate
 
 PAPER = ClipConfig(low=0.2, high=0.28, dual=3.0)
 
-
-def surrogate_and_slope(advantage, ratio, clip=PAPER):
-    """s, and its derivative by the log-probability divided by ratio * A: 1 where the gradient passes, else 0."""
-    logprob = torch.tensor([[math.log(ratio)]], dtype=torch.float64, requires_grad=True)
-    surrogate, _ = clipped_surrogate(torch.exp(logprob), torch.tensor([[advantage]], dtype=torch.float64), clip)
-    surrogate.backward()
-    return surrogate.item(), logprob.grad.item() / (ratio * advantage)
-
-
-@pytest.mark.parametrize(
-    ("advantage", "ratio", "expected", "slope"),
-    [
-        (1.0, 1.5, 1.28, 0),
-        (1.0, 0.5, 0.5, 1),
-        (-1.0, 0.5, -0.8, 0),
-        (-1.0, 1.5, -1.5, 1),
-        (-1.0, 5.0, -3.0, 0),
-        (1.0, 1.27, 1.27, 1),
-        (-1.0, 2.9, -2.9, 1),
-        (2.0, 5.0, 2.56, 0),
-    ],
-)
-def test_the_clipped_surrogate_worked_by_hand(advantage, ratio, expected, slope):
-    assert surrogate_and_slope(advantage, ratio) == pytest.approx((expected, slope))
-
-
-def test_without_dual_clip_or_without_clip_the_penalty_is_not_bounded():
-    assert surrogate_and_slope(-1.0, 5.0, ClipConfig(dual=None)) == pytest.approx((-5.0, 1))
-    assert surrogate_and_slope(1.0, 5.0, None) == pytest.approx((5.0, 1))
-    assert surrogate_and_slope(-1.0, 0.1, None) == pytest.approx((-0.1, 1))
-
-
 # Two sequences of 3 and 1 tokens in the loss. Ratio 1 everywhere, so a token's loss is -A: -2 three times, and +1.
-MASK = torch.tensor([[0.0, 1, 1, 1], [0, 1, 0, 0]])
-ADVANTAGES = torch.tensor([[2.0], [-1.0]])
+SEQUENCE = torch.tensor([0, 0, 0, 1])
+TOKENS = torch.tensor([3.0, 1.0])
+ADVANTAGES = torch.tensor([2.0, -1.0])
 
 
-def loss_at_ratio_1(aggregation, *, counts=None, copies=1, max_completion_tokens=10):
-    mask, advantages = MASK.repeat(copies, 1), ADVANTAGES.repeat(copies, 1)
-    zeros = torch.zeros_like(mask)
-    counts = counts or Counts(tokens=4 * copies, sequences=2 * copies)
+def policy(logprobs, *, old=None, aggregation="token-mean", counts=None, clip=PAPER, **settings):
     return policy_loss(
-        zeros,
-        zeros,
-        advantages,
-        mask,
-        clip=PAPER,
+        logprobs,
+        logprobs.detach() if old is None else old,
+        ADVANTAGES,
+        SEQUENCE,
+        TOKENS,
+        clip=clip,
         aggregation=aggregation,
-        counts=counts,
-        max_completion_tokens=max_completion_tokens,
-    ).loss.item()
+        counts=counts or Counts(tokens=4, sequences=2),
+        max_completion_tokens=10,
+        **settings,
+    )
 
 
 @pytest.mark.parametrize(
-    ("aggregation", "expected"),
+    ("aggregation", "expected", "gradient"),
     [
-        ("token-mean", (-2 - 2 - 2 + 1) / 4),
-        ("seq-mean", ((-2 - 2 - 2) / 3 + 1 / 1) / 2),
-        ("constant", (-2 - 2 - 2 + 1) / (2 * 10)),
+        ("token-mean", (-2 - 2 - 2 + 1) / 4, [-2 / 4] * 3 + [1 / 4]),
+        ("seq-mean", ((-2 - 2 - 2) / 3 + 1 / 1) / 2, [-2 / 6] * 3 + [1 / 2]),
+        ("constant", (-2 - 2 - 2 + 1) / (2 * 10), [-2 / 20] * 3 + [1 / 20]),
     ],
 )
-def test_the_three_aggregations_worked_by_hand(aggregation, expected):
-    assert loss_at_ratio_1(aggregation) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean", "constant"])
-def test_doubling_the_batch_with_copies_leaves_the_loss_unchanged(aggregation):
-    assert loss_at_ratio_1(aggregation, copies=2) == pytest.approx(loss_at_ratio_1(aggregation))
+def test_the_three_aggregations_and_their_reinforce_gradient(aggregation, expected, gradient):
+    logprobs = torch.tensor([-1.0, -2, -0.5, -3], requires_grad=True)
+    output = policy(logprobs, aggregation=aggregation)
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(expected)
+    assert logprobs.grad.tolist() == pytest.approx(gradient)
+    assert output.tokens.item() == 4
 
 
 def test_the_callers_counts_are_the_denominator():
     # Four more tokens and two more sequences without signal: nothing is added to the sums.
-    counts = Counts(tokens=8, sequences=4)
-    assert loss_at_ratio_1("token-mean", counts=counts) == pytest.approx(-5 / 8)
-    assert loss_at_ratio_1("seq-mean", counts=counts) == pytest.approx(-1 / 4)
-    assert loss_at_ratio_1("constant", counts=counts) == pytest.approx(-5 / 40)
+    counts, zeros = Counts(tokens=8, sequences=4), torch.zeros(4)
+    assert policy(zeros, counts=counts).loss.item() == pytest.approx(-5 / 8)
+    assert policy(zeros, counts=counts, aggregation="seq-mean").loss.item() == pytest.approx(-1 / 4)
+    assert policy(zeros, counts=counts, aggregation="constant").loss.item() == pytest.approx(-5 / 40)
 
 
-def test_a_sequence_without_tokens_in_the_loss_adds_nothing():
-    zeros = torch.zeros(1, 4)
-    for aggregation in ("token-mean", "seq-mean", "constant"):
-        output = policy_loss(
-            zeros,
-            zeros,
-            torch.ones(1, 1),
-            zeros,
-            clip=None,
-            aggregation=aggregation,
-            counts=Counts(tokens=4, sequences=2),
-            max_completion_tokens=10,
-        )
-        assert output.loss.item() == 0.0
-
-
-def test_entropy_enters_the_policy_loss_under_the_same_denominator():
-    entropy = torch.tensor([[9.0, 1, 2, 3], [9, 4, 9, 9]])
-    zeros = torch.zeros_like(MASK)
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean", "constant"])
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+def test_a_sequence_without_tokens_in_the_loss_adds_nothing(aggregation, ratio):
+    nothing, nowhere = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
     output = policy_loss(
-        zeros,
-        zeros,
-        ADVANTAGES,
-        MASK,
-        clip=PAPER,
-        aggregation="token-mean",
+        nothing,
+        nothing,
+        torch.ones(1),
+        nowhere,
+        torch.zeros(1),
+        clip=None,
+        aggregation=aggregation,
         counts=Counts(tokens=4, sequences=2),
         max_completion_tokens=10,
-        entropy_BT=entropy,
-        entropy_weight=0.1,
+        ratio=ratio,
     )
-    assert output.loss.item() == pytest.approx(-5 / 4 - 0.1 * (1 + 2 + 3 + 4) / 4)
+    assert (output.loss.item(), output.tokens.item()) == (0.0, 0.0)
+
+
+def test_entropy_enters_under_the_aggregation_of_its_token():
+    entropy = torch.tensor([1.0, 2, 3, 4], requires_grad=True)
+    zeros = torch.zeros(4)
+    output = policy(zeros, entropy_C=entropy, entropy_weight=0.1, aggregation="seq-mean")
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(-1 / 2 - 0.1 * ((1 + 2 + 3) / 3 + 4) / 2)
+    assert entropy.grad.tolist() == pytest.approx([-0.1 / 6] * 3 + [-0.1 / 2])
     assert output.entropy_sum.item() == 10
 
 
-def test_clipped_tokens_are_counted_inside_the_mask_only():
-    logprobs = torch.log(torch.tensor([[5.0, 1.5, 1.0, 0.5], [5.0, 5.0, 1.0, 1.0]]))
-    output = policy_loss(
-        logprobs,
-        torch.zeros_like(logprobs),
-        ADVANTAGES,
-        MASK,
-        clip=PAPER,
-        aggregation="token-mean",
-        counts=Counts(tokens=4, sequences=2),
-        max_completion_tokens=10,
-    )
-    # Row 0 (A = 2): 1.5 is clipped, 1.0 and 0.5 are not. Row 1 (A = -1): 5 meets the dual clip.
+def test_an_entropy_without_a_weight_is_summed_and_left_out_of_the_loss():
+    output = policy(torch.zeros(4), entropy_C=torch.tensor([1.0, 2, 3, 4]))
+    assert output.loss.item() == pytest.approx(-5 / 4)
+    assert output.entropy_sum.item() == 10
+
+
+def test_clipped_tokens_are_counted():
+    # A = 2: 1.5 is clipped, 1.0 and 0.5 are not. A = -1: 5 meets the dual clip.
+    output = policy(torch.log(torch.tensor([1.5, 1.0, 0.5, 5.0])), old=torch.zeros(4))
     assert output.clipped_tokens.item() == 2
-    assert output.tokens.item() == 4
+    assert policy(torch.log(torch.tensor([1.5, 1.0, 0.5, 5.0])), old=torch.zeros(4), clip=None).clipped_tokens == 0
+
+
+@pytest.mark.parametrize("missing", ["entropy_weight", "kl", "correction"])
+def test_a_term_without_what_it_needs_is_not_left_out_in_silence(missing):
+    setting = {"entropy_weight": 0.1, "kl": KlConfig(), "correction": CorrectionConfig()}[missing]
+    with pytest.raises(AssertionError):
+        policy(torch.zeros(4), **{missing: setting})
+
+
+# ---------------------------------------------------------------- supervised
 
 
 def test_sft_loss_worked_by_hand():
-    logprobs = torch.tensor([[-9.0, -1.0, -2.0], [-9.0, -3.0, -9.0]])
-    entropy = torch.tensor([[9.0, 0.5, 1.5], [9.0, 2.0, 9.0]])
-    mask = torch.tensor([[0.0, 1, 1], [0, 1, 0]])
-    output = sft_loss(logprobs, entropy, mask, alpha=0.1, token_count=6)
+    logprobs, entropy = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.5, 1.5, 2.0])
+    output = sft_loss(logprobs, entropy, alpha=0.1, token_count=6)
     assert output.loss.item() == pytest.approx((1 + 2 + 3) / 6 - 0.1 * (0.5 + 1.5 + 2) / 6)
-    assert output.entropy_sum.item() == pytest.approx(4.0)
-    assert sft_loss(logprobs, None, mask, alpha=0.0, token_count=3).loss.item() == pytest.approx(2.0)
+    assert (output.entropy_sum.item(), output.tokens.item()) == (4.0, 3.0)
+    assert sft_loss(logprobs, None, alpha=0.0, token_count=3).loss.item() == pytest.approx(2.0)
+    assert sft_loss(logprobs, entropy, alpha=0.0, token_count=3).loss.item() == pytest.approx(2.0)
+
+
+def test_the_weight_p_times_one_minus_p_is_a_constant_of_each_token():
+    logprobs = torch.log(torch.tensor([0.5, 0.9, 1.0], dtype=torch.float64)).requires_grad_()
+    output = sft_loss(logprobs, None, alpha=0.0, token_count=3, token_weights="p(1-p)")
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx((0.25 * math.log(2) - 0.09 * math.log(0.9)) / 3)
+    assert logprobs.grad.tolist() == pytest.approx([-0.25 / 3, -0.09 / 3, 0.0])
+
+
+def test_only_tokens_of_high_entropy_are_learned_and_all_of_them_counted():
+    logprobs = torch.tensor([-1.0, -2.0, -4.0], requires_grad=True)
+    entropy = torch.tensor([0.5, 0.7, 2.0], requires_grad=True)
+    output = sft_loss(logprobs, entropy, alpha=0.1, token_count=3, token_weights="high-entropy", entropy_threshold=0.7)
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx((0 + 2 + 4) / 3 - 0.1 * 3.2 / 3)
+    assert logprobs.grad.tolist() == pytest.approx([0.0, -1 / 3, -1 / 3])
+    assert entropy.grad.tolist() == pytest.approx([-0.1 / 3] * 3), "the bonus is on every token"
+
+
+@pytest.mark.parametrize(("weights", "threshold"), [("none", None), ("p(1-p)", None), ("high-entropy", 0.672)])
+def test_the_supervised_loss_adds_up_over_micro_batches(weights, threshold):
+    generator = torch.Generator().manual_seed(0)
+    logprobs = -3 * torch.rand(20, generator=generator, dtype=torch.float64)
+    entropy = 2 * torch.rand(20, generator=generator, dtype=torch.float64)
+
+    def loss(part):
+        return sft_loss(
+            logprobs[part],
+            entropy[part],
+            alpha=0.05,
+            token_count=20,
+            token_weights=weights,
+            entropy_threshold=threshold,
+        ).loss
+
+    whole = loss(torch.arange(20))
+    for sizes in ([1] * 20, [17, 1, 2], [10, 10]):
+        parts = torch.split(torch.randperm(20, generator=generator), sizes)
+        torch.testing.assert_close(sum(loss(part) for part in parts), whole, rtol=1e-12, atol=1e-12)

@@ -6,6 +6,7 @@ from learning_helpers import adam, tiny_model, weights
 from relift.config import ScheduleConfig
 from relift.errors import StoreError
 from relift.learning import load_optimizer_tensors, optimizer_tensors, schedule_factor
+from relift.learning.optimizers import StepHistory, history_of
 
 
 def step(model, optimizer, seed):
@@ -65,6 +66,60 @@ def test_names_are_the_models_parameters_and_loading_copies():
     assert torch.equal(optimizer_tensors(other)["model.norm.weight.exp_avg"], kept)
 
 
+def test_the_history_of_steps_survives_a_safetensors_file(tmp_path):
+    model = tiny_model()
+    optimizer = adam(model)
+    step(model, optimizer, 0)
+    history = history_of(optimizer)
+    for norm in (0.1, 1 / 3):  # float64: neither is exact in float32
+        history.take(norm)
+    history.skipped, history.refused = 5, 7
+    safetensors.torch.save_file(optimizer_tensors(optimizer), tmp_path / "state.safetensors")
+    fresh = adam(tiny_model())
+    load_optimizer_tensors(fresh, safetensors.torch.load_file(tmp_path / "state.safetensors"))
+    assert history_of(fresh) == StepHistory(taken=2, skipped=5, refused=7, norms=(0.1, 1 / 3))
+    assert same(optimizer_tensors(fresh), optimizer_tensors(optimizer))
+
+
+def test_steps_that_were_all_refused_are_kept_though_there_are_no_moments(tmp_path):
+    optimizer = adam(tiny_model())
+    history_of(optimizer).refused = 3
+    safetensors.torch.save_file(optimizer_tensors(optimizer), tmp_path / "state.safetensors")
+    fresh = adam(tiny_model())
+    load_optimizer_tensors(fresh, safetensors.torch.load_file(tmp_path / "state.safetensors"))
+    assert history_of(fresh) == StepHistory(refused=3)
+    assert not any(torch.is_tensor(key) for key in fresh.state)
+
+
+def test_a_state_without_history_loads_and_begins_a_new_one():
+    model = tiny_model()
+    optimizer = adam(model)
+    step(model, optimizer, 0)
+    older = {name: tensor.clone() for name, tensor in optimizer_tensors(optimizer).items()}
+    assert not any(name.startswith("history") for name in older)
+    history_of(optimizer).take(1.0)
+    load_optimizer_tensors(optimizer, older)
+    assert history_of(optimizer) == StepHistory()
+    assert same(optimizer_tensors(optimizer), older)
+
+
+def test_clearing_the_state_forgets_the_history_too():
+    optimizer = adam(tiny_model())
+    history_of(optimizer).take(1.0)
+    optimizer.state.clear()
+    assert history_of(optimizer) == StepHistory()
+
+
+def test_the_library_still_copies_the_optimizers_state():
+    model = tiny_model()
+    optimizer = adam(model)
+    step(model, optimizer, 0)
+    history_of(optimizer).take(2.0)
+    other = adam(model)
+    other.load_state_dict(optimizer.state_dict())
+    assert same(optimizer_tensors(other), optimizer_tensors(optimizer))
+
+
 def test_a_state_of_another_model_is_refused_and_changes_nothing():
     model = tiny_model()
     optimizer = adam(model)
@@ -77,6 +132,11 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing():
         load_optimizer_tensors(optimizer, {name: t for name, t in good.items() if name != key})
     with pytest.raises(StoreError, match=r"another shape.*model\.norm\.weight\.exp_avg"):
         load_optimizer_tensors(optimizer, {**good, key: torch.zeros(3)})
+    counts, norms = torch.tensor([1, 0, 0]), torch.tensor([0.5], dtype=torch.float64)
+    with pytest.raises(StoreError, match=r"missing or unexpected.*history\.norms"):
+        load_optimizer_tensors(optimizer, {**good, "history.counts": counts})
+    with pytest.raises(StoreError, match="other counts"):
+        load_optimizer_tensors(optimizer, {**good, "history.counts": counts[:2], "history.norms": norms})
     assert same(optimizer_tensors(optimizer), good)
 
 

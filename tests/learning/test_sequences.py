@@ -1,18 +1,23 @@
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 
-from relift.config import RlConfig, SftConfig
-from relift.learning import demonstration_sequence, rl_sequences, rollout_sequence, sft_minibatches
+from relift.config import GateConfig, OverlongConfig, RlConfig, SftConfig
+from relift.interleave import Gate
+from relift.learning import demonstration_sequence, rollout_sequence, sft_minibatches
+from relift.learning import rl_sequences as sequences_of
 from relift.records import Completion, FinishReason, Question, Rollout, RolloutGroup, Status, Verdict
 
 C, W, T, E = Status.CORRECT, Status.WRONG, Status.TRUNCATED, Status.ERROR
 REWARDS = {C: 1.0, W: 0.0, T: 0.0, E: None}
 
 
-def completion(sample):
+def completion(sample, tokens=2):
     return Completion(
-        token_ids=(10 + sample, 1),
-        logprobs=(-0.5, -0.25),
+        token_ids=(10 + sample,) + (1,) * (tokens - 1),
+        logprobs=(-0.5,) + (-0.25,) * (tokens - 1),
         text="",
         finish_reason=FinishReason.STOP,
         policy_version=0,
@@ -28,6 +33,10 @@ def group(name, *statuses):
 
 
 PROMPTS = dict.fromkeys("abcde", (3, 4, 5))
+
+
+def rl_sequences(groups, prompts, *, config):
+    return sequences_of(groups, prompts, config=config, max_completion_tokens=20)
 
 
 def test_token_ids_mask_and_sampler_logprobs_pass_through_after_the_prompt():
@@ -62,6 +71,53 @@ def test_truncated_rollouts_count_as_zero_or_are_masked():
 def test_a_group_without_any_graded_rollout_makes_no_sequences():
     assert rl_sequences([group("a", E, E)], PROMPTS, config=RlConfig()) == [[]]
     assert rl_sequences([], PROMPTS, config=RlConfig()) == []
+
+
+def long_group(name, *attempts):
+    """Attempts of (status, tokens)."""
+    plain = group(name, *(status for status, _ in attempts))
+    rollouts = tuple(
+        dataclasses.replace(r, completion=completion(r.sample, tokens))
+        for r, (_, tokens) in zip(plain.rollouts, attempts, strict=True)
+    )
+    return dataclasses.replace(plain, rollouts=rollouts)
+
+
+OVERLONG = RlConfig(overlong=OverlongConfig(buffer=4, penalty=1.0))
+
+
+def test_overlong_completions_lose_reward_in_the_statistics_of_advantages():
+    # Penalties 0, 0.5, 1: rewards 1, 0.5, -1, 0, so the mean is 1/8.
+    mixed = long_group("a", (C, 16), (C, 18), (T, 20), (W, 3))
+    ((*sequences,),) = rl_sequences([mixed], PROMPTS, config=OVERLONG)
+    assert [s.advantage for s in sequences] == [0.875, 0.375, -1.125, -0.125]
+    masked = OVERLONG.model_copy(update={"truncated": "mask"})
+    ((*sequences,),) = rl_sequences([mixed], PROMPTS, config=masked)
+    assert [s.advantage for s in sequences] == [0.5, 0.0, -0.5]
+
+
+def test_a_group_of_correct_rollouts_has_a_signal_once_some_are_overlong():
+    solved = long_group("a", (C, 3), (C, 20))
+    assert [s.advantage for s in rl_sequences([solved], PROMPTS, config=RlConfig())[0]] == [0.0, 0.0]
+    assert [s.advantage for s in rl_sequences([solved], PROMPTS, config=OVERLONG)[0]] == [0.5, -0.5]
+
+
+def test_a_length_penalty_leaves_verdicts_rewards_and_the_hardest_questions_as_they_were():
+    groups = [
+        long_group("a", (W, 20), (W, 3)),
+        long_group("b", (C, 20), (W, 3)),  # its correct rollout ends below the wrong one
+        long_group("c", (C, 20), (C, 20)),
+        long_group("d", (T, 20), (T, 20)),
+    ]
+    kept = copy.deepcopy(groups)
+    harsh = RlConfig(overlong=OverlongConfig(buffer=20, penalty=5.0))
+    ((*sequences,),) = rl_sequences(groups, PROMPTS, config=harsh)
+    assert [s.advantage for s in sequences[2:4]] == pytest.approx([-1.625, 1.625])
+    assert groups == kept
+    for counts, hardest in ((Status.WRONG,), ["a"]), ((Status.WRONG, Status.TRUNCATED), ["a", "d"]):
+        gate = Gate(GateConfig(counts=counts))
+        assert [g.question.id for g in groups if gate.is_hardest(g)] == hardest
+    assert [g.accuracy for g in groups] == [0.0, 0.5, 1.0, 0.0]
 
 
 def test_a_demonstration_trains_on_the_solution_and_its_end_alone():

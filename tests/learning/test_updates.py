@@ -56,7 +56,7 @@ def test_a_gradient_above_the_limit_or_not_finite_is_refused_and_counted(fault):
     assert [(report.refused, report.steps, report.skipped) for report in reports] == [(2, 0, 0)] * 2
     assert [report.loss for report in reports] == [0.0, 0.0]
     assert all(math.isfinite(report.grad_norm) for report in reports)
-    assert optimizer_tensors(optimizer) == {}
+    assert not [name for name in optimizer_tensors(optimizer) if not name.startswith("history.")]
     after = weights(model)
     assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
 

@@ -62,10 +62,16 @@ def test_totals_tell_what_was_bought_from_what_another_run_knew(ledger):
     other = dataclasses.replace(REQUEST, key="k2", question_id="q2")
     ledger.requests.sent(REQUEST, 0.0)
     ledger.requests.answered(REQUEST, ANSWER, 0.0)
-    ledger.requests.known(other, dataclasses.replace(ANSWER, cost_usd=0.0))
+    ledger.requests.known(other, dataclasses.replace(ANSWER, cost_usd=0.0), is_own=False, at_most_usd=1.0)
     ledger.requests.sent(dataclasses.replace(REQUEST, key="k3"), 0.0)
     assert ledger.requests.totals() == RequestTotals(questions=2, requests=3, answered=2, bought=1, cost_usd=0.25)
     assert ledger.requests.answer("k2").text == ANSWER.text
+    # Paid for by this run, in a ledger that did not last; and what it had set aside for another one is taken back.
+    ledger.requests.known(dataclasses.replace(REQUEST, key="k4"), ANSWER, is_own=True, at_most_usd=1.0)
+    ledger.requests.sent(dataclasses.replace(REQUEST, key="k5"), 1.0)
+    ledger.requests.known(dataclasses.replace(REQUEST, key="k5"), ANSWER, is_own=True, at_most_usd=1.0)
+    assert ledger.requests.totals() == RequestTotals(questions=2, requests=5, answered=4, bought=3, cost_usd=0.75)
+    assert ledger.requests.spent_usd() == 0.75
 
 
 def test_a_run_sees_its_own_requests_alone(tmp_path):

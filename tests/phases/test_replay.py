@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from relift.errors import Interrupted, RunError, SelfCheckFailed, StoreError
+from relift.learning.optimizers import history_of, optimizer_tensors
 from relift.phases import rl_update as rl_phase
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -215,7 +216,7 @@ def test_an_engine_that_samples_from_other_weights_is_caught_though_no_group_has
 
 
 def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) -> None:
-    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=32")
+    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64")
     drive(run, 8, checkpoints=False)
     assert run.buffer.left["solved_meanwhile"] > 0
     latest = {}
@@ -232,3 +233,36 @@ def test_what_a_crash_left_of_a_checkpoint_is_swept_away(opener: Opener) -> None
     (half / "weights.safetensors").write_bytes(b"half")
     drive(run, 2)
     assert not half.exists()
+
+
+def test_steps_that_moved_nothing_are_counted_again_when_the_weights_are(opener: Opener) -> None:
+    # Hardly any signal: most RL updates take no step, before and after the one that does.
+    settings = ("checkpoint.every=100", "questions.families.par=100000", "sft.batch_size=30")
+    first = opener(*settings)
+    versions = drive(first, 4)
+    assert [v.number for v in versions[-2:]] == [1, 1], "every update moved the weights, so the test shows nothing"
+    expected = {kind: history_of(optimizer) for kind, optimizer in first.policy.optimizers.items()}
+    assert expected[UpdateKind.RL].skipped > 0
+    first.__exit__()
+    again = opener(*settings)
+    again.policy.at(versions[-1])
+    assert {kind: history_of(optimizer) for kind, optimizer in again.policy.optimizers.items()} == expected
+
+
+def test_a_run_with_adapters_resumes_in_the_same_bits(opener: Opener) -> None:
+    settings = ("policy.lora.rank=4", "rl.optimizer.lr=0.01", "sft.optimizer.lr=0.01")
+    whole = opener(*settings, "checkpoint.every=3", name="whole")
+    expected = drive(whole, 7)
+    opened = opener(*settings, "checkpoint.every=3")
+    drive(opened, 5)
+    opened.__exit__()
+    again = opener(*settings, "checkpoint.every=3")
+    found = drive(again, 7)
+    assert [v.checksum for v in found] == [v.checksum for v in expected[-len(found) :]]
+    again.policy.at(found[-1])
+    for kind in UpdateKind:
+        one, other = (optimizer_tensors(run.policy.optimizers[kind]) for run in (whole, again))
+        assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+    pairs = zip(whole.policy.model.parameters(), again.policy.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert expected[-1].number > 5

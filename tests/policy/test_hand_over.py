@@ -58,7 +58,7 @@ def sampled(model: Any) -> list[tuple[tuple[int, ...], Completion]]:
 
 
 def gap(model: Any, pairs: list[tuple[tuple[int, ...], Completion]], temperature: float = 0.7) -> float:
-    return logprob_gap(model, pairs, PolicyConfig(), temperature=temperature, vocabulary=VOCABULARY, pad_id=0)
+    return logprob_gap(model, pairs, PolicyConfig(), temperature=temperature, vocabulary=VOCABULARY)
 
 
 def test_the_gap_is_rounding_for_the_trainers_own_weights_and_not_for_others(model: Any) -> None:

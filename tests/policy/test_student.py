@@ -28,6 +28,14 @@ def test_the_prompt_is_the_rendered_chat_and_a_system_prompt_comes_first() -> No
     assert with_system.tokenizer.decode(with_system.prompt(QUESTION).token_ids) == "<bos>Be brief.\n<bos>6*7?\n"
 
 
+def test_a_gpu_that_is_not_there_is_said_before_anything_of_the_model_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ModelError, match="torch sees no GPU"):
+        load_model(PolicyConfig(model="nobody/never-downloaded", device="cuda"), seed=0)
+
+
 def test_a_demonstration_starting_with_the_opening_of_the_prompt_yields_it_once() -> None:
     thinking = student(prompt_suffix="<think>\n")
     prompt = thinking.prompt(QUESTION).token_ids

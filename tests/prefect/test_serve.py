@@ -42,11 +42,19 @@ def serving() -> Iterator[Callable[[Path, int], Served]]:
 def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(
     serving: Callable[[Path, int], Served], tmp_path: Path
 ) -> None:
+    from flows.deploying import SILENT_SECONDS
+
     tree: Tree = small_config(Path("runs"), "iterations=6").model_dump(mode="json")
     port = free_port()
     first = serving(tmp_path, port)
     before = counts(first.api)
     assert before["work_pools"] == 2 and before["deployments"] == 3 and before["queues"] == 4
+
+    [watch] = first.api.call("POST", "/automations/filter", {})
+    assert watch["trigger"]["within"] == SILENT_SECONDS
+    hasty = {key: watch[key] for key in ("name", "description", "trigger", "actions")} | {"enabled": False}
+    hasty["trigger"]["within"] = 120  # as an earlier version made it, switched off by a person
+    first.api.call("PUT", f"/automations/{watch['id']}", hasty)
 
     code, output = command(["serve", "--port", str(free_port())], tmp_path).finish()
     assert code == 2 and f"runs in this folder already: http://127.0.0.1:{port}/api" in output
@@ -56,6 +64,9 @@ def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(
     wait_for(manifest.exists, 60, lambda: first.api.tell(run))
     assert first.flow_process(run)
     pressed = time.monotonic()
+    first.command.signal_group(signal.SIGINT)
+    time.sleep(0.5)
+    first.command.signal_group(signal.SIGHUP)  # and the terminal is closed
     first.stop()
     assert time.monotonic() - pressed < 30
     assert not first.command.living(), "server, workers, flow run: all are gone"
@@ -63,6 +74,8 @@ def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(
 
     second = serving(tmp_path, port)
     assert counts(second.api) == before
+    [watch] = second.api.call("POST", "/automations/filter", {})
+    assert (watch["trigger"]["within"], watch["enabled"]) == (SILENT_SECONDS, False)
     state = second.api.run(run)["state"]
     assert state["type"] == "FAILED" and "run the same command again" in state["message"], state
     second.api.retry(run)

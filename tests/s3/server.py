@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,36 @@ START_LIMIT_SECONDS = 60.0
 _LIBRARY = ctypes.CDLL(None)
 BUCKET = "relift-tests"
 KEY, SECRET = "tester", "tester-secret"
-READER_KEY, READER_SECRET = "reader", "reader-secret"
-_IDENTITIES = {
-    "identities": [
-        {
-            "name": "tester",
-            "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        },
-        {
-            "name": "reader",
-            "credentials": [{"accessKey": READER_KEY, "secretKey": READER_SECRET}],
-            "actions": [f"Read:{BUCKET}", f"List:{BUCKET}"],
-        },
-    ]
+LACKING = {
+    "no-put": ("Read", "List"),
+    "no-get": ("Write", "List"),
+    "no-list": ("Read", "Write"),
+    "no-delete": ("Read", "Write", "List"),  # the server counts deleting as writing: a policy takes it away
 }
+"""Access keys that may do these alone, each with the secret ``secret_of`` makes."""
+_NO_DELETE = {
+    "Effect": "Deny",
+    "Principal": {"AWS": ["arn:aws:iam::000000000000:user/no-delete"]},
+    "Action": "s3:DeleteObject",
+    "Resource": f"arn:aws:s3:::{BUCKET}/*",
+}
+
+
+def secret_of(key: str) -> str:
+    return f"{key}-secret"
+
+
+def _identity(key: str, actions: Iterable[str]) -> dict[str, Any]:
+    return {
+        "name": key,
+        "credentials": [{"accessKey": key, "secretKey": secret_of(key)}],
+        "actions": list(actions),
+    }
+
+
+def _identities() -> dict[str, Any]:
+    some = [_identity(key, (f"{action}:{BUCKET}" for action in actions)) for key, actions in LACKING.items()]
+    return {"identities": [_identity(KEY, ("Admin", "Read", "Write", "List", "Tagging")), *some]}
 
 
 def environment(port: int, key: str = KEY, secret: str = SECRET) -> dict[str, str]:
@@ -56,7 +71,7 @@ def environment(port: int, key: str = KEY, secret: str = SECRET) -> dict[str, st
 def serving(folder: Path) -> Iterator[dict[str, str]]:
     """The environment for a server with an empty bucket; the server ends with the block, whatever happens in it."""
     (folder / "data").mkdir(parents=True)
-    (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
+    (folder / "s3.json").write_text(json.dumps(_identities()))
     port = _free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -112,6 +127,8 @@ def _wait(process: subprocess.Popen[bytes], settings: Mapping[str, str], log: Pa
         with contextlib.suppress(BotoCoreError, ClientError):
             if BUCKET not in [b["Name"] for b in s3.list_buckets()["Buckets"]]:
                 s3.create_bucket(Bucket=BUCKET)
+            policy = {"Version": "2012-10-17", "Statement": [_NO_DELETE]}
+            s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
             s3.put_object(Bucket=BUCKET, Key="first", Body=b"")
             s3.delete_object(Bucket=BUCKET, Key="first")
             return

@@ -79,9 +79,15 @@ def test_too_little_space_is_said_before_work_starts(tmp_path: Path) -> None:
         require_space(tmp_path, 1 << 60)
 
 
-def test_an_unknown_scheme_is_refused() -> None:
+@pytest.mark.parametrize("uri", ["ftp://host/runs", "s3:/bucket/runs", "s3:bucket/runs", "S3://bucket", "gs:/bucket"])
+def test_an_unknown_scheme_or_one_with_too_few_slashes_is_refused(uri: str) -> None:
     with pytest.raises(StoreError, match="only folders"):
-        open_store("ftp://host/runs", Path("runs"))
+        open_store(uri, Path("runs"))
+
+
+@pytest.mark.parametrize("path", ["runs", "/data/runs", "a:b", "runs:old", "2026-01-31T12:00/runs", "~/runs"])
+def test_a_folder_may_have_a_colon_in_its_name(path: str) -> None:
+    assert open_store(path, Path("runs")).root == Path(path).expanduser()
 
 
 def test_a_digest_changes_with_any_part_and_not_with_the_order_of_keys() -> None:

@@ -78,7 +78,7 @@ def open_desk(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple[
             api = ApiTeacher(
                 ApiClient(config),
                 requests=ledger.requests,
-                answers=AnswerStore(FolderObjects(tmp_path / ".teacher")),
+                answers=AnswerStore(FolderObjects(tmp_path / ".teacher"), run),
                 verifier=verifier,
                 student=student,
                 max_tokens=48,

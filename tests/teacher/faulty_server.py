@@ -1,7 +1,8 @@
 """A teacher over real HTTP that knows the solutions, and fails, dawdles, cuts and errs by a script.
 
 What becomes of a request is a function of its Idempotency-Key and of how often it came, so a test can count on shares.
-Every answer that was sent whole is counted by that key: the bill.
+Every answer that was sent whole is counted by that key: the bill. The question at the start has no such key: it is
+answered whatever the script says, and counted apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,8 +65,16 @@ class FaultyServer:
     key: str | None = KEY
     models: tuple[str, ...] | None = (MODEL,)
     """What the list of models names; None: there is no such list."""
+    refuse: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
+    """(status, message) in place of an answer, by the body of the request."""
+    message: Callable[[dict[str, Any], str], dict[str, Any]] = lambda body, text: {"content": text}
+    """What the answer's message holds beside its role, by the body and the solution."""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of the questions at the start that were answered."""
     seen: list[Seen] = field(default_factory=list)
     answered: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    """Requests that ``refuse`` refused."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -113,6 +122,15 @@ def serving(server: FaultyServer, port: int = 0) -> Iterator[FaultyServer]:
             if body["model"] != MODEL:
                 self._send(404, {"error": {"message": f"The model {body['model']} does not exist"}})
                 return
+            if refusal := server.refuse(body):
+                with server.lock:
+                    server.refused += 1
+                self._send(refusal[0], {"error": {"message": refusal[1]}})
+                return
+            if "Idempotency-Key" not in self.headers:
+                server.checks.append(body)
+                self._send(200, completion(server.message(body, "2"), "stop"))
+                return
             answer_chat(self, server, body)
 
         def _is_allowed(self) -> bool:
@@ -153,9 +171,20 @@ class QuietServer(ThreadingHTTPServer):
         """A client that was killed or gave up is part of the script."""
 
 
+def completion(message: dict[str, Any], finish_reason: str, tokens: int = 1) -> dict[str, Any]:
+    return {
+        "id": "chat-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": tokens, "total_tokens": 0},
+    }
+
+
 def answer_chat(handler: Any, server: FaultyServer, body: dict[str, Any]) -> None:
     question = body["messages"][-1]["content"]
-    key = handler.headers.get("Idempotency-Key", "none")
+    key = handler.headers["Idempotency-Key"]
     with server.lock:
         outcome = server.outcome(key, sum(s.key == key for s in server.seen))
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or 0
@@ -173,20 +202,7 @@ def answer_chat(handler: Any, server: FaultyServer, body: dict[str, Any]) -> Non
     time.sleep(server.script.delay_seconds)
     solution = server.solutions.get(question, "0")
     text = {"cut": solution[: len(solution) // 2], "wrong": spoilt(solution)}.get(outcome, solution)
-    tree = {
-        "id": "chat-1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "length" if outcome == "cut" else "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": len(text), "total_tokens": 0},
-    }
+    tree = completion(server.message(body, text), "length" if outcome == "cut" else "stop", tokens=len(text))
     if outcome == "torn":
         content = json.dumps(tree).encode()
         handler.send_response(200)

@@ -13,7 +13,7 @@ import pytest
 from relift.errors import ConfigError, TeacherError
 from relift.recipe import load_recipe
 from relift.records import FinishReason, Question, question_id
-from relift.teacher.client import ApiClient, AttemptFailed, endpoint_of, seconds_to_wait
+from relift.teacher.client import ApiClient, AttemptFailed, Fault, endpoint_of, seconds_to_wait
 from relift.teacher.prompt import as_the_student_writes, joined, requests_for
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import KEY, FaultyServer, Script
@@ -28,17 +28,50 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_teacher_that_is_there_and_knows_key_and_model_is_asked_nothing_more(serve: Serve) -> None:
-    server = serve()
-    assert ApiClient(api_config(server.url)).check() is None
-    assert server.seen == []  # the list of models was enough, and it is free
+@pytest.mark.parametrize("models", [("scripted",), ("another",), None])
+def test_at_the_start_one_short_question_is_asked_as_the_run_will_ask(
+    serve: Serve, models: tuple[str, ...] | None
+) -> None:
+    server = serve(models=models)
+    config = api_config(server.url, token_parameter="max_completion_tokens", temperature=0.3)
+    assert ApiClient(config).check() is None
+    (asked,) = server.checks
+    assert (asked["max_completion_tokens"], asked["temperature"]) == (16, 0.3)
+    assert "max_tokens" not in asked
+    assert ApiClient(api_config(server.url, temperature=None)).check() is None
+    assert "temperature" not in server.checks[1]
 
 
-def test_where_the_list_of_models_does_not_help_one_short_answer_tells(serve: Serve) -> None:
-    for models in (None, ("another",)):
-        server = serve(models=models)
-        assert ApiClient(api_config(server.url)).check() is None
-        assert len(server.seen) == 1
+REFUSALS = [
+    (
+        (400, "Unsupported parameter: 'max_tokens' is not supported with this model."),
+        "Set teacher.api.token_parameter=max_completion_tokens",
+    ),
+    (
+        (400, "Unsupported value: 'temperature' does not support 0.7 with this model."),
+        "Set teacher.api.temperature=off",
+    ),
+    ((422, "temperature: less than or equal to 0.5"), "Set teacher.api.temperature=off"),
+    ((400, "there is no such model"), "knows no model 'scripted'.*It has: scripted"),
+    ((400, "not today"), r"\(max_tokens=16, temperature=0.7\): .*not today.*Correct teacher.api"),
+    ((402, "no credit"), "HTTP 402: .*no credit.*Top up the account"),
+    ((403, "not for you"), r"refused the key from OPENAI_API_KEY \(HTTP 403\)"),
+]
+
+
+@pytest.mark.parametrize(("refusal", "message"), REFUSALS)
+def test_what_a_teacher_refuses_is_said_at_the_start_with_the_setting_to_change(
+    serve: Serve, refusal: tuple[int, str], message: str
+) -> None:
+    server = serve(refuse=lambda body: refusal)
+    with pytest.raises(TeacherError, match=message):
+        ApiClient(api_config(server.url, required=False)).check()
+    assert server.refused == 1
+
+
+def test_a_model_that_reasons_longer_than_the_question_at_the_start_allows_is_there(serve: Serve) -> None:
+    said = "Could not finish the message because max_tokens or model output limit was reached."
+    assert ApiClient(api_config(serve(refuse=lambda body: (400, said)).url)).check() is None
 
 
 def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +112,31 @@ def test_an_address_where_nothing_listens_is_an_error_or_a_warning_as_the_recipe
     assert url in trouble
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://a/b"])
-def test_an_address_that_is_no_web_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+MALFORMED = [
+    ("127.0.0.1:8000", "does not begin with http://"),
+    ("ftp://a/b", "does not begin with http://"),
+    ("http://localhost:port/v1", "a host or a port that cannot be read"),
+    ("http://localhost:99999/v1", "a host or a port that cannot be read"),
+    ("http://[::1/v1", "a host or a port that cannot be read"),
+    ("http:///v1", "names no host"),
+    ("http://:8000/v1", "names no host"),
+    ("http://local host/v1", "holds a blank"),
+]
+
+
+@pytest.mark.parametrize(("url", "message"), MALFORMED)
+def test_an_address_that_is_no_web_address_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    with pytest.raises(TeacherError, match="OPENAI_BASE_URL does not begin with http://"):
+    with pytest.raises(TeacherError, match=f"OPENAI_BASE_URL.*{message}") as refused:
         endpoint_of(api_config("http://unused").model_copy(update={"base_url": None}))
+    assert url not in str(refused.value)
+
+
+def test_an_address_that_only_the_http_client_finds_fault_with_is_one_message_too() -> None:
+    with pytest.raises(TeacherError, match="has no usable base URL"):
+        ApiClient(api_config("http://[v1.x]/v1")).check()
 
 
 def test_what_may_be_secret_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,14 +200,18 @@ def test_each_fault_says_what_it_means_for_the_next_try_and_for_the_bill(
 ) -> None:
     failure = outcome_of(serve(script))
     assert message in str(failure)
-    assert (failure.is_passing, failure.may_be_billed) == (True, may_be_billed)
+    assert (failure.fault, failure.may_be_billed) == (Fault.PASSING, may_be_billed)
     assert failure.retry_after == (0.05 if script.too_many else None)
 
 
-def test_a_fault_that_will_not_pass_is_not_tried_again(serve: Serve) -> None:
-    failure = outcome_of(serve(), model="absent")
-    assert not failure.is_passing
-    assert "HTTP 404" in str(failure)
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [(400, Fault.REQUEST), (413, Fault.REQUEST), (401, Fault.TEACHER), (402, Fault.TEACHER), (404, Fault.TEACHER)],
+)
+def test_a_refusal_is_of_the_request_or_of_every_request(serve: Serve, status: int, fault: Fault) -> None:
+    failure = outcome_of(serve(refuse=lambda body: (status, "no")))
+    assert (failure.fault, failure.may_be_billed, failure.retry_after) == (fault, False, None)
+    assert f"HTTP {status}" in str(failure)
 
 
 def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
@@ -190,6 +247,19 @@ def test_reasoning_is_kept_for_a_student_that_reasons_and_left_out_for_one_that_
     assert as_the_student_writes(whole, thinks=True) == whole
     assert as_the_student_writes(whole, thinks=False) == "So 282."
     assert joined("So 282.", None) == joined("So 282.", " ") == "So 282."
+    assert joined(whole, "thoughts of another kind") == whole  # one reasoning is enough
+
+
+def test_a_student_that_reasons_asks_for_the_reasoning_where_the_recipe_says_nothing_else() -> None:
+    config = api_config("http://a").model_copy(update={"instruction": None})
+    thinking, plain = (
+        requests_for(QUESTION, config, form="boxed", max_tokens=48, thinks=thinks)[0] for thinks in (True, False)
+    )
+    assert "between <think> and </think>" in thinking.prompt and r"\\boxed{}" in thinking.prompt
+    assert "think>" not in plain.prompt
+    assert thinking.key != plain.key
+    own = config.model_copy(update={"instruction": "Be brief."})
+    assert "think>" not in requests_for(QUESTION, own, form="boxed", max_tokens=48, thinks=True)[0].prompt
 
 
 def test_a_solution_that_was_cut_says_so(serve: Serve, questions: list[Question]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from relift.config import QuestionsConfig
-from relift.errors import Interrupted, LedgerError
+from relift.errors import Interrupted, LedgerError, StoreError
 from relift.ledger import Ledger
 from relift.records import Demonstration, Question
 from relift.teacher import DatasetTeacher
@@ -218,6 +218,73 @@ def test_a_teacher_that_is_down_is_said_to_be_and_its_questions_wait_for_a_bette
     assert desk.trouble == ""
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_a_teacher_that_refuses_every_request_is_down_at_once_and_loses_no_question(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], status: int
+) -> None:
+    server = serve()
+    desk, _ = open_desk(api_config(server.url, candidates=2, rounds=3, concurrency=4, backoff_seconds=0.2))
+    solved(desk, questions[:2])
+    server.refuse = lambda body: (status, "no more")
+    desk.ask(questions[2:40])
+    until(lambda: desk.busy == 0)
+    assert desk.trouble.startswith("the teacher is down: it refuses every request: ")
+    assert f"HTTP {status}" in desk.trouble
+    assert desk.pick_up() == ([], [q.id for q in questions[2:40]])
+    assert server.refused <= 8, "those that waited were sent into the same refusal"
+    server.refuse = lambda body: None
+    time.sleep(0.5)
+    with desk.answering():
+        found = solved(desk, questions[2:40])
+    assert {d.text for d in found} == {q.solution for q in questions[2:40]}
+    assert desk.trouble == ""
+
+
+def test_a_teacher_that_refuses_one_request_after_another_is_down_and_loses_no_question(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    server = serve(refuse=lambda body: (400, "unknown parameter"))
+    desk, ledger = open_desk(api_config(server.url, rounds=3, concurrency=1))
+    for asked in range(1, 5):  # few at a time, as in an iteration with few hard questions
+        desk.ask(questions[:2])
+        until(lambda: desk.busy == 0)
+        assert server.refused == 2 * asked  # one round each
+        assert bool(desk.trouble) == (asked > 1)
+    assert desk.trouble.startswith("the teacher is down: 8 requests in a row without an answer, the last one: HTTP 400")
+    assert desk.pick_up() == ([], [q.id for q in questions[:2]])
+    assert ledger.execute("SELECT DISTINCT attempts FROM teacher_requests") == [(4,)]
+    server.refuse = lambda body: None
+    with desk.answering():
+        assert len(solved(desk, questions[:2])) == 2
+    assert desk.trouble == ""
+
+
+def test_a_question_that_is_refused_again_while_others_are_answered_is_given_up(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    bad = questions[0]
+    server = serve(refuse=lambda body: (400, "flagged") if body["messages"][-1]["content"] == bad.text else None)
+    desk, _ = open_desk(api_config(server.url, concurrency=1))
+    solved(desk, [bad])
+    assert desk.pick_up()[1] == [bad.id]
+    solved(desk, questions[:3])
+    solved(desk, questions[:1])
+    assert desk.pick_up() == ([], [])
+    assert desk.trouble == ""
+    assert server.refused <= 3
+
+
+def test_a_long_pause_that_a_server_asks_for_is_said_and_ends_the_waiting(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    desk, _ = open_desk(api_config(serve(Script(too_many=1, retry_after="3600")).url))
+    desk.ask(questions[:2])
+    began = time.monotonic()
+    desk.wait(PATIENT)
+    assert time.monotonic() - began < 10
+    assert desk.trouble.startswith("the teacher is down: it asked for a pause of 3600 s: HTTP 429")
+
+
 def test_a_later_run_and_a_resumed_one_pay_nothing_for_what_is_known(
     serve: Serve, open_desk: OpenDesk, questions: list[Question]
 ) -> None:
@@ -237,6 +304,56 @@ def test_a_later_run_and_a_resumed_one_pay_nothing_for_what_is_known(
     assert ledger.requests.spent_usd() == paid
     assert its_ledger.requests.spent_usd() == 0
     assert (its_ledger.requests.totals().answered, its_ledger.requests.totals().bought) == (6, 0)
+
+
+def test_a_run_that_lost_its_ledger_is_charged_for_what_it_paid_and_keeps_to_its_budget(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+) -> None:
+    server = serve()
+    prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0}
+    first, ledger = open_desk(api_config(server.url, **prices), run="first")
+    solved(first, questions[:6])
+    paid = ledger.requests.spent_usd()
+    first.close()
+    ledger.close()
+    (tmp_path / "first" / "ledger.duckdb").unlink()  # another machine, whose snapshot is of the beginning
+
+    again, ledger = open_desk(api_config(server.url, **prices, budget_usd=paid + 1e-5), run="first")
+    assert len(solved(again, questions[:6])) == 6
+    assert ledger.requests.spent_usd() == pytest.approx(paid)
+    assert (ledger.requests.totals().bought, len(server.seen)) == (6, 6)
+    assert solved(again, questions[6:8]) == []
+    assert "is spent" in again.trouble
+    assert len(server.seen) == 6
+
+
+def test_what_was_set_aside_for_an_answer_is_taken_back_when_the_run_finds_it_kept(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    config = api_config(serve().url, usd_per_million_output=10.0)
+    first, ledger = open_desk(config, run="first")
+    solved(first, questions[:1])
+    paid = ledger.requests.spent_usd()
+    first.close()
+    # The snapshot was taken while the request was under way.
+    ledger._write("UPDATE teacher_requests SET answer = NULL, cost_usd = NULL, unanswered_usd = 48e-5", ())
+    ledger.close()
+    again, ledger = open_desk(config, run="first")
+    solved(again, questions[:1])
+    assert ledger.requests.spent_usd() == pytest.approx(paid)
+    assert ledger.execute("SELECT attempts FROM teacher_requests") == [(1,)]
+
+
+def test_an_answer_that_a_newer_version_kept_is_not_paid_for_again(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+) -> None:
+    server = serve()
+    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    (stored,) = (tmp_path / ".teacher").glob("*.json")
+    stored.write_text(stored.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(StoreError, match="newer version"):
+        solved(open_desk(api_config(server.url), run="second")[0], questions[:1])
+    assert len(server.seen) == 1
 
 
 def test_an_answer_that_was_recorded_but_not_kept_for_others_is_kept_when_it_is_met_again(
@@ -312,8 +429,6 @@ def test_the_pause_that_a_server_asks_for_is_kept_by_all(
 def test_what_goes_wrong_behind_the_desk_is_raised_in_front_of_it(
     serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
 ) -> None:
-    from relift.errors import StoreError
-
     (tmp_path / ".teacher").write_text("a file where a folder should be")
     desk, _ = open_desk(api_config(serve().url))
     desk.ask(questions[:1])

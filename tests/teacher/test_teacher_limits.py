@@ -49,6 +49,33 @@ def test_a_server_that_asks_for_a_pause_gets_it_from_all():
     assert pause.seconds_left == 0
 
 
+def test_a_server_that_asks_for_more_than_a_minute_is_down_until_it_answers():
+    clock = Clock()
+    pause = Pause(0.5, together=8, clock=clock)
+    pause.failed("HTTP 429", retry_after=60)
+    assert not pause.is_down
+    pause.failed("HTTP 429", retry_after=61)
+    assert (pause.is_down, pause.longest_asked) == (True, 61)
+    pause.succeeded()
+    assert pause.is_down  # what was answered had been sent before
+    clock.now += 61
+    assert pause.is_down  # nothing has been answered yet
+    pause.succeeded()
+    assert not pause.is_down
+
+
+def test_one_refusal_of_every_request_is_enough_to_be_down():
+    clock = Clock()
+    pause = Pause(0.5, together=8, clock=clock)
+    pause.failed("HTTP 401", None, is_refused=True)
+    assert (pause.is_down, pause.seconds_left) == (True, 0.5)
+    clock.now += 0.5
+    pause.failed("HTTP 500", None)  # of one that was under way: no sign that anything is well again
+    assert (pause.is_refused, pause.seconds_left) == (True, 1)
+    pause.succeeded()
+    assert not pause.is_down
+
+
 def test_where_nothing_answers_the_pause_doubles_once_a_wave_and_ends_with_the_first_answer():
     clock = Clock()
     pause = Pause(0.5, clock=clock)
@@ -88,6 +115,10 @@ def test_a_budget_counts_what_is_out_until_its_true_cost_is_known():
     assert budget.is_settled
     assert budget.reserve(0.5)  # 0.375 spent
     assert not budget.reserve(0.25)
+    budget.settle(0.5, 0.0)
+    budget.spend(0.5)  # paid for earlier, as it turns out
+    assert not budget.reserve(0.25)
+    assert budget.reserve(0.125)
     assert Budget(None, spent=10**6).reserve(10**6)
 
 

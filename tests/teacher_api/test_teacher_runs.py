@@ -42,7 +42,7 @@ def test_a_run_killed_again_and_again_pays_for_no_answer_twice_and_learns_nothin
         run = train(tmp_path, prefect_api, *settings(server.url))
         before = sum(server.answered.values())
         # In the middle of sourcing, at another point each time.
-        run.wait_for(lambda seen=before + 5 + 6 * number: sum(server.answered.values()) >= seen)
+        run.wait_for(lambda seen=before + 3 + 2 * number: sum(server.answered.values()) >= seen)
         time.sleep(0.03 * number)
         run.signal_group(signal.SIGKILL)
         run.process.communicate()

@@ -11,7 +11,7 @@ if [ -f "$stamp" ] && cmp -s "$stamp" "$here/requirements.txt"; then
   exit 0
 fi
 not_here() {
-  echo "test-vllm: SKIPPED, vLLM for processors cannot be had here: $1" >&2
+  echo "NOT RUN: test-vllm: vLLM for processors cannot be had here: $1" >&2
   exit 75
 }
 [ "$(uname -sm)" = "Linux x86_64" ] || not_here "its build is for x86-64 Linux, this is $(uname -sm)"

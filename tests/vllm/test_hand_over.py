@@ -45,9 +45,7 @@ def largest_gap(served: Served, student: Student, version: int) -> float:
     asked = prompts(student, *TEXTS)
     groups = engine.sample(asked, request(version=version))
     return max(
-        logprob_gap(
-            policy.model, [(p.token_ids, c)], PolicyConfig(), temperature=1.0, vocabulary=student.vocabulary, pad_id=0
-        )
+        logprob_gap(policy.model, [(p.token_ids, c)], PolicyConfig(), temperature=1.0, vocabulary=student.vocabulary)
         for p, group in zip(asked, groups, strict=True)
         for c in group
     )

@@ -81,7 +81,10 @@ def test_ctrl_c_while_vllm_samples_ends_the_command_with_one_sentence(tmp_path: 
     pressed = time.monotonic()
     running.signal_group(signal.SIGINT)
     code, output = running.finish(timeout=60)
-    print(f"{time.monotonic() - pressed:.1f} s from Ctrl-C to the end")  # its bound: tests/flows/test_resume.py
+    seconds = time.monotonic() - pressed
+    # 5 s are promised, and tests/flows/test_resume.py holds a run to that; with vLLM's own ending it was 5 to 8 on two
+    # cores with other work.
+    assert seconds < 12, f"{seconds:.1f} s from Ctrl-C to the end"
     assert code == 3 and "run the same command again" in output
     assert "ERROR" not in output and "Traceback" not in output and "leaked" not in output
     assert not running.living()

@@ -10,9 +10,7 @@ _GREEK = (
 )
 _INDEX = r"(?:_\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})?"
 _SYMBOL = rf"(?:[A-Za-z]|{_GREEK})'*{_INDEX}'*"
-_MARK = (
-    r"(?:m\s*)?\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|widehat|tilde|Delta|mathcal|mathbb|mathrm)\s*"
-)
+_MARK = r"(?:m\s*)?\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|widehat|tilde|Delta|mathcal)\s*"
 _OF = r"(?:\^\{-1\})?\s*\([A-Za-z0-9,\s]{1,20}\)"
 _NAME = re.compile(
     rf"\|?(?:{_MARK})?\{{?(?:{_SYMBOL}|(?:[A-Z]\s*(?:_\{{\d\}})?){{2,5}})\}}?(?:{_OF})?\|?"

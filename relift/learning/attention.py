@@ -1,0 +1,262 @@
+"""Attention over packed sequences, each of which sees itself alone.
+
+    model(packed=Packing) --transformers hands it to each layer--> packed_attention
+        CPU                   scaled_dot_product_attention, sequence by sequence: no mask, no pads
+        GPU, half precision   variable-length flash attention
+        GPU, else             FlexAttention, compiled, with a block mask
+    model(...) without it     scaled_dot_product_attention, as before
+
+Shapes: P tokens packed, S sequences, H query heads, K key-value heads, D head width, T tokens of one sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from relift.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+    from transformers import PreTrainedModel
+
+NAME = "relift_packed"
+"""Of the attention function in the library's registry."""
+# What some models hand to their attention beside the usual, each changing the result; we do not compute them.
+REFUSED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
+_in_packed_forward: ContextVar[bool] = ContextVar("in_packed_forward", default=False)
+
+
+class Packing:
+    """Where each sequence of a micro-batch lies, e.g. lengths (5, 3): tokens 0-4 and 5-7.
+
+    It travels to the layers as an argument, so that activation checkpointing hands them the same one again.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths = list(lengths)
+        self.longest = max(self.lengths)
+        self.device = device
+        self._bounds: Tensor | None = None
+        self._block_masks: dict[int | None, BlockMask] = {}
+
+    def bounds(self) -> Tensor:
+        """(S + 1,) int32, the first token of each sequence and, at the end, P."""
+        if self._bounds is None:
+            ends = torch.tensor([0, *self.lengths]).cumsum(0)
+            self._bounds = ends.to(self.device, torch.int32)
+        return self._bounds
+
+    def block_mask(self, window: int | None) -> BlockMask:
+        """Causal within each sequence; made once for all layers of a kind."""
+        if window not in self._block_masks:
+            from torch.nn.attention.flex_attention import create_block_mask  # slow to import, and for a GPU alone
+
+            total = sum(self.lengths)
+            sequence_P = torch.repeat_interleave(torch.tensor(self.lengths)).to(self.device)
+
+            def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                allowed = (sequence_P[query] == sequence_P[key]) & (key <= query)
+                return allowed if window is None else allowed & (key > query - window)
+
+            self._block_masks[window] = create_block_mask(sees, None, None, total, total, device=self.device)
+        return self._block_masks[window]
+
+
+def packed_hidden_states(model: PreTrainedModel, token_ids_P: Tensor, positions_P: Tensor, packing: Packing) -> Tensor:
+    """(P, D) final hidden states, equal to those of each sequence alone but for rounding.
+
+    Raises ModelError when the model cannot take the attention above.
+    """
+    use_packed_attention(model)
+    with _packed_forward():
+        output = model.base_model(
+            input_ids=token_ids_P.unsqueeze(0),
+            position_ids=positions_P.unsqueeze(0),
+            use_cache=False,
+            packed=packing,
+        )
+    hidden_PD: Tensor = output.last_hidden_state.squeeze(0)
+    return hidden_PD
+
+
+def use_packed_attention(model: PreTrainedModel) -> None:
+    """Let the model attend through ``packed_attention`` from now on; nothing to do the second time.
+
+    It stays so, because recomputing a layer in a backward pass must meet the attention of its forward pass. Calls
+    without a packing (sampling) take the very path they took before.
+    """
+    if model.config._attn_implementation == NAME:
+        return
+    kind = model.config.model_type
+    layers = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if layers:
+        raise _cannot_pack(kind, f"it has layers of the kind {', '.join(sorted(layers))}")
+    if not model.is_backend_compatible():
+        raise _cannot_pack(kind, "its code does not take an attention function from outside")
+    if model.config._attn_implementation != "sdpa":
+        raise _cannot_pack(
+            kind, f"its attention is {model.config._attn_implementation!r}, where ours stands in for 'sdpa' alone"
+        )
+    _register()
+    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise _cannot_pack(kind, "the library does not let its attention be replaced")
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query_1HPD: Tensor,
+    key_1KPD: Tensor,
+    value_1KPD: Tensor,
+    attention_mask: Any,
+    *,
+    packed: Packing | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """(1, P, H, D) in the form in which the library calls such functions. Raises ModelError."""
+    if packed is None:
+        if _in_packed_forward.get():
+            raise _cannot_pack(type(module).__name__, "it does not hand on to its attention what the model was given")
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        kept = others if sliding_window is None else {**others, "sliding_window": sliding_window}
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query_1HPD, key_1KPD, value_1KPD, attention_mask, dropout=dropout, scaling=scaling, **kept
+        )
+        return result
+    _refuse_extras(module, dropout, others)
+    window = None if sliding_window is None or sliding_window >= packed.longest else sliding_window
+    attend = _by_sequence
+    if query_1HPD.is_cuda:
+        half = _product_type(query_1HPD, value_1KPD) in (torch.bfloat16, torch.float16)
+        attend = _variable_length if half else _flex
+    return attend(query_1HPD, key_1KPD, value_1KPD, packed, scaling, window), None
+
+
+def _by_sequence(
+    query_1HPD: Tensor, key_1KPD: Tensor, value_1KPD: Tensor, packed: Packing, scaling: float | None, window: int | None
+) -> Tensor:
+    """Splitting, unlike slicing, has a backward pass that is linear in P."""
+    heads = [torch.split(tensor, packed.lengths, dim=2) for tensor in (query_1HPD, key_1KPD, value_1KPD)]
+    grouped = query_1HPD.shape[1] != key_1KPD.shape[1]
+    outputs = []
+    for query_1HTD, key_1KTD, value_1KTD in zip(*heads, strict=True):
+        length = query_1HTD.shape[2]
+        mask_TT = None
+        if window is not None and length > window:
+            ones_TT = torch.ones((length, length), dtype=torch.bool, device=query_1HPD.device)
+            mask_TT = ones_TT.tril() & ones_TT.triu(1 - window)
+        output_1HTD = scaled_dot_product_attention(
+            query_1HTD,
+            key_1KTD,
+            value_1KTD,
+            attn_mask=mask_TT,
+            is_causal=mask_TT is None,
+            scale=scaling,
+            enable_gqa=grouped,
+        )
+        outputs.append(output_1HTD.transpose(1, 2))
+    return torch.cat(outputs, dim=1)
+
+
+def _variable_length(
+    query_1HPD: Tensor, key_1KPD: Tensor, value_1KPD: Tensor, packed: Packing, scaling: float | None, window: int | None
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    kind = _product_type(query_1HPD, value_1KPD)
+    query_PHD, key_PKD, value_PKD = (t.squeeze(0).transpose(0, 1).to(kind) for t in (query_1HPD, key_1KPD, value_1KPD))
+    bounds = packed.bounds()
+    output_PHD = varlen_attn(
+        query_PHD,
+        key_PKD,
+        value_PKD,
+        bounds,
+        bounds,
+        packed.longest,
+        packed.longest,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query_PHD.shape[1] != key_PKD.shape[1],
+    )
+    assert isinstance(output_PHD, Tensor)
+    return output_PHD.unsqueeze(0)
+
+
+def _flex(
+    query_1HPD: Tensor, key_1KPD: Tensor, value_1KPD: Tensor, packed: Packing, scaling: float | None, window: int | None
+) -> Tensor:
+    attend = _flex_attention(compiled=query_1HPD.is_cuda)
+    kind = _product_type(query_1HPD, value_1KPD)
+    output_1HPD = attend(
+        *(t.to(kind) for t in (query_1HPD, key_1KPD, value_1KPD)),
+        block_mask=packed.block_mask(window),
+        scale=scaling,
+        enable_gqa=query_1HPD.shape[1] != key_1KPD.shape[1],
+    )
+    return output_1HPD.transpose(1, 2)
+
+
+@cache
+def _flex_attention(*, compiled: bool) -> Callable[..., Tensor]:
+    """Uncompiled it holds all (P, P) scores; that is for tests."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    attend: Callable[..., Any] = flex_attention
+    return torch.compile(attend, dynamic=True) if compiled else attend
+
+
+def _product_type(query: Tensor, value: Tensor) -> torch.dtype:
+    """Autocast leaves rotated queries and keys in float32; only the library's own attention is cast for us."""
+    device = query.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
+
+
+def _refuse_extras(module: torch.nn.Module, dropout: float, others: dict[str, Any]) -> None:
+    extras = [name for name in REFUSED if others.get(name) is not None]
+    if extras:
+        raise _cannot_pack(type(module).__name__, f"its attention needs {', '.join(extras)}, which ours does not have")
+    if dropout:
+        raise _cannot_pack(type(module).__name__, f"its attention drops {dropout:g} of the weights; set it to 0")
+    if others.get("is_causal") is False or not getattr(module, "is_causal", True):
+        raise _cannot_pack(type(module).__name__, "its attention also looks at later tokens")
+
+
+def _cannot_pack(kind: str, reason: str) -> ModelError:
+    return ModelError(
+        f"{kind} cannot be trained on packed sequences: {reason}. The trainer packs sequences without padding, and "
+        f"without that they would see each other. Use a model with plain causal attention (Qwen2, Qwen3, Llama, ...)."
+    )
+
+
+@contextmanager
+def _packed_forward() -> Iterator[None]:
+    token = _in_packed_forward.set(True)
+    try:
+        yield
+    finally:
+        _in_packed_forward.reset(token)
+
+
+@cache
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    def mask(*args: Any, **kwargs: Any) -> Tensor | None:
+        """None for a packed forward: its mask would be (P, P)."""
+        return None if _in_packed_forward.get() else sdpa_mask(*args, **kwargs)
+
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, mask)

@@ -1,0 +1,45 @@
+"""What ends a run is what its user hears."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from flows.session import watched
+from relift.errors import Interrupted, SelfCheckFailed, StoreError
+from relift.interrupt import StopFlag
+
+
+class Unpublishable:
+    """A run whose store went away."""
+
+    def __init__(self) -> None:
+        self.stop = StopFlag()
+        self.statuses: list[str] = []
+        self.ledger = SimpleNamespace(set_status=self.statuses.append)
+
+    def publish(self) -> None:
+        raise StoreError("the server did not answer")
+
+    def complete(self) -> None:
+        raise AssertionError("it did not come to its end")
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "status"), [(Interrupted("stopped"), "interrupted"), (SelfCheckFailed("a gap"), "failed")]
+)
+def test_a_last_snapshot_that_cannot_be_published_hides_nothing(
+    caplog: pytest.LogCaptureFixture, ended_by: Exception, status: str
+) -> None:
+    run = Unpublishable()
+
+    async def work() -> None:
+        async with watched(run):
+            raise ended_by
+
+    with pytest.raises(type(ended_by), match=str(ended_by)):
+        asyncio.run(work())
+    assert run.statuses == ["running", status]
+    assert "was not published, the ledger itself is kept: the server did not answer" in caplog.text

@@ -1,0 +1,128 @@
+"""Killed after any phase and resumed, a run goes on as if nothing had happened: metrics, weights, optimizers, all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from relift.learning import optimizer_tensors
+from relift.opening import open_run
+from relift.phases.checkpoint import checkpoint
+from relift.phases.close import close
+from relift.phases.record import record
+from relift.phases.rl_update import rl_update
+from relift.phases.rollout import rollout
+from relift.phases.sft_update import sft_update
+from relift.phases.source import source
+from relift.phases.verify import verify
+from relift.policy.model import weights_checksum
+from relift.progress import METRICS
+from relift.records import PolicyVersion, UpdateKind
+from relift.run import Run
+from tests.phases.conftest import drive
+from tests.small_run import small_config
+
+PHASES = ("rollout", "verify", "record", "source", "rl_update", "sft_update", "close", "checkpoint")
+SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")
+KILLED_IN, END = 3, 5
+"""At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a run driven to END."""
+
+    metrics: list[dict[str, Any]]
+    weights: str
+    optimizers: dict[str, torch.Tensor]
+    interleave: dict[str, Any]
+    ledger: str
+
+    @classmethod
+    def of(cls, run: Run, version: PolicyVersion) -> Outcome:
+        run.policy.at(version)
+        return cls(
+            metrics=[without_times(json.loads(line)) for line in (run.root / METRICS).read_text().splitlines()],
+            weights=weights_checksum(run.policy.model),
+            optimizers={
+                f"{kind}.{name}": tensor.clone()
+                for kind, optimizer in run.policy.optimizers.items()
+                for name, tensor in optimizer_tensors(optimizer).items()
+            },
+            interleave=run.interleave_state(),
+            ledger=run.ledger.digest(),
+        )
+
+
+def without_times(report: dict[str, Any]) -> dict[str, Any]:
+    """A line of the metrics less what depends on the machine's mood."""
+    report.pop("seconds")
+    for update in report["updates"]:
+        del update["seconds"], update["peak_memory_bytes"]
+    return report
+
+
+def drive_and_keep(run: Run, keep: Callable[[int, str], None]) -> PolicyVersion:
+    """A run to END without an interruption; ``keep`` is called after every phase."""
+    version = run.base
+    for iteration in range(END):
+        rollouts = rollout(run, iteration, version)
+        keep(iteration, "rollout")
+        verdicts = verify(run, iteration, rollouts)
+        keep(iteration, "verify")
+        recorded = record(run, iteration, rollouts, verdicts)
+        keep(iteration, "record")
+        sourced = source(run, iteration, recorded)
+        keep(iteration, "source")
+        version = rl_update(run, iteration, rollouts, verdicts, version)
+        keep(iteration, "rl_update")
+        version = sft_update(run, iteration, rollouts, verdicts, sourced, version)
+        keep(iteration, "sft_update")
+        close(run, iteration, rollouts, verdicts, recorded)
+        keep(iteration, "close")
+        if (iteration + 1) % run.config.checkpoint.every == 0:
+            checkpoint(run, iteration + 1, version)
+            keep(iteration, "checkpoint")
+    return version
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """(folder that holds, by phase, the run's folder as a kill after that phase leaves it; what the run came to)."""
+    folder = tmp_path_factory.mktemp("killed")
+    torch.set_num_threads(1)
+    with open_run(small_config(folder / "whole", *SETTINGS), "small") as run:
+
+        def keep(iteration: int, phase: str) -> None:
+            # Open files and all: what is not written at this moment is what a killed process takes with it.
+            if iteration == KILLED_IN:
+                shutil.copytree(run.root, folder / phase / "small")
+
+        outcome = Outcome.of(run, drive_and_keep(run, keep))
+    for report in outcome.metrics[KILLED_IN - 1 :]:
+        assert [update["kind"] for update in report["updates"]] == ["rl", "sft"], "too little happens to show anything"
+    return folder, outcome
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_killed_after_a_phase_and_resumed_the_next_metrics_are_the_uninterrupted_runs(
+    phase: str, uninterrupted: tuple[Path, Outcome]
+) -> None:
+    folder, expected = uninterrupted
+    with open_run(small_config(folder / phase, *SETTINGS), "small") as run:
+        found = Outcome.of(run, drive(run, END)[-1])
+    assert found.metrics == expected.metrics
+    assert found.weights == expected.weights
+    assert found.optimizers.keys() == expected.optimizers.keys()
+    for name, tensor in expected.optimizers.items():
+        assert torch.equal(found.optimizers[name], tensor), name
+    assert {name.partition(".")[0] for name in found.optimizers} == set(UpdateKind)
+    assert found.interleave == expected.interleave
+    assert found.ledger == expected.ledger

@@ -1,0 +1,70 @@
+"""An evaluation asks each benchmark as often as it says, whatever engine samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from relift.phases.evaluate import evaluate, results_of
+from relift.phases.report import report_evaluation
+from relift.policy.engine import Prompt, SamplingRequest
+from relift.policy.engines import Engine
+from relift.policy.resident import Policy
+from relift.records import Completion
+from relift.store import FolderStore
+from tests.phases.conftest import Opener
+
+
+class ListingStore(FolderStore):
+    """A folder that says what it was told to keep, as a bucket would upload it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.kept: list[str] = []
+
+    def put_file(self, name: str) -> None:
+        assert (self.root / name).is_file()
+        self.kept.append(name)
+
+
+class ForgetfulEngine:
+    """As vLLM on a GPU, which drops the weights after each sampling and refuses to sample without them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.version: int | None = None
+
+    def serve(self, policy: Policy) -> None:
+        self.version = policy.version
+
+    def sample(self, prompts: Sequence[Prompt], request: SamplingRequest, **asked: Any) -> list[list[Completion]]:
+        assert self.version == request.version, "it was asked to sample without weights"
+        self.version = None
+        return self.engine.sample(prompts, request, **asked)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def test_benchmarks_with_different_k_are_sampled_by_an_engine_that_drops_its_weights(
+    opener: Opener, tmp_path: Path
+) -> None:
+    rows = [{"question": f"{i}+4?", "answer": str(i + 4)} for i in range(10, 14)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    benchmark = f'evaluation.benchmarks=[{{name="sums", path="{tmp_path / "sums.jsonl"}", samples=3}}]'
+    run = opener(benchmark, "evaluation.temperature=1.0")
+    run.engine = ForgetfulEngine(run.engine)
+    results = results_of(run, evaluate(run, 0, run.base, full=True))
+    assert {r.benchmark: r.k for r in results if r.benchmark in ("sums", "arithmetic/add3")} == {
+        "sums": 3,
+        "arithmetic/add3": 1,
+    }
+
+
+def test_the_report_of_an_evaluation_is_kept_in_the_store(opener: Opener) -> None:
+    run = opener()
+    run.store = store = ListingStore(run.root)
+    report_evaluation(run, results_of(run, evaluate(run, 0, run.base, full=True)))
+    assert store.kept == ["report/index.html", "report/benchmarks.png"]

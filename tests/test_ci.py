@@ -1,0 +1,84 @@
+"""What .ci/run makes of the checks of whole systems: held, did not hold, or could not run here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHECKS = ["test-s3", "test-vllm", "test-prefect", "test-teacher"]
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+
+
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def ci(folder: Path, *cases: str) -> tuple[int, str, list[str]]:
+    """(exit code, output, targets made) of .ci/run with a `make` that answers these cases."""
+    made = folder / "made"
+    script(folder / "bin" / "make", f'echo "$1" >> {made}\ncase "$1" in {" ".join(cases)} *) ;; esac')
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "RELIFT_DATA": "/none"}
+    told = subprocess.run(
+        [folder / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return told.returncode, told.stdout, made.read_text().split()
+
+
+def test_a_check_that_could_not_run_is_said_with_its_reason_and_does_not_reject(tmp_path: Path) -> None:
+    code, output, made = ci(tmp_path, 'test-vllm) echo "NOT RUN: test-vllm: no wheel for this machine" >&2 ;;')
+    assert code == 0, output
+    assert made == ["lint", "test", *CHECKS]
+    assert "== test-vllm: NOT RUN: no wheel for this machine\n" in output
+    assert output.count(": held\n") == 3
+
+
+def test_a_check_that_fails_rejects_after_all_of_them_ran(tmp_path: Path) -> None:
+    code, output, made = ci(tmp_path, "test-s3) exit 2 ;;")
+    assert code == 1
+    assert made == ["lint", "test", "test-s3", *CHECKS]
+    assert "== test-s3: DID NOT HOLD, look above" in output and output.endswith("rejected: test-s3 did not hold\n")
+
+
+def test_a_check_that_fails_once_is_said_and_run_again(tmp_path: Path) -> None:
+    code, output, made = ci(
+        tmp_path, f"test-s3) [ -e {tmp_path / 'again'} ] || {{ touch {tmp_path / 'again'}; exit 2; }} ;;"
+    )
+    assert code == 0
+    assert made == ["lint", "test", "test-s3", *CHECKS]
+    assert "== test-s3: DID NOT HOLD, once more" in output and output.count(": held\n") == 4
+
+
+@needs_make
+@pytest.mark.parametrize(("code", "expected"), [(75, 0), (1, 2)])
+def test_vllm_that_cannot_be_had_is_no_failure_and_one_that_breaks_is(tmp_path: Path, code: int, expected: int) -> None:
+    script(tmp_path / "tests" / "vllm" / "environment.sh", f"exit {code}")
+    # Left behind by an earlier check: nothing may be run in it.
+    script(tmp_path / ".venv-vllm" / "bin" / "python", "echo tests ran")
+    script(tmp_path / ".venv-vllm" / ".installed", "")
+    made = subprocess.run(
+        ["make", "-f", ROOT / "Makefile", "test-vllm"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == expected, made.stderr
+    assert "tests ran" not in made.stdout
+
+
+def test_a_machine_without_vllm_is_told_why_in_the_words_that_ci_looks_for(tmp_path: Path) -> None:
+    old_python = script(tmp_path / "python", "exit 1")  # "is it Python 3.11?" it is not
+    told = subprocess.run(
+        [ROOT / "tests" / "vllm" / "environment.sh", tmp_path / "venv", old_python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 75
+    assert told.stderr.startswith("NOT RUN: test-vllm: vLLM for processors cannot be had here: its ")
