@@ -148,8 +148,9 @@ def verify(
         str, typer.Option("--form", help="answer: bare answers; response: completions that hold them.")
     ] = "answer",
     answer_form: Annotated[
-        str, typer.Option("--answer-form", help="Where a completion's answer stands: boxed, hashes, equals.")
-    ] = "boxed",
+        str,
+        typer.Option("--answer-form", help="Where a completion has it: boxed, hashes (####), either, equals."),
+    ] = "either",
     kind: Annotated[str, typer.Option("--kind", help="math, choice, text, number, callable.")] = "math",
     tolerance: Annotated[float | None, typer.Option("--tolerance", help="number: relative to the gold.")] = None,
     function: Annotated[

@@ -7,7 +7,8 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -17,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.ask import new_console
-from relift.config import RunConfig
 from relift.errors import ConfigError, Interrupted
 from relift.recipe import validated
 from relift.records import DecidedBy, Status
@@ -49,20 +49,19 @@ def verify_command(
     if form not in get_args(RowForm):
         raise ConfigError(f"--form {form} is none of {', '.join(get_args(RowForm))}")
     row_form: RowForm = "answer" if form == "answer" else "response"
-    config = _configuration(options, think_opened)
+    opened = _opened(options, think_opened, 1 if len(what) == 2 else workers)
     if len(what) == 1:
-        _verify_file(Path(what[0]), out, row_form, config, workers)
+        _verify_file(Path(what[0]), out, row_form, opened)
         return True
     if len(what) != 2:
         raise ConfigError(f"{len(what)} texts were given: a pair is two, GOLD ANSWER, and a file is one")
     if out is not None:
         raise ConfigError("--out is for the rows of a file: leave it out for one pair")
-    return _verify_pair(what[0], what[1], row_form, config)
+    return _verify_pair(what[0], what[1], row_form, opened)
 
 
-def _verify_pair(gold: str, answer: str, form: RowForm, config: RunConfig) -> bool:
-    with make_verifier(config, workers=1) as verifier:
-        require_comparison(config, verifier)
+def _verify_pair(gold: str, answer: str, form: RowForm, opened: AbstractContextManager[Verifier]) -> bool:
+    with opened as verifier:
         verdict = verify_pairs([(gold, answer)], verifier, form)[0]
     console = new_console()
     console.print(f"{verdict.status.value}  (decided by {verdict.path.value}, {verdict.seconds:.4f} s)")
@@ -72,13 +71,12 @@ def _verify_pair(gold: str, answer: str, form: RowForm, config: RunConfig) -> bo
     return verdict.status is Status.CORRECT
 
 
-def _verify_file(source: Path, out: Path | None, form: RowForm, config: RunConfig, workers: int | None) -> None:
+def _verify_file(source: Path, out: Path | None, form: RowForm, opened: AbstractContextManager[Verifier]) -> None:
     """Raises a UserError for a file that cannot be used, and Interrupted on Ctrl-C: nothing is written then."""
     rows = open_rows(source)
     if out is not None:
         _check_out(source, out)
-    with make_verifier(config, workers=workers) as verifier:
-        require_comparison(config, verifier)
+    with opened as verifier:
         began = time.perf_counter()
         try:
             tally = _verified(rows, out, verifier, form)
@@ -98,10 +96,18 @@ def _verified(rows: Rows, out: Path | None, verifier: Verifier, form: RowForm) -
         return verify_rows(rows, out, verifier, form, verified=lambda count: bar.advance(task, count))
 
 
-def _configuration(options: Options, think_opened: bool) -> RunConfig:
+@contextmanager
+def _opened(options: Options, think_opened: bool, workers: int | None) -> Iterator[Verifier]:
+    """The verifier that a recipe with these options would have; the form `either` is only for what is there already."""
+    is_either = options["answer_form"] == "either"
     given = {name: value for name, value in options.items() if value is not None}
+    if is_either:
+        del given["answer_form"]
     suffix = {"prompt_suffix": "<think>"} if think_opened else {}
-    return validated({"questions": {"format": "rows", **given}, "policy": suffix}, origin="the command")
+    config = validated({"questions": {"format": "rows", **given}, "policy": suffix}, origin="the command")
+    with make_verifier(config, form="either" if is_either else None, workers=workers) as verifier:
+        require_comparison(config, verifier)
+        yield verifier
 
 
 def _check_out(source: Path, out: Path) -> None:

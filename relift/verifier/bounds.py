@@ -1,10 +1,8 @@
-"""What may not reach a parser of mathematics: texts too large to compute with, and forms that are no one number."""
+"""What may not reach a parser of mathematics: texts too large to compute with."""
 
 from __future__ import annotations
 
 import re
-
-from relift.verifier.spelling.brackets import split_top
 
 MAX_CHARS = 600
 MAX_OPEN_BRACKETS = 60
@@ -12,7 +10,8 @@ MAX_OPEN_BRACKETS = 60
 _RESOURCE_BOMBS = [
     (re.compile(r"\d{601}"), "a number of more than 600 digits"),
     (re.compile(r"\^\s*\{?\s*[({]?\s*[-+]?\s*\d{5}"), "an exponent of five digits or more"),
-    (re.compile(r"\d\s*[)}]*\s*\^[\s({]*[\d.]+\s*[)}]*\s*\^"), "a power in an exponent"),
+    (re.compile(r"\d\s*[)}]*\s*\^[\s({]*[-+]?[\d.]+\s*[)}]*\s*\^"), "a power in an exponent"),
+    (re.compile(r"\^\{[^{}]*\d\^\{[-+]?\d{2}"), "a power in an exponent"),
     (re.compile(r"\^\{[^{}]*\^\{[^{}]*\^\{[^{}]*\^\{"), "powers in exponents, four deep"),
     (re.compile(r"\d{4}\s*[)}]*\s*!|!\s*[)}]+\s*!"), "a factorial of a large number"),
     (re.compile(r"\^\s*\{?\s*\d+\s*\}?\s*[)}]+\s*!"), "a factorial of a power"),
@@ -29,15 +28,7 @@ _RESOURCE_BOMBS = [
     (re.compile(r"\\begin\{[a-z]*matrix\}(?:[^&]*&){60}"), "a large matrix"),
 ]
 
-_RELATION = re.compile(
-    r"<|>|\\(?:le|ge|leq|geq|neq?|lt|gt|in|notin|approx|sim|equiv|to|implies|Rightarrow)(?![a-zA-Z])"
-)
-_SEVERAL = re.compile(r"\\(?:pm|mp|cup|cap)(?![a-zA-Z])|±")
-_HEDGE = re.compile(r"\b(?:or|and|any|either|not|no|none|other|all|every|some)\b")
-_SUBSCRIPT = re.compile(r"_\{[^{}]*\}")
-_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z]\))?|\\[A-Za-z]+|\\text\{[^{}]*\}")
 _DAMAGE = re.compile(r"\\frac(?!\{[^{}]+\}\{|\d)|\\sqrt(?![\[{\d ])|\{\}|//|\?\?|\\begin(?!.*\\end)|[-+*/^_=<>\\(\[]$")
-_BRACKETS = (("\\{", "\\}"), ("(", ")"), ("[", "]"), ("(", "]"), ("[", ")"))
 
 
 def too_large(text: str, *, gold: str = "") -> str | None:
@@ -81,32 +72,3 @@ def _braces_balance(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
-
-
-def not_one_number(answer: str) -> str | None:
-    """Why this answer cannot stand for a gold that is one number, or None.
-
-    Each rule closes a measured false positive: the parser keeps the last element of a chain (``0 = 1 = 2 = 3``), the
-    point of a degenerate interval, and drops words as if they were units (``3\\text{ or any other number}``).
-    """
-    left, *rights = _SUBSCRIPT.sub("", answer).split("=")  # the = of a sum's lower limit is none
-    if len(rights) > 1 or (rights and not _NAME.fullmatch(left.strip())):
-        return "an equation that is not name = value"
-    if _RELATION.search(answer):
-        return "a relation"
-    if _SEVERAL.search(answer):
-        return "more than one value"
-    if _HEDGE.search(answer.lower()):
-        return "words beside the number"
-    if len(split_top(_unwrapped(rights[-1] if rights else left), ",;")) > 1:
-        return "a list"
-    return None
-
-
-def _unwrapped(text: str) -> str:
-    """The inside of one pair of brackets around everything: ``[3,3]`` and ``\\{1,2\\}`` are lists too."""
-    text = text.strip()
-    for opening, closing in _BRACKETS:
-        if text.startswith(opening) and text.endswith(closing):
-            return text[len(opening) : -len(closing)]
-    return text

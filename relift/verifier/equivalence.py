@@ -12,8 +12,9 @@ from functools import lru_cache
 from relift.records import DecidedBy, Status
 from relift.verifier.bounds import too_costly, too_large, too_long
 from relift.verifier.extraction import extract
-from relift.verifier.forms.agreement import Finding, compare
-from relift.verifier.forms.choices import is_dated, same_words
+from relift.verifier.forms.agreement import compare
+from relift.verifier.forms.choices import is_dated, letter_and_text, same_words
+from relift.verifier.forms.finding import Finding
 from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
 from relift.verifier.forms.units import quantities, unit_of
 from relift.verifier.guards import disguised, number_base
@@ -22,7 +23,7 @@ from relift.verifier.rational import MAX_CHARS as MAX_DIGITS
 from relift.verifier.rational import Exact, exact_value
 
 MAX_GOLD_CHARS = 10_000
-MAX_RAW_CHARS = 4_000
+MAX_RAW_CHARS = 2_000
 """An answer longer than this, and than four times its gold, is wrong before it is even normalised."""
 
 _PLACEHOLDERS = {"nan", "null", "n/a", "none given", "-", "?"}
@@ -77,9 +78,12 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     normal = _spelled(prepared, gold, answer)
     if isinstance(normal, Decision):
         return normal
-    return (
-        _as_numbers(prepared, normal) or _as_texts(prepared.normal, normal) or _as_mathematics(prepared, answer, normal)
-    )
+    if decided := _as_numbers(prepared, normal) or _as_texts(prepared.normal, normal):
+        return decided
+    choice, text = letter_and_text(normal)
+    if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B
+        return _EQUAL_TEXT if text == prepared.normal else decide(gold, text)
+    return _as_mathematics(prepared, answer, normal)
 
 
 def check_gold(gold: str) -> Decision | Undecided:
@@ -212,7 +216,7 @@ def _value_text(shape: Shape) -> str:
     return f"{shape.text}\\%" if shape.is_percent else shape.text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _prepared(gold: str) -> _Gold:
     """A gold may itself hold a box; what stands in it is the gold then."""
     text = gold.strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from relift.records import Status
@@ -105,7 +106,7 @@ def _with_neighbours(section: str, start: int, before: int, answer: str) -> Extr
         start, before = before, _last_box(section, before)
     if not all(answers):
         return _malformed("an empty \\boxed{} among the last ones")
-    different = {normalise(one): one for one in reversed(answers)}
+    different = {_spelling(one): one for one in reversed(answers)}
     if len(different) > 1:
         return _found(r" \text{ and } ".join(different.values()), empty="")
     return _found(answer, empty="the last \\boxed{} is empty")
@@ -156,11 +157,14 @@ def _marked(section: str, *, needs_marker: bool) -> Extraction:
 
 
 def _agree(one: str, other: str) -> bool:
-    one, other = normalise(one), normalise(other)
-    if one == other:
-        return True
-    number, another = exact_value(one), exact_value(other)
-    return number is not None and another is not None and number.value == another.value
+    return _spelling(one) == _spelling(other)
+
+
+def _spelling(answer: str) -> Fraction | str:
+    """The exact number where it is one, else the answer in its one spelling."""
+    normal = normalise(answer)
+    number = exact_value(normal)
+    return normal if number is None else number.value
 
 
 def _equals(section: str) -> Extraction:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from relift.verifier.forms.units import split_unit
 from relift.verifier.spelling.latex import FUNCTIONS
 
-_BASE = re.compile(r"(?:\\text\{)?([0-9A-Fa-f]+)\}?_\{(?:\\text\{)?(\w+)\}?\}")
+_BASE = re.compile(r"(?:\\text\{|\()?([0-9A-Fa-f]+)[})]?_\{(?:\\text\{)?(\w+)\}?\}")
 _BASE_WORDS = "two three four five six seven eight nine ten"
 _BASES = {word: str(base) for base, word in enumerate(_BASE_WORDS.split(), 2)}
 _COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -72,7 +72,8 @@ def _has_another_base(gold: str, answer: str) -> bool:
 def _has_recased_letter(gold: str, answer: str) -> bool:
     """``\\gamma`` for ``\\Gamma``: names longer than a letter are lower-cased by the parser."""
     of_gold, of_answer = _symbols(gold), _symbols(answer)
-    return any(name not in of_gold and _recased(name) in of_gold for name in of_answer)
+    others = of_gold ^ of_answer
+    return any(_recased(name) in (of_answer if name in of_gold else of_gold) for name in others)
 
 
 def _symbols(text: str) -> set[str]:
@@ -119,7 +120,8 @@ def _has_unknown_words(gold: str, answer: str) -> bool:
     """
     of_gold = set(re.findall(r"\w+", gold.lower()))
     allowed = of_gold | (_CONDITIONS if _TEXT.search(gold) else set())
-    answer = split_unit(answer)[0]
+    body, unit = split_unit(answer)
+    answer = answer if unit is None or unit.unknown else body
     for words in _TEXT.findall(answer):
         if not set(re.findall(r"\w+", words.lower())) <= allowed:
             return True

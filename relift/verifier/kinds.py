@@ -10,12 +10,16 @@ from typing import Literal
 
 from relift.records import DecidedBy, Status
 from relift.verifier import equivalence
-from relift.verifier.bounds import not_one_number, too_large
+from relift.verifier.bounds import too_large
 from relift.verifier.equivalence import MAX_GOLD_CHARS, MAX_RAW_CHARS, Decision, Undecided
-from relift.verifier.messages import Job
+from relift.verifier.forms.agreement import compare
+from relift.verifier.forms.choices import choice_of
+from relift.verifier.forms.shapes import Single, parse
+from relift.verifier.guards import disguised
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import Exact, exact_value
 from relift.verifier.tasks import is_within
+from relift.verifier.workers.messages import Job
 
 AnswerKind = Literal["math", "choice", "text", "number", "callable"]
 """math: by mathematical value; choice: letters; text: the same text; number: within a tolerance; callable: a user's
@@ -28,8 +32,6 @@ _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf)\{([
 _LETTER = re.compile(r"\(([A-Za-z])\)|([A-Za-z])[.):]?")
 _LETTERS = re.compile(r"[A-Z]{2,10}")
 _BETWEEN = re.compile(r"\s*(?:[,;&]|\band\b|\s)\s*(?:and\b\s*)?")
-_WITH_TEXT = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s*(\S.*)", re.DOTALL)
-_ANOTHER = re.compile(r"\([A-Z]\)|(?<![A-Za-z])[A-Z][.):]|\b(?:or|and|not|either|both)\b")
 _SCIENTIFIC = re.compile(r"([+-]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300}))[eE]([+-]?\d{1,3})")
 
 
@@ -57,7 +59,7 @@ class Comparison:
             given = choices(answer)
             return _settled(given == choices(gold), "" if given else "no choice")
         if self.kind == "text":
-            return _settled(folded(gold) == folded(answer))
+            return _settled(in_one_spelling(gold) == in_one_spelling(answer))
         return Undecided(gold, answer) if self.kind == "callable" else self._number(gold, answer)
 
     def check_gold(self, gold: str) -> Decision | Undecided:
@@ -99,7 +101,7 @@ class Comparison:
         normal = normalise(answer)
         if not normal:
             return Decision(Status.MALFORMED, DecidedBy.STRING, "an empty answer")
-        if reason := too_large(normal) or not_one_number(normal):
+        if reason := too_large(normal) or compare(Single("0"), parse(normal)).refused or disguised(gold, normal):
             return Decision(Status.WRONG, DecidedBy.GUARD, reason)
         return Undecided(str(expected.value), normal)
 
@@ -115,13 +117,10 @@ def choices(text: str) -> frozenset[str]:
     letters = [_LETTER.fullmatch(part) for part in _BETWEEN.split(plain)]
     if all(letters):
         return frozenset((letter[1] or letter[2]).upper() for letter in letters if letter)
-    described = _WITH_TEXT.fullmatch(plain)
-    if described and not _ANOTHER.search(described[3]):
-        return frozenset(described[1] or described[2])
-    return frozenset()
+    return frozenset(choice_of(plain))
 
 
-def folded(text: str) -> str:
+def in_one_spelling(text: str) -> str:
     """The text in one spelling: NFC, single blanks, without ``$`` around it and without a ``\\text{}`` around it.
 
     Letters keep their case.

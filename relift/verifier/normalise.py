@@ -41,12 +41,14 @@ _LABEL = re.compile(
     rf"|(?:{_LABEL_WORDS}\s+)*{_LABEL_END}\s*(?::|is\b|(?=\(?[A-Z]\)?$)))\s*:?\s*",
     re.IGNORECASE,
 )
+_ONLY_WORDS = re.compile(r"\\text\{([^{}]*)\}\.?")
 _DENIAL = re.compile(r"\b(?:not|no|never|or|wrong|incorrect|false|except)\b", re.IGNORECASE)
 _PLAIN_THOUSANDS = re.compile(
     r"(?P<before>[^\d()\[\],;]*)(?P<number>\d{1,3}([, ])\d{3}(?:\3\d{3})*)(?P<rest>\.\d+)?"
     r"(?P<after>[^\d()\[\],;.]*(?:\^\{\d\})?\.?)"
 )
-_DOTTED_THOUSANDS = re.compile(r"([+-]?\d{1,3}(?:\.\d{3}){2,})(?:,(\d+))?")
+_DOTTED_THOUSANDS = re.compile(r"([+-]?\d{1,3}(?:(?:\.\d{3}){2,}|\.\d{3}(?=,(?:\d\d?|\d{4,})$)))(?:,(\d+))?")
+_BASE_TEN = re.compile(r"\(?(\d+)\)?_\{10\}")
 # `1 2`, `\pi x` and words keep their blank, and so does `32, 349`, which is no number.
 _NEEDLESS_BLANK = re.compile(r"(?<![0-9A-Za-z]) (?!(?<=\d, )\d{3}(?!\d))| (?![0-9A-Za-z])")
 _TEXT_EDGES = re.compile(r"\\text\{\s+|(?<=[^\s{])\s+(?=\})")
@@ -55,6 +57,7 @@ _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.\\])(\d+(?:\.\d*)?|\.\d+)[eE]([+-]?)(\d
 _OVER = re.compile(r"\{([^{}]*)\\(over|choose)(?![A-Za-z])([^{}]*)\}")
 _ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\{\\circ\}")
+_OUT_OF = re.compile(r"(?<![A-Za-z\d)}])(?:\{\})?[_^](?:\{(\w+)\}|(\w))\s*C_(?:\{(\w+)\}|(\w))")
 _STACKED = {"over": "frac", "choose": "binom"}
 _TAIL = ".,;: "
 
@@ -79,12 +82,19 @@ def normalise(text: str, *, is_list: bool = False) -> str:
         text = _SAFE_THOUSANDS.sub("", text)
     text = repeating_decimals(text).replace("...", "\\ldots ")
     text = _TO_NOTHING.sub("", _SEPARATE_FORMULAS.sub(", ", text) if "$" in text else text)
-    text = _TO_BLANK.sub(" ", text).strip()
-    if (label := _LABEL.match(text)) and not _DENIAL.search(label[0]):
-        text = text[label.end() :]
+    text = _without_label(_TO_BLANK.sub(" ", text).strip())
     if not is_list:
         text = _without_thousands(text)
     return _tidy(_rewritten(text))
+
+
+def _without_label(text: str) -> str:
+    """What follows ``Answer:`` or ``\\text{The answer is }``, also where it stands in the same ``\\text{}``."""
+    whole = _ONLY_WORDS.fullmatch(text)
+    for words in [text, whole[1]] if whole else [text]:
+        if (label := _LABEL.match(words)) and not _DENIAL.search(label[0]):
+            return words[label.end() :]
+    return text
 
 
 def _without_thousands(text: str) -> str:
@@ -111,6 +121,9 @@ def _rewritten(text: str) -> str:
         text = arguments_in_braces(text)
     if "^" in text or "_" in text:
         text = powers_in_braces(_CIRCLE.sub(r"^{\\circ}", text))
+        text = found[1] if (found := _BASE_TEN.fullmatch(text.strip())) else text
+    if "C_" in text:
+        text = _OUT_OF.sub(r"\\binom{\1\2}{\3\4}", text)  # `{}_{10}C_{3}`
     if "\\circ" in text and _ANGLES.search(text):
         text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
     return text.replace("{,}", ",")

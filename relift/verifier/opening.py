@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from relift.errors import ConfigError
+from relift.verifier.extraction import AnswerForm
 from relift.verifier.kinds import Comparison
 from relift.verifier.verifier import HARD_LIMIT_SECONDS, Verifier
 
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from relift.config import RunConfig
 
 
-def make_verifier(config: RunConfig, *, workers: int | None = None) -> Verifier:
-    """Of a run's configuration; ``workers`` as the verifier takes it."""
+def make_verifier(config: RunConfig, *, form: AnswerForm | None = None, workers: int | None = None) -> Verifier:
+    """Of a run's configuration; ``form`` instead of the one in it, ``workers`` as the verifier takes it."""
     questions = config.questions
     return Verifier(
-        questions.answer_form,
+        form or questions.answer_form,
         comparison=Comparison(
             kind=questions.answer_kind,
             tolerance=exactly(questions.answer_tolerance or 0.0),
@@ -25,7 +26,7 @@ def make_verifier(config: RunConfig, *, workers: int | None = None) -> Verifier:
         ),
         hard_limit_seconds=questions.answer_seconds if questions.answer_kind == "callable" else HARD_LIMIT_SECONDS,
         workers=workers,
-        think_opened="<think>" in config.policy.prompt_suffix,
+        think_opened=config.policy.opens_thinking,
     )
 
 

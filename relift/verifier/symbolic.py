@@ -25,9 +25,7 @@ FLOATING = 1e-12
 
 _BARE_LOGARITHM = re.compile(r"\\log(?![A-Za-z_])")
 _FRACTION = re.compile(r"\\frac\{")
-_FLOAT = re.compile(r"\d*\.\d+")
-_LONG_FRACTION = re.compile(r"\\frac\{")
-_FLOAT = re.compile(r"\d*\.\d{6,}")
+_LONG_FLOAT = re.compile(r"\d*\.\d{6,}")
 
 
 class NotParsed(Exception):
@@ -95,22 +93,29 @@ def _too_kind(gold_text: str, answer_text: str, gold: Any, answer: Any) -> str:
         natural = [_BARE_LOGARITHM.sub(r"\\ln", text) for text in (gold_text, answer_text)]
         if not _is_same(parse_text(natural[0]), parse_text(natural[1])):
             return "a logarithm of another base"
-    both = gold_text + answer_text
-    allowed = 10.0 ** (5 - DIGITS)
-    if _FLOAT.search(both):
-        allowed = ROUNDED if _LONG_FLOAT.search(both) else FLOATING
     from math_verify.utils import timeout
 
-    are_apart = timeout(COMPARE_SECONDS)(_are_apart)(gold, answer, allowed)
+    is_long = _LONG_FLOAT.search(gold_text + answer_text) is not None
+    are_apart = timeout(COMPARE_SECONDS)(_are_apart)(gold, answer, is_long)
     return "equal to six decimals only" if are_apart else ""
 
 
-def _are_apart(gold: Any, answer: Any, allowed: float) -> bool:
-    """Whether two numbers differ by more than ``allowed``, relative to the gold; False for what are no numbers."""
+def _are_apart(gold: Any, answer: Any, is_long: bool) -> bool:
+    """Whether two numbers, or two of two matrices, differ too much; False for what are neither.
+
+    ``is_long``: a decimal of six places or more is in the text, which may stand for an irrational number.
+    """
     import sympy
 
+    if all(isinstance(one, (sympy.MatrixBase, sympy.MatrixExpr)) for one in (gold, answer)):
+        cells = zip(sympy.Matrix(gold.doit()), sympy.Matrix(answer.doit()), strict=True)
+        return any(_are_apart(one, other, is_long) for one, other in cells)
     if not all(isinstance(one, sympy.Expr) and not one.free_symbols for one in (gold, answer)):
         return False
+    allowed = 10.0 ** (5 - DIGITS)
+    if gold.has(sympy.Float) or answer.has(sympy.Float):
+        stands_for = any(not one.has(sympy.Float) and not one.is_rational for one in (gold, answer))
+        allowed = ROUNDED if is_long and stands_for else FLOATING
     difference, size = sympy.Abs(sympy.N(gold - answer, DIGITS)), sympy.Abs(sympy.N(gold, DIGITS))
     if not (difference.is_comparable and size.is_comparable):
         return False

@@ -17,8 +17,8 @@ from relift.verifier.cache import DecisionCache
 from relift.verifier.equivalence import Decision, Undecided, check_number, decide_number
 from relift.verifier.extraction import AnswerForm, extract
 from relift.verifier.kinds import Comparison
-from relift.verifier.pool import WorkerPool
-from relift.verifier.process import Reply
+from relift.verifier.workers.pool import WorkerPool
+from relift.verifier.workers.process import Reply
 
 MAX_RECORDED_CHARS = 1_000
 """A longer answer is cut in its verdict, never in the comparison."""

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 
 from relift.records import Status
 from relift.verifier import symbolic
-from relift.verifier.messages import HEADER, Job, body_length, pack, unpack
 from relift.verifier.tasks import MEMORY_REASON, Compare, Outcome, number_comparison, own_comparison
+from relift.verifier.workers.messages import HEADER, Job, body_length, pack, unpack
 
 SPENT_BYTES = 512 << 20
 """A worker that holds more after an item is replaced; a thousand ordinary ones take it to about 150 MB."""

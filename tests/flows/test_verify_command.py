@@ -29,6 +29,8 @@ def verify(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None
         (["-3", "-3"], 0, "correct  (decided by string"),
         (["3", r"so \boxed{3}", "--form", "response"], 0, "extracted: 3"),
         (["3", "#### 3", "--form", "response", "--answer-form", "hashes"], 0, "correct"),
+        (["3", "#### 3", "--form", "response"], 0, "correct"),
+        (["3", r"\boxed{4} #### 3", "--form", "response"], 1, "malformed"),
         (["3", r"\boxed{3}", "--form", "response", "--think-opened"], 1, "no_answer"),
         (["B", "(b)", "--kind", "choice"], 0, "correct"),
         (["100", "101", "--kind", "number", "--tolerance", "0.01"], 0, "correct"),
@@ -108,7 +110,9 @@ def test_an_interrupt_ends_it_at_once_and_leaves_no_file(tmp_path):
     (tmp_path / "sleeper.py").write_text("import time\ndef f(gold, answer):\n    time.sleep(30)\n    return True\n")
     (tmp_path / "cases.jsonl").write_text('{"gold": "3", "answer": "3"}\n' * 9)
     arguments = ["verify", "cases.jsonl", "--out", "v.jsonl", "--kind", "callable", "--callable", "sleeper:f"]
-    relift = [sys.executable, "-c", "from flows.cli import main; main()", *arguments, "--seconds", "60"]
+    # A shell's background jobs are started with interrupts ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli import main; main()"
+    relift = [sys.executable, "-c", code, *arguments, "--seconds", "60"]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
         relift, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

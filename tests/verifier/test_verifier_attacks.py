@@ -13,8 +13,8 @@ from process_table import peak_bytes
 
 from relift.records import Completion, FinishReason, Status
 from relift.verifier import Verifier
-from relift.verifier.messages import Job
-from relift.verifier.pool import WorkerPool
+from relift.verifier.workers.messages import Job
+from relift.verifier.workers.pool import WorkerPool
 
 CASES = Path(__file__).parents[1] / "data" / "adversarial_cases.jsonl"
 HARD_LIMIT_SECONDS = 8.0

@@ -119,8 +119,8 @@ def run_script(code: str) -> subprocess.Popen[str]:
 def test_from_a_fork_of_a_process_that_has_workers():
     script = run_script("""
 import os, threading, time
-from relift.verifier.pool import WorkerPool
-from relift.verifier.messages import Job
+from relift.verifier.workers.pool import WorkerPool
+from relift.verifier.workers.messages import Job
 pool = WorkerPool(workers=1, job=Job(task="callable", function="own_answers:by_word"))
 pool.compare("3", "3")
 mine = pool.processes
@@ -139,7 +139,8 @@ print(pool.compare("3", "4").status, pool.processes == mine, flush=True)
 
 
 WAITING = """
-import asyncio, sys, threading
+import asyncio, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 from relift.verifier import Verifier
 from relift.verifier.kinds import Comparison
 verifier = Verifier("boxed", comparison=Comparison(kind="callable", function="own_answers:by_word"),

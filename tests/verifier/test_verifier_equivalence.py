@@ -204,3 +204,30 @@ def test_random_texts_of_latex_raise_nothing():
         text = "".join(draw.choices(words, k=draw.choice([2, 5, 12, 40])))
         found = [decide("3", text), decide(text, "(1,2]"), decide(r"x \ge 3", text), check_gold(text)]
         assert all(isinstance(one, (Decision, Undecided)) for one in found)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        r"\sin(" * 24 + "x" + ")" * 24,
+        r"\lfloor " * 24 + "x" + r"\rfloor" * 24,
+        r"\sqrt[3]{x+" * 24 + "1" + "}" * 24,
+        "(x+" * 24 + "1" + ")^{12}" * 24,
+        r"\frac{1}{1+" * 24 + "x" + "}" * 24,
+        "2^{" * 24 + "x" + "}" * 24,
+        "sqrt(" * 390,
+        "factorial(" * 190,
+        r"\frac1" * 330,
+        "√" * 1_900,
+        "(a+b+c+d+e+f+g+h)^{12}",
+        "((x+1)^{12}+(y+1)^{12})^{12}",
+        "(200!)^{9999}",
+        r"\ln " + "9" * 580,
+    ],
+)
+def test_what_is_nested_or_long_is_decided_at_once_in_this_process(bomb):
+    """Nothing could kill it here, so nothing may grow, such as the names of functions in functions."""
+    began = time.perf_counter()
+    for gold in ("3", "x", "1,2", bomb.replace("x", "y")):
+        decide(gold, bomb)
+    assert time.perf_counter() - began < 2.0

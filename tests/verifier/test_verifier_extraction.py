@@ -72,7 +72,7 @@ def test_a_damaged_or_missing_box_never_falls_back_to_an_earlier_one(text, statu
         (r"\boxed{1} no, \boxed{3} and \boxed{4}", r"3 \text{ and } 4"),
         (r"\boxed{4}. Wait, no. \boxed{3}", "3"),
         (r"\boxed{004} and \boxed{ 004 }", "004"),
-        (r"\boxed{0.5}, \boxed{.5\,}", r"0.5 \text{ and } .5\,"),
+        (r"\boxed{0.5}, \boxed{\frac12}", r"\frac12"),
     ],
 )
 def test_different_boxes_side_by_side_are_one_answer_that_lists_them(text, answer):

@@ -9,7 +9,7 @@ from relift.errors import ConfigError
 from relift.recipe import validated
 from relift.records import Completion, DecidedBy, FinishReason, Status
 from relift.verifier import Verifier
-from relift.verifier.kinds import Comparison, choices, folded
+from relift.verifier.kinds import Comparison, choices, in_one_spelling
 from relift.verifier.opening import exactly, make_verifier, require_comparison
 
 RIGHT, WRONG = Status.CORRECT, Status.WRONG
@@ -80,7 +80,7 @@ def test_texts_are_equal_up_to_blanks_and_their_wrapper():
         assert verdicts(verifier, "New York", [*same, "new york", "NewYork", "New"]) == [RIGHT] * 4 + [WRONG] * 3
         assert verdicts(verifier, "0.5", ["0.5", "1/2"]) == [RIGHT, WRONG]
         assert verifier.check_golds(["x", "  "]) == [None, "empty"]
-        assert folded("e\u0301") == "\u00e9"
+        assert in_one_spelling("e\u0301") == "\u00e9"
 
 
 def test_numbers_are_equal_within_the_tolerance_and_not_beyond():

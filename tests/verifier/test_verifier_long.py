@@ -17,7 +17,7 @@ from process_table import children_of, memory_bytes
 from relift.records import Completion, DecidedBy, FinishReason, Status
 from relift.verifier import Verifier
 
-ANSWERS = int(os.environ.get("RELIFT_TEST_ANSWERS", "3000"))
+ANSWERS = int(os.environ.get("RELIFT_TEST_ANSWERS", "1500"))
 BATCH = 1_000
 HARD_LIMIT_SECONDS = 8.0
 BOMB_SHARE = 0.001

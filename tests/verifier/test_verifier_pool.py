@@ -13,9 +13,9 @@ from process_table import children_of, in_thread, is_alive
 
 from relift.errors import Interrupted
 from relift.records import Status
-from relift.verifier.messages import Job
-from relift.verifier.pool import WorkerPool
-from relift.verifier.turns import Turns
+from relift.verifier.workers.messages import Job
+from relift.verifier.workers.pool import WorkerPool
+from relift.verifier.workers.turns import Turns
 
 BY_WORD = Job(task="callable", function="own_answers:by_word")
 

@@ -14,7 +14,8 @@ _ANOTHER_CHOICE = re.compile(
 _TEXT_ONLY = re.compile(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*")
 _PUNCTUATION = re.compile(r"[.,!?\"']+")
 _ARTICLE = re.compile(r"^(?:the|an|a)\s+")
-_MATHEMATICAL_RUNS = re.compile(r"[a-dklmnijpqrstxyzuvw]{1,4}|[A-Z]{1,5}")
+# Letters that stand for numbers more often than they make a word; three capitals are a name, or choices in order.
+_MATHEMATICAL_RUNS = re.compile(r"[A-Za-z]{1,2}|[a-dklmnijpqrstxyzuvw]{1,4}")
 _SHORT = "no yes up or it he she we so if to of on in at by all odd even true false none"
 _SHORT_WORDS = frozenset(_SHORT.split())
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s*m?\.*)?", re.IGNORECASE)
@@ -34,11 +35,14 @@ def plain(text: str) -> str:
 
 def choice_of(text: str) -> str:
     """The letter in ``B``, ``(B)``, ``\\text{B}`` or ``(B) 42``; empty where there is none, or a hedge."""
-    words = plain(text)
-    if found := _ONE_LETTER.fullmatch(words):
-        return found[1]
-    found = _LETTER_AND_TEXT.fullmatch(words)
-    return "" if found is None or _ANOTHER_CHOICE.search(found[3]) else found[1] or found[2]
+    found = _ONE_LETTER.fullmatch(plain(text))
+    return found[1] if found else letter_and_text(text)[0]
+
+
+def letter_and_text(text: str) -> tuple[str, str]:
+    """Both of ``(B) 42`` and of ``B. 42``; empty where it is nothing of the kind, or a hedge."""
+    found = _LETTER_AND_TEXT.fullmatch(plain(text))
+    return ("", "") if found is None or _ANOTHER_CHOICE.search(found[3]) else (found[1] or found[2], found[3])
 
 
 def same_words(gold: str, answer: str) -> bool | None:
@@ -82,7 +86,8 @@ def _is_text(gold: str) -> bool:
         return False
     if words != gold or " " in words or not words.isascii():
         return True
-    return words.lower() in _SHORT_WORDS or not _MATHEMATICAL_RUNS.fullmatch(words)
+    is_product = all(map(_MATHEMATICAL_RUNS.fullmatch, words.split("-")))  # `xy`, and `p-q` is no compound
+    return words.lower() in _SHORT_WORDS or not is_product
 
 
 def _time(text: str) -> tuple[int, int, int, str] | None:

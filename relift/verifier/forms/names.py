@@ -21,6 +21,8 @@ _NAME = re.compile(
 _DENIAL = re.compile(r"\b(?:not|no|never|or|and|wrong|incorrect|false|except|is)\b", re.IGNORECASE)
 _ARGUMENT = re.compile(r"([A-Za-z](?:_\{\d\})?[(]|[A-Za-z]_\{)([A-Za-z])[)}]")
 _LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])")
+_EXTREME = r"_\{\\?(?:max|min)\s*\}|_\{\\text\{(?:max|min)\}\}"
+_INDEXED = re.compile(r"_\{[^{}]*\}")
 _FUNCTION = re.compile(r"[fghFGH](?:_\{\d\})?\([a-z]\)|y")
 
 
@@ -39,6 +41,11 @@ def same_name(gold: str, answer: str) -> bool:
     return "y" in (gold, answer) and all(_FUNCTION.fullmatch(name) for name in (gold, answer))
 
 
+def letter_of(name: str) -> str:
+    """The name without its index."""
+    return _plain(_INDEXED.sub("", name))
+
+
 def renamed(gold: str, answer: str, value: str) -> str | None:
     """The answer's value in the gold's letter, where they are of ``f(t)`` and ``f(x)``, or of ``a_k`` and ``a_n``."""
     first, second = _ARGUMENT.fullmatch(gold.replace(" ", "")), _ARGUMENT.fullmatch(answer.replace(" ", ""))
@@ -49,4 +56,4 @@ def renamed(gold: str, answer: str, value: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"\s+|\\overline|\||m?\\angle|\\triangle", "", name).strip("{}")
+    return re.sub(rf"\s+|\\overline|\||m?\\angle|\\triangle|{_EXTREME}", "", name).strip("{}")

@@ -76,16 +76,21 @@ _CONNECTORS = {"and": _AND, "land": _AND, "&": _AND, "or": _OR, "lor": _OR, "": 
 _ENDS_IN_CONNECTOR = re.compile(r"([a-z]+),? (and|or)")
 _MATRIX = re.compile(r"\\begin\{([pbBv]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _APPROXIMATION = re.compile(r"(.+?)\\approx\s*([+-]?\d{1,20}(?:\.\d{1,20})?)")
-_CONDITION = re.compile(
-    r"\s*(?:\\text\{(?:where|for|with)\})?\s*[A-Za-z](?:,[A-Za-z])*\s*\\in\s*(?:\\mathbb\{[ZNQ]\}|[ZN])(?:[\^_]\{[^{}]*\})?\s*"
+_LETTERS_IN = r"\s*[A-Za-z](?:,[A-Za-z])*\s*\\in\s*(?:\\mathbb\{[ZNQ]\}|[ZN])(?:[\^_]\{[^{}]*\})?\s*"
+_CONDITION = re.compile(rf"\s*(?:\\text\{{(?:where|for|with)\}})?{_LETTERS_IN}")
+_CONDITION_BEHIND = re.compile(
+    rf"\s*(?:\\text\{{(?:where|for|with)(?: (?:all|any|some))?\}}{_LETTERS_IN}|\({_LETTERS_IN}\))$"
 )
 _REGION = re.compile(r"\\(?:cup|setminus)(?![A-Za-z])|\\mathbb\{R\}|^\\text\{all real numbers\}$")
+_COMPARED = re.compile(r"\\[lg]e(?![A-Za-z])|[<>]")
 _ARROWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|to|rightarrow|iff|Leftrightarrow)(?![A-Za-z])")
 
 
 def parse(text: str, depth: int = 0) -> Shape:
     """The form of a normalised text; a ``Single`` where it has none of the others."""
-    text = text.strip()
+    text = _CONDITION_BEHIND.sub("", text.strip())  # `2k \text{ for } k \in \mathbb{Z}`
+    if "\\cup" in text and all(_COMPARED.search(part) for part in text.split("\\cup")):
+        text = text.replace("\\cup", "\\lor")  # `x<1 \cup x>2`
     marked = _CONNECTOR.sub(_marked, text)
     parts = _parts(marked, _AND + _OR)
     if len(parts) > 1:
@@ -100,7 +105,7 @@ def parse(text: str, depth: int = 0) -> Shape:
     if "=" in text and not _ARROWS.search(text):
         sides = tuple(side.strip() for side in split_top(text, "="))
         if len(sides) > 1 and all(sides):
-            return Equation(sides)
+            return (_by_name(sides) if depth == 0 else None) or Equation(sides)
     return _bracketed(text, depth) or _signed_pair(text, depth) or _single(text)
 
 
@@ -161,6 +166,18 @@ def _together(regions: list[Region], *, is_or: bool) -> Shape | None:
     return united([piece for region in regions for piece in region.pieces], variables.pop())
 
 
+def _by_name(sides: tuple[str, ...]) -> Several | None:
+    """``(x,y)=(1,2)`` as ``x=1, y=2``, so that ``(y,x)=(1,2)`` is another answer."""
+    if len(sides) != 2:
+        return None
+    contents = [inside(side, "(", ")") for side in sides]
+    names, values = ([] if content is None else split_top(content, ",") for content in contents)
+    if len(names) < 2 or len(names) != len(values) or not all(is_name(name.strip()) for name in names):
+        return None
+    pairs = zip(names, values, strict=True)
+    return Several("list", tuple(Equation((name.strip(), value.strip())) for name, value in pairs if value.strip()))
+
+
 def _bracketed(text: str, depth: int) -> Shape | None:
     if text == "\\emptyset":
         return Several("set", ())
@@ -181,6 +198,8 @@ def _in_brackets(text: str, content: str, brackets: str, depth: int) -> Shape | 
     parts = _parts(content)
     if len(parts) == 1 and text[0] == "(":
         return parse(content, depth + 1) if content.strip() else None
+    if pair := _signed_pair(text, depth):
+        return pair
     if brackets == "[]" and len(parts) == 2 and (region := parse_region(text)):
         return region
     if not all(part.strip() for part in parts) or len(parts) > MAX_ITEMS:
@@ -196,7 +215,7 @@ def _set(content: str, depth: int) -> Shape | None:
         described = split_top(content, bar)
         if len(described) == 2:
             condition = parse(described[1], depth + 1)
-            return condition if isinstance(condition, Region) else None
+            return replace(condition, variable="") if isinstance(condition, Region) else None
     parts = _parts(content)
     if not all(part.strip() for part in parts) or len(parts) > MAX_ITEMS:
         return None
@@ -208,12 +227,12 @@ def _set(content: str, depth: int) -> Shape | None:
 
 
 def _signed_pair(text: str, depth: int) -> Shape | None:
-    """The two values of ``1 \\pm \\sqrt{2}``; where ``\\mp`` stands as well it takes the other sign."""
+    """The two values of ``1 \\pm \\sqrt{2}``, or pairs of ``(3, \\pm 4)``; ``\\mp`` takes the other sign."""
     if text.count("\\pm") != 1 or depth >= MAX_DEPTH:
         return None
     signs = (("+", "-"), ("-", "+"))
     values = [text.replace("\\pm", plus).replace("\\mp", minus).strip().removeprefix("+") for plus, minus in signs]
-    return Several("list", tuple(_single(value) for value in values), is_worded=True)
+    return Several("list", tuple(parse(value, depth + 1) for value in values), is_worded=True)
 
 
 def _rounded(text: str, depth: int) -> Shape | None:

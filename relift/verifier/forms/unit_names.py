@@ -22,7 +22,7 @@ divisor pair triple set tuple permutation combination arrangement outcome functi
 square rectangle circle cube line angle graph path step move game round turn trip lap page book word letter question
 problem answer item object piece part slice bag basket bottle cup can jar apple orange banana egg cookie cake pizza
 card ball marble toy stamp ticket flower tree plant animal dog cat cow fish bird car house room seat table chair row
-column cell tile brick block shirt shoe hat sock hole bead kitten sheep foot-pound
+column cell tile brick block kwh ohm shirt shoe hat sock hole bead kitten sheep foot-pound
 """
 UNIT_OF: dict[str, str] = {name: name for name in _ALONE.split()}
 """The name of the unit that a word (lower case, singular) means."""

@@ -33,6 +33,8 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\\text\{([^{}]*)\}|([A-Za-z]+)\.?)
 _AND = re.compile(r"\\text\{\s*and\s*\}|\band\b")
 _CIRCLE = "^{\\circ}"
 _WORD = re.compile(r"[a-z][a-z'-]*\.?|\^\{?-?\d\}?|/|\S")
+_CAPITALS = {"N": "newton", "J": "joule", "W": "watt", "V": "volt"}
+_CAPITAL = re.compile(r"(?<![A-Za-z])[NJWV](?![A-Za-z])")
 _RAISED = re.compile(r"\^\{?(-?\d)\}?")
 _DEGREES = {"": "degree", "c": "celsius", "f": "fahrenheit", "celsius": "celsius", "fahrenheit": "fahrenheit"}
 _PER = re.compile(r"\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\}$")
@@ -117,6 +119,7 @@ def unit_of(words: str) -> Unit:
         return Unit(((degree, 1),)) if degree else _unknown(words)
     names: dict[str, int] = {}
     factor, power, sign, last = 1, 1, 1, ""
+    words = _CAPITAL.sub(lambda one: _CAPITALS[one[0]], words)
     for token in _WORD.findall(_PHRASES.sub("", words.lower())):
         word = token.rstrip(".")
         if (raised := _RAISED.fullmatch(token)) or (word in ("squared", "cubed") and last):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from relift.verifier.spelling.brackets import closing, split_top
 
+MAX_REWRITTEN = 200
+"""Commands with arguments and calls, of one text: each is walked to its end, and they may be nested."""
 _FUNCTION_NAMES = """
 sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp max min gcd lcm det
 """
@@ -36,6 +39,7 @@ _RENAMED = {
     "euro": "\\text{euros}", "pounds": "\\text{pounds}", "percent": "\\%",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
+_DOUBLE_STRUCK = re.compile(r"\\mathbb\s*([A-Z])(?![A-Za-z])")
 _EMPTY_FENCE = re.compile(r"\\(?:left|right)\s*\.")
 _GLUED = re.compile(r"(\\q?quad)(?=[A-Za-z])")  # `\quadx_2`, as some data sets have it
 _COLOR = re.compile(r"\\(?:(?:text)?color\s*(?:\[[^\]]*\])?|[hv]?phantom\s*)\{[^{}]*\}")
@@ -71,6 +75,7 @@ _SCRIPT_TOKEN = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)|[+-]?[A-Za-z]|\\[A-Za-
 def commands(text: str) -> str:
     """Fonts, fences and synonyms gone; words in ``\\text{}``, whatever command they stood in."""
     text = _EMPTY_FENCE.sub("", _COLOR.sub("", _GLUED.sub(r"\1 ", text)))
+    text = _DOUBLE_STRUCK.sub(r"\\mathbb{\1}", text)
     return _APPLIED.sub(r"\1(\2)", _COMMAND.sub(_renamed, _WORDS.sub(_as_words, text)))
 
 
@@ -95,7 +100,7 @@ def _as_words(found: re.Match[str]) -> str:
 
 def python_calls(text: str) -> str:
     """``3*s**2``, ``2*sqrt(2)``, ``sin(x)``, ``(-oo,3)``, ``factorial(5)`` as LaTeX."""
-    for found in reversed(list(_CALL.finditer(text))):
+    for found in reversed(list(islice(_CALL.finditer(text), MAX_REWRITTEN))):
         pattern, count = _CALLS[found[1]]
         end = closing(text, found.end() - 1)
         arguments = split_top(text[found.end() : end], ",")
@@ -111,7 +116,7 @@ def _as_command(found: re.Match[str]) -> str:
 
 def arguments_in_braces(text: str) -> str:
     """``\\frac12``, ``\\sqrt 2``, ``\\sqrt[3]2``, ``\\sqrt(2)`` with their arguments in braces, inner ones first."""
-    for found in reversed(list(_WITH_ARGUMENTS.finditer(text))):
+    for found in reversed(list(islice(_WITH_ARGUMENTS.finditer(text), MAX_REWRITTEN))):
         written, position = found[0], found.end()
         for number in range(_TAKES[found[0]]):
             while text[position : position + 1] == " ":

@@ -11,7 +11,8 @@ _PERIOD = re.compile(
     r"(?:\s*(?:\\ldots|\.\.\.))?"
 )
 _DOTTED = re.compile(
-    r"(?P<head>\d{0,30})\.(?P<fixed>\d{0,10}?)(?P<period>\d{1,10}?)(?P=period){2,10}\s*(?:\\ldots|\.\.\.)"
+    r"(?P<head>\d{0,30})\.(?P<fixed>\d{0,10}?)"
+    r"(?:(?P<period>\d{1,10}?)(?P=period){2,10}|(?P<long>\d{3,10}?)(?P=long){1,10})\s*(?:\\ldots|\.\.\.)"
 )
 _MULTIPLIERS = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 MULTIPLIERS = {**_MULTIPLIERS, **{f"{word}s": value for word, value in _MULTIPLIERS.items()}}
@@ -23,7 +24,7 @@ def repeating_decimals(text: str) -> str:
         return text
     text = _PERIOD.sub(lambda found: _fraction(found, found["bar"] or found["digit"] or found["bracket"]), text)
     return (
-        _DOTTED.sub(lambda found: _fraction(found, found["period"]), text)
+        _DOTTED.sub(lambda found: _fraction(found, found["period"] or found["long"]), text)
         if "..." in text or "\\ldots" in text
         else text
     )

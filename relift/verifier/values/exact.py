@@ -29,6 +29,7 @@ from relift.verifier.values.polynomials import (
     prime_powers,
     reduced,
     scale,
+    short,
 )
 from relift.verifier.values.samples import Number, Sample, are_apart
 
@@ -181,7 +182,7 @@ def _held(one: Sum, exponent: Fraction) -> Sum:
     powers = {name: Fraction(times) * exponent for name, times in prime_powers(common.numerator).items()}
     for name, times in prime_powers(common.denominator).items():
         powers[name] = powers.get(name, Fraction(0)) - Fraction(times) * exponent
-    name = f"({';'.join(sorted(map(key, scale(one, 1 / common).items())))})"
+    name = f"({short(';'.join(sorted(map(key, scale(one, 1 / common).items()))))})"
     monomial, factor = reduced({**powers, name: exponent})
     return {monomial: factor}
 
@@ -224,7 +225,8 @@ def function(name: str, arguments: list[Value], compute: Callable[..., Number] |
 
 def _held_function(name: str, arguments: list[Value], sample: Sample | None) -> Value:
     keys = [f"{sorted(map(key, one.top.items()))}/{sorted(map(key, one.bottom.items()))}" for one in arguments]
-    return Value(atom(f"{name}[{';'.join(keys)}]"), UNIT, sample, False, any(one.has_letters for one in arguments))
+    named = atom(f"{name}[{short(';'.join(keys))}]")
+    return Value(named, UNIT, sample, False, any(one.has_letters for one in arguments))
 
 
 def same(gold: Value, answer: Value) -> bool | None:

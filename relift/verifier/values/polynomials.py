@@ -9,12 +9,14 @@ their dictionaries are. An exponent is a number or, in ``2^{n-1}``, itself a sum
 from __future__ import annotations
 
 from fractions import Fraction
+from hashlib import blake2b
 from typing import Any
 
 Exponent = Any  # int | Fraction | tuple of the items of a sum
 Monomial = tuple[tuple[str, Exponent], ...]
 Sum = dict[Monomial, Fraction]
 
+MAX_NAME_CHARS = 200
 MAX_TERMS = 150
 MAX_BITS = 20_000
 """Of a numerator: a number of about 6,000 digits."""
@@ -161,6 +163,11 @@ def as_exponent(total: Sum) -> Exponent:
 def key(item: Any) -> str:
     """A text that is equal for equal items; the order it gives means nothing."""
     return repr(item)
+
+
+def short(text: str) -> str:
+    """The text, or its digest where it is long: the names of functions in functions would double at every level."""
+    return text if len(text) <= MAX_NAME_CHARS else blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def prime_powers(number: int) -> dict[str, int]:

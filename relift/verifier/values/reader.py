@@ -13,16 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 from relift.verifier.values.exact import ONE_VALUE, Value, function, letter, number
+from relift.verifier.values.functions import binomial, factorial, logarithm, natural_logarithm
 from relift.verifier.values.polynomials import TooMuch
 from relift.verifier.values.samples import Number
 
 MAX_TOKENS = 400
 MAX_DEPTH = 25
-MAX_FACTORIAL = 200
-MAX_BINOMIAL = 2_000
 
 _TOKEN = re.compile(
-    r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\text\{[A-Za-z]\}|\\[A-Za-z]+|\\[{}|])|([A-Za-z])('*)|([-+*/^_(){}\[\]!|]))"
+    r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\text\{[A-Za-z]\}|\\[A-Za-z]+|\\[{}|%])|([A-Za-z])('*)|([-+*/^_(){}\[\]!|]))"
 )
 _AFTER_DIGIT = re.compile(r"\d\s+\d")
 _GREEK = """
@@ -35,23 +34,23 @@ _DIGITS = frozenset("0123456789.")
 _TIMES = frozenset(("\\cdot", "\\times", "*"))
 _FUNCTIONS: dict[str, Callable[[Any], Number] | None] = {
     "\\sin": math.sin, "\\cos": math.cos, "\\tan": math.tan, "\\arcsin": math.asin, "\\arccos": math.acos,
-    "\\arctan": math.atan, "\\sinh": math.sinh, "\\cosh": math.cosh, "\\tanh": math.tanh, "\\ln": math.log,
+    "\\arctan": math.atan, "\\sinh": math.sinh, "\\cosh": math.cosh, "\\tanh": math.tanh, "\\ln": None,
     "\\cot": lambda x: 1 / math.tan(x), "\\sec": lambda x: 1 / math.cos(x), "\\csc": lambda x: 1 / math.sin(x),
-    "\\log": math.log10, "\\exp": None,
+    "\\log": None, "\\exp": None,
 }  # fmt: skip
 _FENCES: dict[str, tuple[str, Callable[[Any], Number]]] = {
     "|": ("|", abs),
     "\\lfloor": ("\\rfloor", lambda one: Fraction(math.floor(one))),
     "\\lceil": ("\\rceil", lambda one: Fraction(math.ceil(one))),
 }
-_STARTS_NO_FACTOR = frozenset((")", "}", "]", "+", "-", "/", "^", "_", "!", "|", "\\rfloor", "\\rceil"))
+_STARTS_NO_FACTOR = frozenset((")", "}", "]", "+", "-", "/", "^", "_", "!", "\\%", "|", "\\rfloor", "\\rceil"))
 
 
 class NotRead(Exception):
     """The text is not of the kind that is read here."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def read(text: str) -> Value | None:
     """The value of a normalised expression; None where it is not read here."""
     try:
@@ -131,11 +130,14 @@ class _Reader:
 
     def factor(self) -> Value:
         value = self.base()
-        while self.peek() in ("^", "!"):
-            if self.take() == "!":
+        while self.peek() in ("^", "!", "\\%"):
+            if self.peek() == "\\%":
+                self.take()
+                value = value.times(number(Fraction(1, 100)))
+            elif self.take() == "!":
                 if self.peek() == "!":
                     raise NotRead  # 5!! is another function
-                value = _factorial(value)
+                value = factorial(value)
             else:
                 value = value.power(self.exponent())
                 if self.peek() == "^":
@@ -221,13 +223,13 @@ class _Reader:
             degree = self.group("[", "]") if self.peek() == "[" else number(2)
             return self.group("{", "}").power(ONE_VALUE.over(degree), is_root=True)
         if token == "\\binom":
-            return _binomial(self.group("{", "}"), self.group("{", "}"))
+            return binomial(self.group("{", "}"), self.group("{", "}"))
         if token in _FUNCTIONS:
             return self.function(token)
         raise NotRead
 
     def function(self, token: str) -> Value:
-        compute, name, base = _FUNCTIONS[token], token, None
+        compute, base = _FUNCTIONS[token], None
         if token == "\\log" and self.peek() == "_":
             self.take()
             base = self.group("{", "}")
@@ -240,12 +242,10 @@ class _Reader:
         argument = self.argument()
         if token == "\\exp":
             return letter("e").power(argument)
-        if base is not None and base != letter("e"):
-            value = function("log_", [base, argument], _logarithm)
-        elif base is not None:
-            value = function("\\ln", [argument], math.log)
+        if token in ("\\ln", "\\log"):
+            value = natural_logarithm(argument) if token == "\\ln" else logarithm(argument, base)
         else:
-            value = function(name, [argument], compute)
+            value = function(token, [argument], compute)
         return value if power is None else value.power(power)
 
     def argument(self) -> Value:
@@ -269,45 +269,3 @@ class _Reader:
         if self.peek() in ("^", "!"):
             raise NotRead  # \sin(x)^2 is read in two ways
         return value
-
-
-def _factorial(value: Value) -> Value:
-    whole = value.rational
-    if whole is None:
-        return function("!", [value], _factorial_sample)
-    if whole.denominator != 1 or whole < 0:
-        raise TooMuch("a factorial of no whole number")
-    if whole > MAX_FACTORIAL:
-        return function("!", [value], None)
-    return number(math.factorial(int(whole)))
-
-
-def _factorial_sample(one: Number) -> Number:
-    if not isinstance(one, Fraction) or one.denominator != 1 or not 0 <= one <= MAX_FACTORIAL:
-        raise ValueError
-    return Fraction(math.factorial(int(one)))
-
-
-def _binomial(upper: Value, lower: Value) -> Value:
-    n, k = upper.rational, lower.rational
-    if n is None or k is None or n > MAX_BINOMIAL:
-        return function("binom", [upper, lower], _binomial_sample)
-    return number(_choose(n, k))
-
-
-def _binomial_sample(n: Number, k: Number) -> Number:
-    if not (isinstance(n, Fraction) and isinstance(k, Fraction)):
-        raise ValueError
-    return _choose(n, k)
-
-
-def _choose(n: Fraction, k: Fraction) -> Fraction:
-    if n.denominator != 1 or k.denominator != 1 or not 0 <= k <= n <= MAX_BINOMIAL:
-        raise TooMuch("a binomial of large numbers, or of none")
-    return Fraction(math.comb(int(n), int(k)))
-
-
-def _logarithm(base: Number, argument: Number) -> Number:
-    if isinstance(base, complex) or isinstance(argument, complex):
-        raise ValueError
-    return math.log(argument) / math.log(base)

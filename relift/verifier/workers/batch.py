@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from relift.records import Status
-from relift.verifier.process import Item, Reply, WorkerDied, WorkerProcess
-from relift.verifier.turns import TICK_SECONDS
+from relift.verifier.workers.process import Item, Reply, WorkerDied, WorkerProcess
+from relift.verifier.workers.turns import TICK_SECONDS
 
 if TYPE_CHECKING:
-    from relift.verifier.pool import WorkerPool
+    from relift.verifier.workers.pool import WorkerPool
 
 ITEMS_PER_MESSAGE = 16
 """Asking for several at once saves a third of the time on short answers."""

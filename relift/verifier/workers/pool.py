@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from relift.errors import Interrupted
-from relift.verifier.batch import Batch
-from relift.verifier.messages import Job
-from relift.verifier.process import Item, Reply, WorkerProcess
-from relift.verifier.turns import Turns
+from relift.verifier.workers.batch import Batch
+from relift.verifier.workers.messages import Job
+from relift.verifier.workers.process import Item, Reply, WorkerProcess
+from relift.verifier.workers.turns import Turns
 
 MOST_WORKERS = 8
 """By default; on a large machine other runs and the model's own threads want cores too."""

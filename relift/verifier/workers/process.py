@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from relift.records import Status
-from relift.verifier.messages import Job, pack, take
+from relift.verifier.workers.messages import Job, pack, take
 
 START_SECONDS = 120.0
 """For importing sympy on a busy machine; not counted against any answer."""
