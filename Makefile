@@ -7,7 +7,9 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures test test-kill test-prefect lint format test-teacher figures-teacher test-vllm test-s3 test-s3-demo bench bench-s3 bench-trainer bench-ledger test-ledger-kills test-ledger-clients clean
+.PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
+.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients
+.PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
 setup: $(STAMP)
 
@@ -89,6 +91,14 @@ test-s3-demo: setup $(S3_SERVER)  ## the whole demo in a bucket against the same
 
 bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain boto3, into runs/bench/s3.json; fails below 80 % or above 256 MiB
 	$(BIN)/python -m tests.bench s3
+
+test-verifier-long: setup  ## 200,000 answers with bombs among them: nothing lost or stuck, memory flat (minutes)
+	RELIFT_TEST_ANSWERS=200000 $(BIN)/pytest -s tests/verifier/test_verifier_long.py
+
+# The folder of public data; tests/data/README.md says what is not here.
+bench-verifier: export RELIFT_DATA ?= ../shared/data
+bench-verifier: setup  ## the verifier against plain math-verify, into runs/bench/verifier.json; fails below its bars
+	$(BIN)/python -m tests.bench verifier
 
 # TRL in an environment of its own, 1.2 GB, pinned; where it cannot be had relift's own figures are measured alone.
 TRL := .venv-trl

@@ -164,6 +164,53 @@ def show(
     print_story(ledgers_folder(store), question)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def verify(
+    what: Annotated[
+        list[str], typer.Argument(metavar="GOLD ANSWER | FILE", help="Two texts; or a .jsonl or .parquet file.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="File: where its rows go, with their verdicts.")] = None,
+    form: Annotated[
+        str, typer.Option("--form", help="answer: bare answers; response: completions that hold them.")
+    ] = "answer",
+    answer_form: Annotated[
+        str,
+        typer.Option("--answer-form", help="Where a completion has it: boxed, hashes (####), either, equals."),
+    ] = "either",
+    kind: Annotated[str, typer.Option("--kind", help="math, choice, text, number, callable.")] = "math",
+    tolerance: Annotated[float | None, typer.Option("--tolerance", help="number: relative to the gold.")] = None,
+    function: Annotated[
+        str | None, typer.Option("--callable", metavar="PACKAGE.MODULE:FUNCTION", help="callable: f(gold, answer).")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="callable: for one answer, at most.")] = None,
+    think_opened: Annotated[
+        bool, typer.Option("--think-opened", help="The prompts opened the reasoning: answers follow </think>.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core, at most 8.")] = None,
+) -> None:
+    """Whether an answer is the gold answer: for one pair (exit status 0 when it is, else 1), or for a file's rows.
+
+    A file has the columns gold and answer; status, extracted, path, seconds and reason are added.
+    """
+    from flows.verify_command import verify_command
+
+    is_correct = verify_command(
+        what,
+        out=out,
+        form=form,
+        think_opened=think_opened,
+        workers=workers,
+        options={
+            "answer_form": answer_form,
+            "answer_kind": kind,
+            "answer_tolerance": tolerance,
+            "answer_callable": function,
+            "answer_seconds": seconds,
+        },
+    )
+    sys.exit(0 if is_correct else 1)
+
+
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/demo.")]) -> None:
     """Draw the figures and the HTML page of a run again."""

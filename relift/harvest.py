@@ -30,6 +30,7 @@ from relift.store.manifest import digest
 from relift.teacher.desk import DRAIN_SECONDS, TeacherDesk
 from relift.teacher.opening import connect, open_desk
 from relift.verifier import Verifier
+from relift.verifier.opening import make_verifier, require_comparison
 
 log = logging.getLogger(__name__)
 SPLIT = "harvest"
@@ -198,11 +199,12 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     student = load_student(config.policy)
     store = run_store(config, name)
     lock = RunLock(store.root / "lock")
-    verifier = Verifier(config.questions.answer_form, think_opened=config.policy.opens_thinking)
+    verifier = make_verifier(config)
     with ExitStack() as undo:
         undo.callback(lock.withdraw)
         undo.callback(store.release)
         undo.callback(verifier.close)
+        require_comparison(config, verifier)
         lock.acquire()
         store.acquire(stop)
         store.fetch_file(SNAPSHOT)

@@ -30,6 +30,7 @@ from relift.summary import stored_summary
 from relift.teacher.client import ApiClient
 from relift.teacher.opening import connect, open_desk
 from relift.verifier import Verifier
+from relift.verifier.opening import make_verifier, require_comparison
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,12 @@ def open_run(
     store = run_store(config, name)
     root = store.root
     stop = stop or StopFlag()
-    verifier = Verifier(config.questions.answer_form, think_opened=config.policy.opens_thinking)
+    verifier = make_verifier(config)
     lock = RunLock(root / "lock")
     try:
         # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
         require_engine(config)
+        require_comparison(config, verifier)
         questions = _questions(config, verifier)
         api = connect(config) if teaches else None
         if fresh:

@@ -33,6 +33,7 @@ class DecidedBy(StrEnum):
     RATIONAL = "rational"
     GUARD = "guard"
     SYMPY = "sympy"
+    CALLABLE = "callable"
 
 
 class FinishReason(StrEnum):

@@ -45,6 +45,13 @@ MISTAKES = [
     (GOOD, ["policy.device=cuda"], ModelError, "torch sees no GPU"),
     (GOOD, ["policy.max_prompt_tokens=4000"], ConfigError, "has a context of 4096"),
     (GOOD, ["policy.max_prompt_tokens=2"], DataError, "no question's prompt fits"),
+    (GOOD, ["questions.answer_kind=choice"], DataError, "200 of 200 rows .*not a choice"),
+    (
+        GOOD,
+        ["questions.answer_kind=callable", "questions.answer_callable=nowhere:f"],
+        ConfigError,
+        r"questions.answer_callable='nowhere:f' cannot be used: .*No module named 'nowhere'",
+    ),
 ]
 
 

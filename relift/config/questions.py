@@ -25,6 +25,15 @@ class QuestionsConfig(Section):
     """rows: the column with a worked solution, if there is one."""
     answer_form: Literal["boxed", "hashes", "equals"] = "boxed"
     """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =."""
+    answer_kind: Literal["math", "choice", "text", "number", "callable"] = "math"
+    """How an answer is compared with the gold. math: by mathematical value; choice: letters, as B or A, C; text: the
+    same text but for blanks; number: within answer_tolerance; callable: by answer_callable."""
+    answer_tolerance: float | None = Field(None, ge=0, le=1)
+    """number: the largest accepted distance as a share of the gold's size; where the gold is 0, the distance itself."""
+    answer_callable: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    """callable: package.module:function, called as function(gold, answer) in a process of its own, returning a bool."""
+    answer_seconds: float = Field(8.0, ge=0.1, le=3600)
+    """callable: the function is killed when it takes longer for one answer, which is then a timeout."""
     solution_marker_to_box: bool = True
     """Rewrite a dataset solution's final `#### x` as \\boxed{x} where the answer form is boxed."""
     remove_calculator_notes: bool = True
@@ -52,6 +61,26 @@ class QuestionsConfig(Section):
         given = sorted(name for name in ignored if getattr(self, name) != type(self).model_fields[name].default)
         if given:
             raise ValueError(f"{', '.join(given)} would be ignored by format '{self.format}': remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_can_be_compared(self) -> QuestionsConfig:
+        for setting, is_plain in (
+            ("format 'arithmetic'", self.format == "arithmetic"),
+            ("answer_form 'equals'", self.answer_form == "equals"),
+        ):
+            if is_plain and self.answer_kind != "math":
+                raise ValueError(
+                    f"answer_kind '{self.answer_kind}' does not go with {setting}, whose answers are plain numbers: "
+                    f"leave one of them out"
+                )
+        kinds = {"answer_tolerance": "number", "answer_callable": "callable", "answer_seconds": "callable"}
+        for name, kind in kinds.items():
+            is_set = getattr(self, name) != type(self).model_fields[name].default
+            if is_set and self.answer_kind != kind:
+                raise ValueError(f"{name} would be ignored by answer_kind '{self.answer_kind}': remove it")
+            if not is_set and self.answer_kind == kind and name != "answer_seconds":
+                raise ValueError(f"answer_kind '{kind}' needs questions.{name}")
         return self
 
     @model_validator(mode="after")

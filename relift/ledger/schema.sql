@@ -58,7 +58,7 @@ CREATE TABLE attempts (             -- one row is a rollout
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded
     answer VARCHAR,                 -- the extracted final answer
-    decided_by VARCHAR NOT NULL,    -- path of the verifier: string, rational, guard, sympy
+    decided_by VARCHAR NOT NULL,    -- path of the verifier: string, rational, guard, sympy, callable
     reason VARCHAR NOT NULL,        -- one phrase for a status that is neither correct nor wrong
     tokens INTEGER NOT NULL,
     finish_reason VARCHAR NOT NULL, -- stop, length

@@ -9,7 +9,6 @@ from relift.config import EvaluationConfig
 from relift.evaluation import grouped, summarise
 from relift.phases.phase import facts_of, finish, finished, place_of
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
-from relift.phases.verify import require_few_failures
 from relift.policy.engine import SamplingRequest
 from relift.records import EvalResult, PhaseRef, PolicyVersion, Purpose, Question, RolloutGroup
 from relift.run import Run
@@ -35,7 +34,6 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
         run.progress.evaluated(iteration, results_of(run, ref))
         return ref
     groups = _sample(run, config, questions, version, Purpose.EVALUATION)
-    require_few_failures(run, [r.verdict for group in groups for r in group.rollouts])
     again = _sample(run, config, questions, version, Purpose.CONFIRM) if confirms else []
     results = [summarise(name, members, version.number, iteration) for name, members in grouped(groups)]
     results = [replace(r, kind=run.kind_of(r.benchmark)) for r in results]
@@ -107,5 +105,5 @@ def _sample(
             version=version.number,
         )
         chosen = [q for q in questions if config.samples_for(q.source) == samples]
-        found |= {group.question.id: group for group in sampled_groups(run, chosen, request, version)}
+        found |= {group.question.id: group for group in sampled_groups(run, chosen, request, version, is_strict=True)}
     return [found[q.id] for q in questions]

@@ -36,7 +36,7 @@ def probe(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef | None:
             purpose=Purpose.PROBE,
             version=version.number,
         )
-        groups = sampled_groups(run, [run.questions.by_id[q] for q in due], request, version)
+        groups = sampled_groups(run, [run.questions.by_id[q] for q in due], request, version, is_strict=False)
     run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.PROBE)
     if ref:
         return ref

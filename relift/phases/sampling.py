@@ -12,12 +12,15 @@ from relift.run import Run
 
 
 def sampled_groups(
-    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion
+    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion, *, is_strict: bool
 ) -> list[RolloutGroup]:
-    """The rollouts of each question under a policy version, in the order of the questions."""
+    """The rollouts of each question under a policy version, in the order of the questions.
+
+    Raises SelfCheckFailed, where it ``is_strict``, when too many verdicts are timeout or error.
+    """
     completions = rollout.completions_of(run, questions, request, version)
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
-    verdicts = iter(run.verifier.verify_batch(pairs, check=run.stop.check))
+    verdicts = iter(verify.judge(run, pairs) if is_strict else run.verifier.verify_batch(pairs, check=run.stop.check))
     return [
         RolloutGroup(question=question, rollouts=_rollouts(run, group, verdicts))
         for question, group in zip(questions, completions, strict=True)

@@ -10,7 +10,7 @@ from relift.errors import SelfCheckFailed
 from relift.phases import rollout
 from relift.phases.phase import finish, finished
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
-from relift.records import PhaseRef, RolloutGroup, Status, Verdict
+from relift.records import Completion, PhaseRef, RolloutGroup, Status, Verdict
 from relift.run import Run
 from relift.store.manifest import digest
 
@@ -31,13 +31,12 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
         return ref
     completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
     by_id = run.questions.by_id
-    verdicts = run.verifier.verify_batch([(by_id[q].answer, c) for q, _, c in completions], check=run.stop.check)
+    verdicts = judge(run, [(by_id[q].answer, c) for q, _, c in completions])
     rows = [
         (question, sample, verdict, reward(verdict, run.config.rl))
         for (question, sample, _), verdict in zip(completions, verdicts, strict=True)
     ]
     statuses = Counter(v.status.value for v in verdicts)
-    require_few_failures(run, verdicts)
     return finish(
         run,
         iteration,
@@ -46,6 +45,17 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
         inputs=inputs,
         counts=dict(sorted(statuses.items())),
     )
+
+
+def judge(run: Run, pairs: Sequence[tuple[str, Completion]]) -> list[Verdict]:
+    """Verdicts on completions of the policy, each with its gold.
+
+    Raises SelfCheckFailed when too many are timeout or error, since the rewards would no longer mean what they say.
+    """
+    limit = run.config.checks.max_failed_share
+    verdicts = run.verifier.verify_batch(pairs, check=run.stop.check, max_failed_share=limit)
+    require_few_failures(run, verdicts)
+    return verdicts
 
 
 def reward(verdict: Verdict, config: RlConfig) -> float | None:

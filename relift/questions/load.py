@@ -6,14 +6,18 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from relift.config import QuestionsConfig
 from relift.errors import DataError
-from relift.questions.formats import BadRow, format_of
+from relift.questions.formats import BadRow, Format, format_of
 from relift.questions.rows import Row, dataset_files, read_rows
 from relift.randomness import key
 from relift.records import Question, Status
 from relift.verifier import Verifier
+
+ROWS_AT_A_TIME = 4_096
+"""Whose golds are checked together, by all of the verifier's workers."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,17 +92,22 @@ def _dataset(config: QuestionsConfig, verifier: Verifier) -> QuestionSet:
     form = format_of(config)
     sorter = _Sorter(verifier)
     for file in files:
-        for row in read_rows(file, form.columns):
-            try:
-                sorter.add(row, form.question(row))
-            except BadRow as bad:
-                sorter.set_aside(row, str(bad))
+        rows = read_rows(file, form.columns)
+        while some := list(islice(rows, ROWS_AT_A_TIME)):
+            sorter.add([(row, _question_or_fault(form, row)) for row in some])
     questions = sorter.usable()
     _refuse_if_bad(config, sorter.rows, sorter.quarantined, len(questions))
     held_out = [question for question in questions if _is_held_out(question.id, config.held_out_share)]
     kept_out = {question.id for question in held_out}
     training = _at_most(config.count, [question for question in questions if question.id not in kept_out])
     return QuestionSet(training=tuple(training), held_out=tuple(held_out), quarantined=tuple(sorter.quarantined))
+
+
+def _question_or_fault(form: Format, row: Row) -> Question | BadRow:
+    try:
+        return form.question(row)
+    except BadRow as bad:
+        return bad
 
 
 class _Sorter:
@@ -113,8 +122,17 @@ class _Sorter:
         self._in_conflict: set[str] = set()
         self._gold_reasons: dict[str, str | None] = {}
 
-    def add(self, row: Row, question: Question) -> None:
-        reason = self._bad_gold(question.answer)
+    def add(self, found: Sequence[tuple[Row, Question | BadRow]]) -> None:
+        """Rows in their order, with their questions or why they hold none."""
+        self._check_golds({question.answer for _, question in found if isinstance(question, Question)})
+        for row, question in found:
+            if isinstance(question, Question):
+                self._add(row, question)
+            else:
+                self.set_aside(row, str(question))
+
+    def _add(self, row: Row, question: Question) -> None:
+        reason = self._gold_reasons[question.answer]
         if reason is not None:
             self.set_aside(row, f"gold answer {question.answer[:60]!r}: {reason}")
             return
@@ -140,10 +158,9 @@ class _Sorter:
         self.quarantined.sort(key=lambda bad: (bad.file, bad.row))
         return [question for question in self._questions.values() if question.id not in self._in_conflict]
 
-    def _bad_gold(self, gold: str) -> str | None:
-        if gold not in self._gold_reasons:
-            self._gold_reasons[gold] = self._verifier.check_gold(gold)
-        return self._gold_reasons[gold]
+    def _check_golds(self, golds: set[str]) -> None:
+        unknown = sorted(golds - self._gold_reasons.keys())
+        self._gold_reasons.update(zip(unknown, self._verifier.check_golds(unknown), strict=True))
 
     def _same_gold(self, known: str, again: str) -> bool:
         return known == again or self._verifier.compare(known, again).status is Status.CORRECT

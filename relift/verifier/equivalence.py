@@ -1,24 +1,35 @@
-"""Whether an answer is the gold, as far as that can be told in this process without parsing mathematics."""
+"""Whether an answer is the gold, as far as that can be told in this process without a parser of mathematics.
+
+In this order: equal texts, exact numbers, words, forms and exact arithmetic, bounds. What remains open is for a worker.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from relift.records import DecidedBy, Status
-from relift.verifier.bounds import another_kind, not_one_number, too_large
+from relift.verifier.bounds import too_costly, too_large, too_long
+from relift.verifier.extraction import extract
+from relift.verifier.forms.agreement import compare
+from relift.verifier.forms.choices import is_dated, letter_and_text, same_words
+from relift.verifier.forms.finding import Finding
+from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
+from relift.verifier.forms.units import quantities, unit_of
+from relift.verifier.guards import disguised, number_base
 from relift.verifier.normalise import normalise
+from relift.verifier.rational import MAX_CHARS as MAX_DIGITS
 from relift.verifier.rational import Exact, exact_value
 
 MAX_GOLD_CHARS = 10_000
-MAX_RAW_CHARS = 4_000
+MAX_RAW_CHARS = 2_000
 """An answer longer than this, and than four times its gold, is wrong before it is even normalised."""
 
-_CHOICE = re.compile(r"\(?([A-Z])\)?")
-_WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textrm)\{([^{}]*)\}")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z ]+")
-_PLACEHOLDERS = {"nan", "null", "n/a"}
-_DATE = re.compile(r"\d{1,4}-\d{1,2}-\d{1,4}|\d{1,2}/\d{1,2}/\d{2,4}")
+_PLACEHOLDERS = {"nan", "null", "n/a", "none given", "-", "?"}
+_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
+_COMMA_THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
+_DOLLARS = unit_of("dollars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,83 +47,198 @@ class Undecided:
     answer: str
 
 
-def decide(gold: str, answer: str) -> Decision | Undecided:
-    """Compare bare answers: equal strings, exact numbers, choices and words, bounds, shapes, in this order.
+@dataclass(frozen=True, slots=True)
+class _Gold:
+    """A gold as every answer to it needs it."""
 
-    Two exact numbers are final both ways: a rounded decimal of a fraction is not that fraction. A single capital letter
+    normal: str
+    number: Exact | None
+    shape: Shape
+    as_list: Several | None = None
+    """Its numbers where its commas may part thousands as well as numbers."""
+    fault: Decision | None = None
+
+
+_EQUAL_TEXT = Decision(Status.CORRECT, DecidedBy.STRING)
+_OTHER_TEXT = Decision(Status.WRONG, DecidedBy.STRING)
+_EQUAL_VALUE = Decision(Status.CORRECT, DecidedBy.RATIONAL)
+_OTHER_VALUE = Decision(Status.WRONG, DecidedBy.RATIONAL)
+_EMPTY = Decision(Status.MALFORMED, DecidedBy.STRING, "an empty answer")
+
+
+def decide(gold: str, answer: str) -> Decision | Undecided:
+    """Compare bare answers by the policy of this project.
+
+    Two exact values are final both ways: a rounded decimal of a fraction is not that fraction. A single capital letter
     as gold is a choice, and words are words; both are compared as text, since a parser reads E as a number.
     """
-    answer, gold = answer.strip(), gold.strip()
-    if bad := _unusable(gold):
-        return bad
-    if gold == answer:
-        return _settled(True, DecidedBy.STRING)
-    if len(answer) > max(MAX_RAW_CHARS, 4 * len(gold)):
-        return Decision(Status.WRONG, DecidedBy.GUARD, f"{len(answer)} characters")
-    return _decide_normal(normalise(gold), normalise(answer))
-
-
-def _decide_normal(gold: str, answer: str) -> Decision | Undecided:
-    if gold == answer:
-        return _settled(True, DecidedBy.STRING)
-    if not answer:
-        return Decision(Status.MALFORMED, DecidedBy.STRING, "an empty answer")
-    gold_number, answer_number = exact_value(gold), exact_value(answer)
-    if gold_number is not None and answer_number is not None:
-        return _settled(answer_number.equals_gold(gold_number), DecidedBy.RATIONAL)
-    if (as_text := _equal_as_text(gold, answer)) is not None:
-        return _settled(as_text, DecidedBy.STRING)
-    return _refused(gold, answer, gold_number) or Undecided(gold, answer)
+    if gold.isdigit() and answer.isdigit() and (plain := _plain_integers(gold, answer)):
+        return plain
+    prepared = _prepared(gold)
+    normal = _spelled(prepared, gold, answer)
+    if isinstance(normal, Decision):
+        return normal
+    if decided := _as_numbers(prepared, normal) or _as_texts(prepared.normal, normal):
+        return decided
+    choice, text = letter_and_text(normal)
+    if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B
+        return _EQUAL_TEXT if text == prepared.normal else decide(gold, text)
+    return _as_mathematics(prepared, answer, normal)
 
 
 def check_gold(gold: str) -> Decision | Undecided:
-    """``decide`` of a gold with itself, but for equal strings, which would hide that it does not parse."""
-    if bad := _unusable(gold):
-        return bad
-    normal = normalise(gold)
-    if exact_value(normal) is not None:
-        return _settled(True, DecidedBy.RATIONAL)
-    if _equal_as_text(normal, normal) is not None:
-        return _settled(True, DecidedBy.STRING)
-    if reason := too_large(normal, gold_chars=len(normal)):
+    """``decide`` of a gold with itself, but for equal texts, which would hide that it does not parse."""
+    prepared = _prepared(gold)
+    if prepared.fault is not None:
+        return prepared.fault
+    if decided := _as_texts(prepared.normal, prepared.normal):
+        return decided
+    if prepared.number is not None or compare(prepared.shape, prepared.shape).is_equal:
+        return _EQUAL_VALUE
+    if reason := too_costly(prepared.normal):
         return Decision(Status.BAD_GOLD, DecidedBy.GUARD, f"cannot be compared: {reason}")
-    return Undecided(normal, normal)
+    return Undecided(*_without_words(prepared, prepared.shape, prepared.normal))
 
 
-def _unusable(gold: str) -> Decision | None:
-    reason = None
-    if len(gold) > MAX_GOLD_CHARS:
-        reason = f"{len(gold)} characters, at most {MAX_GOLD_CHARS} are compared"
-    elif not gold.isalnum() and not normalise(gold):
-        reason = "empty"
-    elif gold.lower() in _PLACEHOLDERS:
-        reason = "a placeholder for a missing value"
-    return Decision(Status.BAD_GOLD, DecidedBy.GUARD, reason) if reason else None
+def decide_number(gold: str, answer: str) -> Decision:
+    """``decide`` where an answer must be one written number: ``1+2`` is not 3, since the question says as much."""
+    prepared = _prepared(gold)
+    normal = _spelled(prepared, gold, answer)
+    if isinstance(normal, Decision):
+        return normal
+    return _as_numbers(prepared, normal) or Decision(Status.WRONG, DecidedBy.STRING, "not a plain number")
 
 
-def _refused(gold: str, answer: str, gold_number: Exact | None) -> Decision | None:
-    reason = too_large(answer, gold_chars=len(gold)) or another_kind(gold, answer)
-    if reason is None and gold_number is not None:
-        reason = not_one_number(answer)
-    return Decision(Status.WRONG, DecidedBy.GUARD, reason) if reason else None
+def check_number(gold: str) -> Decision:
+    """Whether ``decide_number`` has anything to compare with."""
+    prepared = _prepared(gold)
+    if prepared.fault is None and prepared.number is None:
+        reason = "not a plain number, and the answer form 'equals' compares those only"
+        return Decision(Status.BAD_GOLD, DecidedBy.GUARD, reason)
+    return prepared.fault or _EQUAL_VALUE
 
 
-def _equal_as_text(gold: str, answer: str) -> bool | None:
-    """Whether choices, words or dates agree; None where the gold is none of them."""
-    plain_gold, plain_answer = _plain(gold), _plain(answer)
-    if choice := _CHOICE.fullmatch(plain_gold):
-        given = _CHOICE.fullmatch(plain_answer)
-        return given is not None and given[1] == choice[1]
-    if plain_gold != gold and _WORDS.fullmatch(plain_gold):
-        return plain_gold.lower() == plain_answer.lower()
-    if _DATE.fullmatch(gold):
-        return gold == answer
-    return None
+def _plain_integers(gold: str, answer: str) -> Decision | None:
+    """What most answers are, without preparing their golds; None where it takes more than int()."""
+    if gold == answer:
+        return _EQUAL_TEXT if gold.isascii() else None
+    if len(gold) > MAX_DIGITS or len(answer) > MAX_DIGITS or not (gold.isascii() and answer.isascii()):
+        return None
+    return _EQUAL_VALUE if int(gold) == int(answer) else _OTHER_VALUE
 
 
-def _plain(text: str) -> str:
-    return _WRAPPER.sub(r"\1", text).strip()
+def _spelled(prepared: _Gold, gold: str, answer: str) -> Decision | str:
+    """The answer in its one spelling, or the decision where spelling is enough."""
+    if prepared.fault is not None:
+        return prepared.fault
+    if gold.strip() == answer.strip():
+        return _EQUAL_TEXT
+    if len(answer) > max(MAX_RAW_CHARS, 4 * len(gold)):
+        return _wrong(f"{len(answer)} characters")
+    normal = normalise(answer)
+    if prepared.normal == normal:
+        return _EQUAL_TEXT
+    return normal or _EMPTY
 
 
-def _settled(is_equal: bool, path: DecidedBy) -> Decision:
-    return Decision(Status.CORRECT if is_equal else Status.WRONG, path)
+def _as_numbers(gold: _Gold, normal: str) -> Decision | None:
+    number = exact_value(normal) if gold.number is not None else None
+    if gold.number is None or number is None:
+        return None
+    return _EQUAL_VALUE if number.equals_gold(gold.number) else _OTHER_VALUE
+
+
+def _as_texts(gold: str, answer: str) -> Decision | None:
+    """Words, choices, dates, times, hours with minutes, numbers with a base; None where the gold is none of them."""
+    if (is_same := same_words(gold, answer)) is not None:
+        return _EQUAL_TEXT if is_same else _OTHER_TEXT
+    if measured := quantities(gold):
+        return _EQUAL_TEXT if quantities(answer) == measured else _OTHER_TEXT
+    if (expected := number_base(gold)) is None:
+        return None
+    given = number_base(answer)
+    if given is not None and given[1] != expected[1]:
+        return _wrong("another number base")
+    return _EQUAL_TEXT if given == expected else _OTHER_TEXT
+
+
+def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:
+    if reason := too_long(normal, gold_chars=len(gold.normal)):
+        return _wrong(reason)
+    shape, finding = _compared(gold, raw, normal)
+    if finding.refused:
+        return _wrong(finding.refused)
+    if finding.is_equal is not None:
+        return _EQUAL_VALUE if finding.is_equal else _OTHER_VALUE
+    pair = Undecided(*_without_words(gold, shape, normal))
+    if (
+        reason := too_large(normal, gold=gold.normal)
+        or disguised(gold.normal, normal)
+        or disguised(pair.gold, pair.answer)
+    ):
+        return _wrong(reason)
+    return pair
+
+
+def _compared(gold: _Gold, raw: str, normal: str) -> tuple[Shape, Finding]:
+    """The answer's shape and what comes of it; commas are read as the gold has them."""
+    if is_dated(normal):
+        return Single(normal), Finding(False, "a date")  # a parser would subtract its parts
+    shape = _with_currency(parse(normal), raw)
+    expected = gold.shape
+    if gold.as_list is not None and isinstance(shape, Several):
+        expected = gold.as_list
+    elif isinstance(expected, Several) and isinstance(shape, Single):
+        shape = parse(normalise(raw, is_list=True))  # `100,200` is a number only where one is asked for
+    elif isinstance(shape, Several) and "." in gold.normal and (decimal := _DECIMAL_COMMA.fullmatch(normal)):
+        shape = parse(f"{decimal[1]}.{decimal[2]}")
+    return shape, compare(expected, shape)
+
+
+def _with_currency(shape: Shape, raw: str) -> Shape:
+    """``\\$`` as the unit that it is; normalising drops it, since most golds in dollars have no sign."""
+    if "\\$" in raw and isinstance(shape, Single) and (shape.unit is None or shape.unit.is_plain):
+        return replace(shape, unit=replace(_DOLLARS, factor=shape.unit.factor if shape.unit else 1))
+    return shape
+
+
+def _without_words(gold: _Gold, shape: Shape, normal: str) -> tuple[str, str]:
+    """Both sides as a parser gets them: where both are one value, without their units and names."""
+    expected, given = _value_text(gold.shape), _value_text(shape)
+    return (expected, given) if expected and given else (gold.normal, normal)
+
+
+def _value_text(shape: Shape) -> str:
+    if isinstance(shape, Equation) and shape.name:
+        shape = parse(shape.value)
+    if not isinstance(shape, Single):
+        return ""
+    return f"{shape.text}\\%" if shape.is_percent else shape.text
+
+
+@lru_cache(maxsize=512)
+def _prepared(gold: str) -> _Gold:
+    """A gold may itself hold a box; what stands in it is the gold then."""
+    text = gold.strip()
+    if len(text) > MAX_GOLD_CHARS:
+        return _bad(f"{len(text)} characters, at most {MAX_GOLD_CHARS} are compared")
+    if "\\boxed" in text:
+        text = extract(text, "boxed").answer or ""
+    normal = normalise(text)
+    if not normal or normal.lower() in _PLACEHOLDERS:
+        return _bad("a placeholder for a missing value" if normal else "empty")
+    as_list = parse(normalise(text, is_list=True)) if _COMMA_THOUSANDS.search(text) else None
+    return _Gold(
+        normal,
+        exact_value(normal),
+        _with_currency(parse(normal), text),
+        as_list if isinstance(as_list, Several) else None,
+    )
+
+
+def _bad(reason: str) -> _Gold:
+    return _Gold("", None, Single(""), fault=Decision(Status.BAD_GOLD, DecidedBy.GUARD, reason))
+
+
+def _wrong(reason: str) -> Decision:
+    return Decision(Status.WRONG, DecidedBy.GUARD, reason)

@@ -1,25 +1,38 @@
 """The final answer inside a completion.
 
-Only the text after the reasoning counts: after the last ``</think>``, and nothing at all where a ``<think>`` never
-closes. The last final answer decides; when it is damaged, no earlier one is looked for.
+Only the text after the reasoning counts: after the one ``</think>``, and nothing at all where a ``<think>`` never
+closes. The last final answer decides; when it is damaged, no earlier one is looked for. Every search is one pass of the
+C library over the text, and what is walked in Python (braces, boxes side by side) has a limit of its own.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from relift.records import Status
+from relift.verifier.normalise import normalise
+from relift.verifier.rational import exact_value
 
-AnswerForm = Literal["boxed", "hashes", "equals"]
-"""Where the final answer stands: the last ``\\boxed{}``, after the last ``####``, after the last ``=``."""
+AnswerForm = Literal["boxed", "hashes", "equals", "either"]
+"""Where the final answer stands: the last ``\\boxed{}``; after the last ``####``; after the last ``=``; in the last box
+or, where there is none, after the last ``####``."""
 
-_BOX = re.compile(r"\\boxed(?![a-zA-Z])")
-# One pass over the braces: a box that opens, an escaped character (so `\{` opens nothing), a bare brace.
-_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
-_JOINT = re.compile(r"(?:[\s,;$&{}]|\\(?:[,;! ()\[\]]|q?quad|text)|\b(?:and|or)\b)*")
-_WHOLE_BOX = re.compile(r"\s*\\boxed\s*\{(.*)\}\s*", re.DOTALL)
+WINDOW = 4_000
+"""Boxes this far before the last one are not looked at."""
+MAX_BRACES = 4_000
+"""Of one box; a box with more is as good as unterminated."""
+
+_CLOSING = "</think>"
+_BOX = "\\boxed"
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_OPEN = re.compile(r"\s*\{")
+_JOINT = re.compile(r"(?:[\s,;$&{}]|\\(?:[,;! ()\[\]\\]|q?quad|text|mbox|textbf)|\b(?:and|or)\b)*")
+_MAX_JOINT = 100
+_MAX_NEIGHBOURS = 32
+_MARKER = "####"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +41,7 @@ class Extraction:
 
     answer: str | None = None
     status: Status | None = None
-    """no_answer or malformed; None where there is an answer."""
+    """no_answer, malformed or error; None where there is an answer."""
     reason: str = ""
     is_closed: bool = True
     """False when more text could have changed the answer, so a completion cut here has not given one yet."""
@@ -39,74 +52,119 @@ def extract(text: str, form: AnswerForm, *, think_opened: bool = False) -> Extra
 
     ``think_opened`` says that the prompt already opened the reasoning, so that an answer without ``</think>`` before it
     is still part of it. ``equals`` takes the whole text where there is no ``=``, since a chain of one rewrite has none.
+    Different boxes with nothing but blanks, commas, "and", "or" between them are one answer that lists them all: wrong
+    for a gold that is one value.
     """
-    _, closing, section = text.rpartition("</think>")
-    if "<think>" in section or (think_opened and not closing):
+    if not isinstance(text, str):
+        return Extraction(status=Status.ERROR, reason=f"a completion that is no text but {type(text).__name__}")
+    closing = text.rfind(_CLOSING)
+    if closing >= 0:
+        if text.find(_CLOSING, 0, closing) >= 0:
+            return _malformed("the reasoning ends twice")
+        text = text[closing + len(_CLOSING) :]
+    if "<think>" in text or (think_opened and closing < 0):
         return _no_answer("the reasoning never ends")
     if form == "boxed":
-        return _boxed(section)
-    if form == "hashes":
-        return _hashes(section)
-    return _equals(section)
+        return _boxed(text)
+    return _equals(text) if form == "equals" else _marked(text, needs_marker=form == "hashes")
 
 
 def _boxed(section: str) -> Extraction:
-    first = _BOX.search(section)
-    if first is None:
+    start = _last_box(section, len(section))
+    if start < 0:
         return _no_answer("no \\boxed{}")
-    boxes, is_open = _closed_boxes(section, first.start())
-    if is_open or not boxes:
+    span = _content(section, start)
+    if span is None:
         return _malformed("the last \\boxed{} does not end")
-    start, end = boxes[-1]
-    answer = section[start:end]
-    if _disagrees_with_joined(section, boxes, answer):
-        return _malformed("two different boxes side by side")
-    while (inner := _WHOLE_BOX.fullmatch(answer)) and "\\boxed" not in inner[1]:
-        answer = inner[1]
-    if "\\boxed" in answer:
-        return _malformed("a box inside the last box")
+    answer = section[span[0] : span[1]].strip()
+    before = _last_box(section, start)
+    if before < 0 or start - before > WINDOW:
+        return _found(answer, empty="the last \\boxed{} is empty")
+    return _with_neighbours(section, start, before, answer)
+
+
+def _with_neighbours(section: str, start: int, before: int, answer: str) -> Extraction:
+    """The last answer, together with other boxes around it or right before it."""
+    answers, oldest = [answer], max(0, start - WINDOW)
+    for _ in range(_MAX_NEIGHBOURS):
+        if before < oldest:
+            break
+        span = _content(section, before)
+        if span is None:
+            break  # an earlier box that never ends is no box
+        if span[1] > start:
+            if section[span[0] : start].strip():
+                return _malformed("a box inside the last box")
+            answer_end = _content(section, start)
+            if answer_end is None or section[answer_end[1] + 1 : span[1]].strip():
+                return _malformed("a box inside the last box")
+        else:
+            between = section[span[1] + 1 : start]
+            if len(between) > _MAX_JOINT or not _JOINT.fullmatch(between):
+                break
+            answers.append(section[span[0] : span[1]].strip())
+        start, before = before, _last_box(section, before)
+    if not all(answers):
+        return _malformed("an empty \\boxed{} among the last ones")
+    different = {_spelling(one): one for one in reversed(answers)}
+    if len(different) > 1:
+        return _found(r" \text{ and } ".join(different.values()), empty="")
     return _found(answer, empty="the last \\boxed{} is empty")
 
 
-def _closed_boxes(section: str, begin: int) -> tuple[list[tuple[int, int]], bool]:
-    """Spans of what the outermost boxes hold, in order, and whether a box after the last of them stays open."""
-    boxes: list[tuple[int, int]] = []
-    stack: list[int | None] = []  # where the content of an open box starts; None for any other brace
-    last_opened = begin
-    for token in _BRACES.finditer(section, begin):
-        word = token[0]
-        if word.startswith("\\boxed"):
-            last_opened = token.start()
-            stack.append(token.end())
-        elif word == "{":
-            stack.append(None)
-        elif word == "}" and stack:
-            start = stack.pop()
-            if start is not None:
-                while boxes and boxes[-1][0] > start:
-                    boxes.pop()  # it lies inside this one
-                boxes.append((start, token.start()))
-    bare = [box.start() for box in _BOX.finditer(section, last_opened)][-1]  # `\boxed 3` has no brace
-    return boxes, not boxes or max(bare, last_opened) > boxes[-1][1]
+def _last_box(section: str, end: int) -> int:
+    """Where the last ``\\boxed`` before ``end`` starts; ``\\boxedtext`` is another command. -1 where there is none."""
+    start = section.rfind(_BOX, 0, end)
+    while start >= 0 and section[start + len(_BOX) : start + len(_BOX) + 1].isalpha():
+        start = section.rfind(_BOX, 0, start)
+    return start
 
 
-def _disagrees_with_joined(section: str, boxes: list[tuple[int, int]], answer: str) -> bool:
-    """Whether a box that only blanks, commas, "and" or "or" part from the last one holds something else."""
-    for (start, end), (following, _) in zip(boxes[-2::-1], boxes[:0:-1], strict=True):
-        between = section[end + 1 : section.rindex("\\boxed", end, following)]
-        if not _JOINT.fullmatch(between):
-            return False
-        if section[start:end].split() != answer.split():
-            return True
-    return False
+def _content(section: str, start: int) -> tuple[int, int] | None:
+    """Begin and end of what the box at ``start`` holds, braces matched in one pass; None where it never ends."""
+    opened = _OPEN.match(section, start + len(_BOX))
+    if opened is None:
+        return None  # `\boxed 3` has no brace
+    begin = opened.end()
+    first = section.find("}", begin)
+    if first >= 0 and section.find("{", begin, first) < 0 and section.find("\\", begin, first) < 0:
+        return begin, first
+    depth = 1
+    for count, brace in enumerate(_BRACE.finditer(section, begin)):
+        if count > MAX_BRACES:
+            return None
+        depth += (brace[0] == "{") - (brace[0] == "}")
+        if depth == 0:
+            return begin, brace.start()
+    return None
 
 
-def _hashes(section: str) -> Extraction:
-    _, marker, rest = section.rpartition("####")
-    if not marker:
-        return _no_answer("no ####")
-    line, newline, _ = rest.partition("\n")
+def _marked(section: str, *, needs_marker: bool) -> Extraction:
+    """What follows the last ``####`` on its line; a box in the same section must agree with it."""
+    at = section.rfind(_MARKER)
+    line, newline, _ = section[at + len(_MARKER) :].partition("\n") if at >= 0 else ("", "", "")
+    boxed = _boxed(section)
+    if boxed.status is Status.NO_ANSWER:
+        if at < 0:
+            return _no_answer("no ####" if needs_marker else "neither \\boxed{} nor ####")
+        return _found(line, empty="nothing after the last ####", is_closed=bool(newline))
+    is_heading = not needs_marker and exact_value(normalise(line)) is None  # of a markdown text: `#### Step 2`
+    if at < 0 or is_heading:
+        return _no_answer("no ####") if needs_marker else boxed
+    if boxed.answer is None or not _agree(boxed.answer, line):
+        return _malformed("the last \\boxed{} and the last #### differ")
     return _found(line, empty="nothing after the last ####", is_closed=bool(newline))
+
+
+def _agree(one: str, other: str) -> bool:
+    return _spelling(one) == _spelling(other)
+
+
+def _spelling(answer: str) -> Fraction | str:
+    """The exact number where it is one, else the answer in its one spelling."""
+    normal = normalise(answer)
+    number = exact_value(normal)
+    return normal if number is None else number.value
 
 
 def _equals(section: str) -> Extraction:

@@ -4,41 +4,81 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.bounds import is_whole_text
-from relift.verifier.equivalence import Decision, Undecided, check_gold, decide
-from relift.verifier.extraction import AnswerForm, Extraction, extract
-from relift.verifier.pool import WorkerPool
+from relift.verifier.cache import DecisionCache
+from relift.verifier.equivalence import Decision, Undecided, check_number, decide_number
+from relift.verifier.extraction import AnswerForm, extract
+from relift.verifier.kinds import Comparison
+from relift.verifier.workers.pool import WorkerPool
+from relift.verifier.workers.process import Reply
 
 MAX_RECORDED_CHARS = 1_000
 """A longer answer is cut in its verdict, never in the comparison."""
+HARD_LIMIT_SECONDS = 8.0
+"""On one answer, above the 2 + 2 + 2 of math-verify's own limits."""
 
 LITERAL_ONLY = "the gold does not parse and is not this text"
+NOT_COMPARED = "not compared, since too many before it had failed"
 
 logger = logging.getLogger(__name__)
 
 _UNGRADED = {Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD}
-_Cache = dict[Undecided, Decision]
+_FAILED = {Status.TIMEOUT, Status.ERROR}
+
+
+def _never() -> None:
+    """The check of a caller who has no reason to stop."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A verdict in the making."""
+
+    decision: Decision | Undecided
+    answer: str | None
+    is_closed: bool = True
+    finish_reason: FinishReason = FinishReason.STOP
+    seconds: float = 0.0
 
 
 class Verifier:
     """Grades completions whose final answer stands in one form; a context manager, usable from any thread.
 
-    Equal strings and exact numbers are settled here; the rest is asked of math-verify in a worker process, which is
+    Equal strings and exact numbers are settled here; the rest is asked of math-verify in worker processes, which are
     started when first needed and killed after ``hard_limit_seconds`` on one answer. The form ``equals`` (the arithmetic
-    families) holds plain numbers only and never needs the worker. No signal of the caller is touched.
+    families) holds plain numbers only and never needs a worker. No signal of the caller is touched, and whoever waits
+    here can be interrupted. What workers decided is kept as long as the verifier, but for timeouts and errors.
     """
 
-    def __init__(self, form: AnswerForm, *, hard_limit_seconds: float = 8.0, think_opened: bool = False) -> None:
-        """``think_opened``: the prompt opens the reasoning, so an answer counts only after ``</think>``."""
+    def __init__(
+        self,
+        form: AnswerForm,
+        *,
+        comparison: Comparison | None = None,
+        hard_limit_seconds: float = HARD_LIMIT_SECONDS,
+        workers: int | None = None,
+        think_opened: bool = False,
+    ) -> None:
+        """``think_opened``: the prompt opens the reasoning, so an answer counts only after ``</think>``. ``workers``:
+        processes at most; by default one a core, and at most eight."""
         self.form = form
+        self.comparison = comparison or Comparison()
         self.hard_limit_seconds = hard_limit_seconds
+        self.pool = WorkerPool(
+            hard_limit_seconds=hard_limit_seconds,
+            workers=workers,
+            job=self.comparison.job(hard_limit_seconds=hard_limit_seconds),
+        )
         self._think_opened = think_opened
-        self._pool = WorkerPool(hard_limit_seconds=hard_limit_seconds)
+        self._cache = DecisionCache()
 
     def __enter__(self) -> Self:
         return self
@@ -47,8 +87,12 @@ class Verifier:
         self.close()
 
     def close(self) -> None:
-        """Ends the worker; the verifier may still be used and starts another one."""
-        self._pool.close()
+        """Ends the workers; a thread that waits for one gets Interrupted. The verifier may be used again."""
+        self.pool.close()
+
+    def fault(self) -> str:
+        """Why nothing can be compared at all, such as a user's function that cannot be imported; "" otherwise."""
+        return self.pool.fault() if self.comparison.kind == "callable" else ""
 
     def verify(self, gold: str, text: str, finish_reason: FinishReason) -> Verdict:
         """The verdict on one completion; a status for every failure, never an exception.
@@ -56,87 +100,176 @@ class Verifier:
         A completion that ran out of tokens is ``truncated`` unless its closed final answer is correct: an answer that
         more tokens could still have changed (``=28`` on the way to ``=282``) is none.
         """
-        return self._verify(gold, text, finish_reason, {})
+        return self._finished([self._extracted(gold, text, finish_reason)])[0]
 
     def verify_batch(
-        self, pairs: Sequence[tuple[str, Completion]], *, check: Callable[[], None] = lambda: None
+        self,
+        pairs: Sequence[tuple[str, Completion]],
+        *,
+        check: Callable[[], None] = _never,
+        max_failed_share: float = 1.0,
     ) -> list[Verdict]:
-        """Verdicts in the order of the (gold, completion) pairs; ``check`` is called before each and may raise.
+        """Verdicts in the order of the (gold, completion) pairs; ``check`` is called all along and may raise.
 
-        Rollouts of a group share answers, so equal (gold, normalised answer) pairs are compared once; what timed out
-        is not tried again in the batch, and nothing is kept after it.
+        Rollouts of a group share answers, so equal (gold, normalised answer) pairs are compared once. When more than
+        ``max_failed_share`` of all verdicts are timeout or error, what is left is given up as errors: each of them
+        could take the whole time limit, and whoever sets a limit will not use the others.
         """
-        cache: _Cache = {}
-        verdicts = []
+        found = []
         for gold, made in pairs:
             check()
-            verdicts.append(self._verify(gold, made.text, made.finish_reason, cache))
-        return verdicts
+            found.append(self._extracted(gold, made.text, made.finish_reason))
+        return self._finished(found, check, max_failed_share)
 
     def compare(self, gold: str, answer: str) -> Verdict:
         """The verdict on a bare answer, such as another dataset's gold for the same question."""
-        started = time.perf_counter()
-        return _verdict(self._decide(gold, answer, {}), answer, started)
+        return self.compare_batch([(gold, answer)])[0]
+
+    def compare_batch(self, pairs: Sequence[tuple[str, str]], *, check: Callable[[], None] = _never) -> list[Verdict]:
+        """The same for many (gold, bare answer) pairs, in their order."""
+        found = []
+        for gold, answer in pairs:
+            check()
+            found.append(self._bare(gold, answer))
+        return self._finished(found, check)
 
     def check_gold(self, gold: str) -> str | None:
         """Why no answer could be compared with this gold, or None when it parses and is equal to itself."""
-        decision = check_gold(gold)
-        if isinstance(decision, Undecided):
-            if self.form == "equals":
-                return "not a plain number, and the answer form 'equals' compares those only"
-            decision = self._ask(decision)
-        if decision.status is Status.CORRECT:
-            return None
-        if decision.reason == LITERAL_ONLY:
-            logger.warning("The gold answer %.80r does not parse; only the same text will match it.", gold)
-            return None
-        return decision.reason or "math-verify does not find it equal to itself"
+        return self.check_golds([gold])[0]
 
-    def _verify(self, gold: str, text: str, finish_reason: FinishReason, cache: _Cache) -> Verdict:
-        started = time.perf_counter()
+    def check_golds(self, golds: Sequence[str], *, check: Callable[[], None] = _never) -> list[str | None]:
+        """The same for many golds, in their order.
+
+        What times out or fails is tried once more: a gold must not be good or bad by how busy the machine was.
+        """
+        found = []
+        for gold in golds:
+            check()
+            found.append(self._checked(gold))
+        verdicts = self._finished(found, check)
+        failed = [number for number, verdict in enumerate(verdicts) if verdict.status in _FAILED]
+        again = self._finished([found[number] for number in failed], check)
+        for number, verdict in zip(failed, again, strict=True):
+            verdicts[number] = verdict
+        return [_fault_of(gold, verdict) for gold, verdict in zip(golds, verdicts, strict=True)]
+
+    def _checked(self, gold: str) -> _Open:
         try:
-            found = extract(text, self.form, think_opened=self._think_opened)
-            decision = self._decide_extracted(gold, found, cache)
+            decision = _no_text("gold answer", gold, Status.BAD_GOLD)
+            if decision is None and self.form == "equals" and self.comparison.kind == "math":
+                decision = check_number(gold)
+            return _Open(decision=decision or self.comparison.check_gold(gold), answer=None)
         except Exception as error:
-            logger.exception("The verifier failed on a completion; it gets the status error.")
-            return _verdict(_failed(error), None, started)
-        if finish_reason is FinishReason.LENGTH and decision.status not in _UNGRADED:
-            is_final = decision.status is Status.CORRECT and found.is_closed
-            decision = decision if is_final else Decision(Status.TRUNCATED, decision.path, "ran out of tokens")
-        return _verdict(decision, found.answer, started)
+            return _Open(decision=_failed(error), answer=None)
 
-    def _decide_extracted(self, gold: str, found: Extraction, cache: _Cache) -> Decision:
-        if found.answer is not None:
-            return self._decide(gold, found.answer, cache)
-        assert found.status is not None
-        return Decision(found.status, DecidedBy.STRING, found.reason)
+    def _extracted(self, gold: str, text: str, finish_reason: FinishReason) -> _Open:
+        began = time.perf_counter()
+        answer, is_closed = None, True
+        try:
+            decision: Decision | Undecided | None = _no_text("completion", text, Status.ERROR)
+            if decision is None:
+                found = extract(text, self.form, think_opened=self._think_opened)
+                answer, is_closed = found.answer, found.is_closed
+                if answer is not None:
+                    decision = self._decide(gold, answer)
+                else:
+                    assert found.status is not None
+                    decision = Decision(found.status, DecidedBy.STRING, found.reason)
+        except Exception as error:
+            decision = _failed(error)
+        return _Open(
+            decision=decision,
+            answer=answer,
+            is_closed=is_closed,
+            finish_reason=finish_reason,
+            seconds=time.perf_counter() - began,
+        )
 
-    def _decide(self, gold: str, answer: str, cache: _Cache) -> Decision:
-        decision = decide(gold, answer)
-        if isinstance(decision, Decision):
-            return decision
-        if self.form == "equals":
-            return Decision(Status.WRONG, DecidedBy.STRING, "not a plain number")
-        if decision not in cache:
-            cache[decision] = self._ask(decision)
-        return cache[decision]
+    def _bare(self, gold: str, answer: str) -> _Open:
+        began = time.perf_counter()
+        try:
+            no_text = _no_text("answer", answer, Status.ERROR)
+            decision = no_text or self._decide(gold, answer)
+        except Exception as error:
+            no_text = decision = _failed(error)
+        return _Open(decision=decision, answer=None if no_text else answer, seconds=time.perf_counter() - began)
 
-    def _ask(self, pair: Undecided) -> Decision:
-        reply = self._pool.compare(pair.gold, pair.answer)
-        if reply.status is Status.BAD_GOLD and is_whole_text(pair.gold):
+    def _decide(self, gold: str, answer: str) -> Decision | Undecided:
+        if no_text := _no_text("gold answer", gold, Status.BAD_GOLD):
+            return no_text
+        if self.form == "equals" and self.comparison.kind == "math":
+            return decide_number(gold, answer)
+        return self.comparison.decide(gold, answer)
+
+    def _finished(
+        self, found: Sequence[_Open], check: Callable[[], None] = _never, max_failed_share: float = 1.0
+    ) -> list[Verdict]:
+        """The verdicts, once workers have decided what is undecided; the time they took is the first asker's."""
+        undecided = Counter(made.decision for made in found if isinstance(made.decision, Undecided))
+        failed = sum(isinstance(made.decision, Decision) and made.decision.status in _FAILED for made in found)
+        decided = self._ask(undecided, check, max_failed_share * len(found) - failed) if undecided else {}
+        verdicts = []
+        for made in found:
+            decision, seconds = made.decision, made.seconds
+            if isinstance(decision, Undecided):
+                is_first = undecided.pop(decision, 0) > 0
+                decision, more = decided[decision]
+                seconds += more if is_first else 0.0
+            verdicts.append(_verdict(made, decision, seconds))
+        return verdicts
+
+    def _ask(
+        self, undecided: Counter[Undecided], check: Callable[[], None], may_fail: float
+    ) -> dict[Undecided, tuple[Decision, float]]:
+        """(decision, seconds) of each pair, from cache or workers; gives up when more than ``may_fail`` fail."""
+        decided = {pair: (known, 0.0) for pair in undecided if (known := self._cache.get(pair))}
+        asked = [pair for pair in undecided if pair not in decided]
+        with closing(self.pool.replies([(pair.gold, pair.answer) for pair in asked], check=check)) as replies:
+            for number, reply in replies:
+                pair = asked[number]
+                decision = self._understood(pair, reply)
+                decided[pair] = decision, reply.seconds
+                self._cache.put(pair, decision)
+                may_fail -= undecided[pair] * (reply.status in _FAILED)
+                if may_fail < 0:
+                    break
+        given_up = Decision(Status.ERROR, self.comparison.path, NOT_COMPARED)
+        return {pair: decided.get(pair, (given_up, 0.0)) for pair in undecided}
+
+    def _understood(self, pair: Undecided, reply: Reply) -> Decision:
+        if self.comparison.kind == "math" and reply.status is Status.BAD_GOLD and is_whole_text(pair.gold):
             return Decision(Status.WRONG, DecidedBy.SYMPY, LITERAL_ONLY)  # equal texts were found before
-        return Decision(reply.status, DecidedBy.SYMPY, reply.reason)
+        return Decision(reply.status, self.comparison.path, reply.reason)
 
 
-def _verdict(decision: Decision, answer: str | None, started: float) -> Verdict:
+def _verdict(made: _Open, decision: Decision, seconds: float) -> Verdict:
+    if made.finish_reason is FinishReason.LENGTH and decision.status not in _UNGRADED:
+        is_final = decision.status is Status.CORRECT and made.is_closed
+        decision = decision if is_final else Decision(Status.TRUNCATED, decision.path, "ran out of tokens")
     return Verdict(
         status=decision.status,
-        answer=answer if answer is None else answer[:MAX_RECORDED_CHARS],
+        answer=made.answer if made.answer is None else made.answer[:MAX_RECORDED_CHARS],
         path=decision.path,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         reason=decision.reason,
     )
 
 
+def _fault_of(gold: str, verdict: Verdict) -> str | None:
+    if verdict.status is Status.CORRECT:
+        return None
+    if verdict.reason == LITERAL_ONLY:
+        logger.warning("The gold answer %.80r does not parse; only the same text will match it.", gold)
+        return None
+    return verdict.reason or "math-verify does not find it equal to itself"
+
+
+def _no_text(what: str, given: object, status: Status) -> Decision | None:
+    if isinstance(given, str):
+        return None
+    return Decision(status, DecidedBy.STRING, f"the {what} is no text but {type(given).__name__}")
+
+
 def _failed(error: Exception) -> Decision:
+    logger.exception("The verifier failed on an answer; it gets the status error.", exc_info=error)
     return Decision(Status.ERROR, DecidedBy.STRING, f"the verifier raised {type(error).__name__}")

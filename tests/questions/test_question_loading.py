@@ -212,3 +212,22 @@ def test_the_reference_benchmarks_load_with_their_repeats_sources_and_golds(veri
     rows = pq.read_table(path, columns=["prompt", "reward_model"]).to_pylist()
     golds = {row["prompt"][1]["content"]: row["reward_model"]["ground_truth"] for row in rows}
     assert {q.text: q.answer for q in loaded.held_out} == golds
+
+
+def test_golds_are_checked_many_at_a_time_by_all_workers(jsonl, monkeypatch):
+    rows = [{"question": f"Question {n}?", "answer": rf"\sum_{{k=1}}^{{{n + 2}}} a_{{k}}"} for n in range(30)]
+    path = jsonl(
+        *rows, {"question": "Bad?", "answer": r"\frac{1}"}, {"question": "Text?", "answer": 3}, {"question": "?"}
+    )
+    with Verifier("boxed", workers=2) as verifier:
+        asked: list[int] = []
+        check = verifier.check_golds
+        monkeypatch.setattr(verifier, "check_golds", lambda golds: asked.append(len(golds)) or check(golds))
+        loaded = load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier)
+        assert asked == [32]
+        assert verifier.pool.started == 2
+    assert len(loaded.by_id) == 31
+    assert [(bad.row, bad.reason.partition(":")[0]) for bad in loaded.quarantined] == [
+        (31, r"gold answer '\\frac{1}'"),
+        (33, "no gold answer"),
+    ]

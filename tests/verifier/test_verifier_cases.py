@@ -1,26 +1,48 @@
-"""Agreement with labelled cases. The floors are what was measured, so that a change for the worse shows.
+"""Agreement with labelled cases, and every remaining disagreement with its reason.
 
-Measured over the rows used here (math-verify 0.9.0, sympy 1.14.0): adversarial 181 of 182 as wanted, the other one a
-false negative (the square root of -1 for i); bare answers 142 of 146 with one false positive, whose label is wrong
-(``10{,}000`` against 10000); responses that hold a box 91 of 109 with one false positive, most of the rest being
-several boxes as one answer, which this project refuses on purpose.
+A disagreement that is not listed fails, and so does a listed one that has gone. With RELIFT_DATA the same holds for the
+whole file, of which the committed copy is the part whose licence is known.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from relift.records import FinishReason, Status
 from relift.verifier import Verifier
 
-DATA = Path(__file__).parents[1] / "data"
-TWO_SECONDS_EACH = {11, 17, 21, 22}
-"""Ids that come to math-verify's own limit of 2 s; the worker's own test has one of their kind."""
+COPIES = Path(__file__).parents[1] / "data"
+FOLDERS = [COPIES] + ([Path(os.environ["RELIFT_DATA"])] if "RELIFT_DATA" in os.environ else [])
+MAX_SECONDS = 9.0
+
+BARE = {
+    "12e83d31": "17 against `17 any text`: words must be units or words of the gold",
+    "2739adb4": "`10%` against 10: a percent sign may only be left out where the gold has none",
+    "86614b1d": "the same with a backslash",
+    "3e192fa8": "a decimal of 1/12 with 16 places is not 1/12",
+    "dc7738ba": "the label is wrong: 10{,}000 is 10000",
+}
+BOXED = {
+    "27adb319": "`28%` against a box of 28: as above, and `pct` stands outside of the box",
+    "9bfd0a9f": "the gold is a page of prose without a box",
+    "a32c2db5": "the last box holds an intermediate result",
+    "7602ebbc": "two boxes with words of their own in between: the last one counts",
+    "a9fb3556": "the same",
+    "276bdec8": "the same in the gold",
+}
 
 
-def cases(name: str) -> list[dict]:
-    return [json.loads(line) for line in (DATA / name).read_text().splitlines()]
+def rows_of(folder: Path, name: str) -> list[dict]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def id_of(row: dict) -> str:
+    return hashlib.sha256(f"{row['gold']}\0{row['answer']}".encode()).hexdigest()[:8]
 
 
 def text_of(case: dict, field: str) -> str:
@@ -28,45 +50,59 @@ def text_of(case: dict, field: str) -> str:
     return repeat["head"] + repeat["unit"] * repeat["times"] + repeat["tail"] if repeat else case[field]
 
 
-def test_hostile_answers_are_refused_in_time_and_the_worker_answers_right_after(boxed):
+@pytest.fixture(scope="module")
+def either():
+    with Verifier("either") as verifier:
+        yield verifier
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=["copy", "whole"][: len(FOLDERS)])
+def test_bare_answers_agree_with_their_labels(boxed, folder):
+    rows = [row for row in rows_of(folder, "verify_cases.jsonl") if row["form"] == "answer"]
+    rows = [row for row in rows if not row.get("note", "").startswith("policy:")]
+    verdicts = boxed.compare_batch([(row["gold"], row["answer"]) for row in rows])
+    disagree = {
+        id_of(row): row
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if (verdict.status is Status.CORRECT) is not row["expected"]
+    }
+    assert disagree.keys() == BARE.keys() & set(map(id_of, rows))
+    assert len(disagree) <= 0.04 * len(rows)
+    assert sum(not row["expected"] for row in disagree.values()) <= 4
+    assert len(rows) == (146 if folder == COPIES else 261)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=["copy", "whole"][: len(FOLDERS)])
+def test_boxed_responses_agree_with_their_labels(either, folder):
+    rows = [row for row in rows_of(folder, "verify_cases.jsonl") if row["form"] == "response"]
+    rows = [row for row in rows if "\\boxed" in row["answer"] or "####" in row["answer"]]
+    disagree = {
+        id_of(row): row
+        for row in rows
+        if (either.verify(row["gold"], row["answer"], FinishReason.STOP).status is Status.CORRECT)
+        is not row["expected"]
+    }
+    assert disagree.keys() == BOXED.keys() & set(map(id_of, rows))
+    assert len(disagree) <= 0.05 * len(rows) if folder != COPIES else len(disagree) <= 6
+    assert sum(not row["expected"] for row in disagree.values()) == 0
+    assert len(rows) == (109 if folder == COPIES else 155)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=["copy", "whole"][: len(FOLDERS)])
+def test_a_response_without_a_box_is_no_answer(either, folder):
+    rows = [row for row in rows_of(folder, "verify_cases.jsonl") if row["form"] == "response"]
+    rows = [row for row in rows if "\\boxed" not in row["answer"] and "####" not in row["answer"]]
+    statuses = {either.verify(row["gold"], row["answer"], FinishReason.STOP).status for row in rows}
+    assert statuses <= {Status.NO_ANSWER, Status.MALFORMED}
+
+
+def test_hostile_answers_are_refused_in_time_and_a_worker_answers_right_after(either):
     disagree = []
-    for case in cases("adversarial_cases.jsonl"):
-        if case["id"] in TWO_SECONDS_EACH:
-            continue
-        answer = text_of(case, "answer")
-        has_marker_only = "####" in answer and "\\boxed" not in answer
-        with Verifier("hashes") as marked:
-            grader = marked if has_marker_only else boxed
-            verdict = grader.verify(text_of(case, "gold"), answer, FinishReason.STOP)
-        assert verdict.seconds < boxed.hard_limit_seconds + 1, case["id"]
+    for number, case in enumerate(rows_of(COPIES, "adversarial_cases.jsonl")):
+        verdict = either.verify(text_of(case, "gold"), text_of(case, "answer"), FinishReason.STOP)
+        assert verdict.seconds < MAX_SECONDS, case["id"]
         if (verdict.status is Status.CORRECT) != (case["expected"] == "true"):
             disagree.append(case["id"])
         if case["expected"] == "reject-without-hang":
-            assert boxed.compare("3", "1+2").status is Status.CORRECT, case["id"]
-    assert disagree == [273]
-
-
-def test_bare_answers_agree_with_their_labels(boxed):
-    rows = [row for row in cases("verify_cases.jsonl") if row["form"] == "answer"]
-    rows = [row for row in rows if not row.get("note", "").startswith("policy:")]
-    found = [(row["expected"], boxed.compare(row["gold"], row["answer"]).status is Status.CORRECT) for row in rows]
-    assert sum(label == is_correct for label, is_correct in found) >= 142
-    assert found.count((False, True)) <= 1
-    assert len(found) == 146
-
-
-def test_boxed_responses_agree_with_their_labels(boxed):
-    rows = [row for row in cases("verify_cases.jsonl") if row["form"] == "response" and "\\boxed" in row["answer"]]
-    found = [
-        (row["expected"], boxed.verify(row["gold"], row["answer"], FinishReason.STOP).status is Status.CORRECT)
-        for row in rows
-    ]
-    assert sum(label == is_correct for label, is_correct in found) >= 91
-    assert found.count((False, True)) <= 1
-    assert len(found) == 109
-
-
-def test_a_response_without_a_box_is_no_answer(boxed):
-    rows = [row for row in cases("verify_cases.jsonl") if row["form"] == "response" and "\\boxed" not in row["answer"]]
-    statuses = {boxed.verify(row["gold"], row["answer"], FinishReason.STOP).status for row in rows}
-    assert statuses == {Status.NO_ANSWER}
+            assert either.compare(str(number), rf"\int_0^{{{number}}} 1\,dx").status is Status.CORRECT, case["id"]
+    assert disagree == []

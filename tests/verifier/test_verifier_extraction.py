@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relift.records import Status
-from relift.verifier import extract
+from relift.verifier import extract, extraction
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,11 @@ from relift.verifier import extract
         (r"the broken \boxed{1, then \boxed{4}", "4"),
         (r"<think>\boxed{1}</think> \boxed{2}", "2"),
         (r"\boxed{1}</think> \boxed{2}", "2"),
-        (r"<think>a</think><think>b</think>\boxed{5}", "5"),
+        (r"\boxed{x^{2}+\{1\}}.", r"x^{2}+\{1\}"),
+        (r"\boxed{1\\}", r"1\\"),
+        (r"\boxed{\fbox{3}}", r"\fbox{3}"),
+        (r"\boxed{3} \boxedtext{4}", "3"),
+        (r"\boxed{3} and so on" + " and on" * 10_000, "3"),
         ("\\boxed{3" + "}" * 50_000, "3"),
         (r"\boxed{4} and \boxed{4}", "4"),
     ],
@@ -42,10 +46,13 @@ def test_the_last_box_after_the_reasoning_is_the_answer(text, answer):
         (r"\boxed{3} and then \boxed{}", Status.MALFORMED),
         (r"\boxed{3} or \boxed 4", Status.MALFORMED),
         (r"\boxed{ }", Status.MALFORMED),
-        (r"\boxed{3} \boxed{4}", Status.MALFORMED),
-        (r"\boxed{3} \text{ and } \boxed{4}", Status.MALFORMED),
-        (r"\boxed{3}, \boxed{4}, \boxed{4}", Status.MALFORMED),
         (r"\boxed{\boxed{3}, 4}", Status.MALFORMED),
+        (r"\boxed{4, \boxed{3}}", Status.MALFORMED),
+        (r"\boxed{}, \boxed{3}", Status.MALFORMED),
+        (r"<think>a</think> b </think>\boxed{3}", Status.MALFORMED),
+        (r"<think>a</think><think>b</think>\boxed{5}", Status.MALFORMED),
+        ("\\boxed{" * 10_000, Status.MALFORMED),
+        ("\\boxed{" + "{" * 10_000, Status.MALFORMED),
     ],
 )
 def test_a_damaged_or_missing_box_never_falls_back_to_an_earlier_one(text, status):
@@ -53,6 +60,102 @@ def test_a_damaged_or_missing_box_never_falls_back_to_an_earlier_one(text, statu
     assert extraction.answer is None
     assert extraction.status is status
     assert extraction.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{3} \boxed{4}", r"3 \text{ and } 4"),
+        (r"\boxed{3}, \boxed{4}, \boxed{4}", r"3 \text{ and } 4"),
+        (r"$\boxed{(2,2)} \quad \text{and} \quad \boxed{(6,2)}$", r"(2,2) \text{ and } (6,2)"),
+        (r"\(\boxed{3}\) or \(\boxed{4}\)", r"3 \text{ and } 4"),
+        (r"\boxed{1} no, \boxed{3} and \boxed{4}", r"3 \text{ and } 4"),
+        (r"\boxed{4}. Wait, no. \boxed{3}", "3"),
+        (r"\boxed{004} and \boxed{ 004 }", "004"),
+        (r"\boxed{0.5}, \boxed{\frac12}", r"\frac12"),
+    ],
+)
+def test_different_boxes_side_by_side_are_one_answer_that_lists_them(text, answer):
+    assert extract(text, "boxed").answer == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{3}", "3"),
+        ("so\n#### 42\n", "42"),
+        ("#### Step 2\nso \\boxed{7}", "7"),
+        ("#### 2. Then\nso \\boxed{7}", "7"),
+        ("\\boxed{42}\n#### 42.0", "42.0"),
+        ("#### 1\n#### 42", "42"),
+    ],
+)
+def test_either_takes_the_box_or_the_marker(text, answer):
+    assert extract(text, "either").answer == answer
+
+
+@pytest.mark.parametrize("form", ["either", "hashes"])
+def test_a_box_and_a_marker_must_agree(form):
+    assert extract("\\boxed{43}\n#### 42", form).status is Status.MALFORMED
+    assert extract("#### 42\nso \\boxed{43}", form).status is Status.MALFORMED
+    assert extract("\\boxed{43\n#### 42", form).status is Status.MALFORMED
+    assert extract(r"\boxed{\frac{1}{2}} #### 0.5", form).answer == "0.5"
+
+
+def test_either_without_box_and_marker_is_no_answer():
+    assert extract("the answer is 42", "either").status is Status.NO_ANSWER
+
+
+@pytest.mark.parametrize("text", [None, 3, b"\\boxed{3}", ["3"]])
+def test_what_is_no_text_is_an_error(text):
+    assert extract(text, "boxed").status is Status.ERROR
+
+
+class Counting:
+    """The pattern for braces, with a count of what is looked at."""
+
+    def __init__(self, pattern):
+        self.pattern, self.seen = pattern, 0
+
+    def finditer(self, *where):
+        for found in self.pattern.finditer(*where):
+            self.seen += 1
+            yield found
+
+
+HOSTILE = [
+    "\\boxed{",
+    "{",
+    "}",
+    "\\boxed{1}",
+    "\\boxed{\\{1}",
+    "\\boxed{{1}},",
+    "\\boxed{1} and ",
+    "\\",
+    "\\boxed",
+    "a{b}",
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("tail", ["", r"\boxed{x^{2}}", "}" * 50, r"\boxed{{3"])
+def test_the_braces_looked_at_do_not_grow_with_the_text(monkeypatch, unit, tail):
+    """Counted, not timed: what is walked in Python has a limit however long the completion is."""
+    seen = []
+    for times in (5_000, 20_000):
+        braces = Counting(extraction._BRACE)
+        monkeypatch.setattr(extraction, "_BRACE", braces)
+        extract(unit * times + tail, "boxed")
+        monkeypatch.undo()
+        seen.append(braces.seen)
+    assert seen[0] == seen[1] <= (extraction.MAX_BRACES + 2) * 3
+
+
+def test_a_nest_of_boxes_costs_a_bounded_number_of_walks(monkeypatch):
+    braces = Counting(extraction._BRACE)
+    monkeypatch.setattr(extraction, "_BRACE", braces)
+    assert extract("\\boxed{" * 400 + "3" + "}" * 400, "boxed").answer == "3"
+    assert braces.seen < 60_000
 
 
 def test_where_the_prompt_opens_the_reasoning_only_a_closing_tag_ends_it():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -28,12 +29,13 @@ def completion(text: str, finish_reason: FinishReason = STOP) -> Completion:
         ("72", r"\boxed{72}", Status.CORRECT, DecidedBy.STRING),
         ("72", r"\boxed{72.00}", Status.CORRECT, DecidedBy.RATIONAL),
         ("72", r"\boxed{73}", Status.WRONG, DecidedBy.RATIONAL),
-        ("72", r"\boxed{8 \times 9}", Status.CORRECT, DecidedBy.SYMPY),
-        (r"\frac{\sqrt{2}}{2}", r"\boxed{\frac{1}{\sqrt{2}}}", Status.CORRECT, DecidedBy.SYMPY),
-        (r"\frac{x}{2}+3", r"\boxed{3}", Status.WRONG, DecidedBy.SYMPY),
-        (r"\{1,2\}", r"\boxed{\{2,1\}}", Status.CORRECT, DecidedBy.SYMPY),
-        ("(1,2)", r"\boxed{(2,1)}", Status.WRONG, DecidedBy.SYMPY),
-        ("72", r"\boxed{?}", Status.WRONG, DecidedBy.SYMPY),
+        ("72", r"\boxed{8 \times 9}", Status.CORRECT, DecidedBy.RATIONAL),
+        (r"\frac{\pi}{4}", r"\boxed{\arctan(1)}", Status.CORRECT, DecidedBy.SYMPY),
+        (r"\sin(2x)", r"\boxed{2\sin x\cos x}", Status.CORRECT, DecidedBy.SYMPY),
+        (r"\frac{x}{2}+3", r"\boxed{3}", Status.WRONG, DecidedBy.RATIONAL),
+        (r"\{1,2\}", r"\boxed{\{2,1\}}", Status.CORRECT, DecidedBy.RATIONAL),
+        ("(1,2)", r"\boxed{(2,1)}", Status.WRONG, DecidedBy.RATIONAL),
+        ("72", r"\boxed{?}", Status.WRONG, DecidedBy.GUARD),
         ("72", "I do not know.", Status.NO_ANSWER, DecidedBy.STRING),
         ("72", r"\boxed{72", Status.MALFORMED, DecidedBy.STRING),
         ("", r"\boxed{}", Status.MALFORMED, DecidedBy.STRING),
@@ -73,7 +75,7 @@ def test_arithmetic_compares_numbers_only_and_starts_no_process(chains):
     right, wrong = Status.CORRECT, Status.WRONG
     assert [v.status for v in verdicts[:5]] == [right, right, wrong, wrong, wrong]
     assert [v.status for v in verdicts[5:]] == [Status.NO_ANSWER, Status.MALFORMED, right, wrong]
-    assert chains._pool.started == 0
+    assert chains.pool.started == 0
 
 
 def test_512_arithmetic_completions_take_a_few_milliseconds(chains):
@@ -87,21 +89,92 @@ def test_512_arithmetic_completions_take_a_few_milliseconds(chains):
     assert min(seconds) < 0.02
 
 
-def test_a_batch_keeps_its_order_and_asks_once_for_equal_answers(boxed):
-    texts = [r"\boxed{\sqrt{16}}", r"\boxed{5}", r"\boxed{ \sqrt{16} }", "none"]
-    boxed.compare("4", "2+2")  # so that a worker is there to count for
-    before = boxed._pool._worker.items
-    verdicts = boxed.verify_batch([("4", completion(text)) for text in texts])
+@pytest.fixture
+def asked(boxed, monkeypatch):
+    """The pairs that workers are asked about."""
+    pairs: list[tuple[str, str]] = []
+    ask = boxed.pool.replies
+
+    def replies(given, **options):
+        pairs.extend(given)
+        return ask(given, **options)
+
+    monkeypatch.setattr(boxed.pool, "replies", replies)
+    return pairs
+
+
+def test_a_batch_keeps_its_order_and_asks_once_for_equal_answers(boxed, asked):
+    texts = [r"\boxed{\arctan(1)+6}", r"\boxed{5}", r"\boxed{ \arctan(1) + 6 }", "none"]
+    verdicts = boxed.verify_batch([(r"\frac{\pi}{4}+6", completion(text)) for text in texts])
     assert [v.status for v in verdicts] == [Status.CORRECT, Status.WRONG, Status.CORRECT, Status.NO_ANSWER]
-    assert boxed._pool._worker.items - before == 1
+    assert len(asked) == 1
+    assert verdicts[0].seconds > 10 * verdicts[2].seconds  # the time of the comparison is counted once
 
 
-def test_what_is_no_text_is_an_error_and_the_batch_goes_on(boxed, caplog):
-    broken, whole = boxed.verify_batch([("3", completion(None)), ("3", completion(r"\boxed{3}"))])
-    assert broken.status is Status.ERROR
-    assert "AttributeError" in broken.reason
+def test_what_a_worker_decided_is_remembered_for_the_next_batch(boxed, asked):
+    pairs = [(r"\sin(14x)", r"2\sin(7x)\cos(7x)"), (r"\frac{\pi}{4}+7", r"\arctan(1)+7")]
+    first, second = boxed.compare_batch(pairs), boxed.compare_batch(pairs)
+    assert [v.status for v in first + second] == [Status.CORRECT] * 4
+    assert boxed.verify(pairs[0][0], rf"so \boxed{{{pairs[0][1]}}}", STOP).status is Status.CORRECT
+    assert len(asked) == 2
+    assert {v.path for v in second} == {DecidedBy.SYMPY}
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "status", "reason"),
+    [
+        ("3", None, Status.ERROR, "the completion is no text but NoneType"),
+        ("3", b"\\boxed{3}", Status.ERROR, "the completion is no text but bytes"),
+        ("3", ["3"], Status.ERROR, "the completion is no text but list"),
+        (3, r"\boxed{3}", Status.BAD_GOLD, "the gold answer is no text but int"),
+        (None, r"\boxed{3}", Status.BAD_GOLD, "the gold answer is no text but NoneType"),
+    ],
+)
+def test_what_is_no_text_gets_a_status_and_the_batch_goes_on(boxed, gold, text, status, reason):
+    broken, whole = boxed.verify_batch([(gold, completion(text)), ("3", completion(r"\boxed{3}"))])
+    assert (broken.status, broken.reason) == (status, reason)
     assert whole.status is Status.CORRECT
-    assert "failed on a completion" in caplog.text
+
+
+ODD_TEXTS = [
+    "",
+    " ",
+    "\0",
+    "\x00\x07\x1b[31m",
+    "\ud800",
+    "\udfff\ud800",
+    "\ufeff\u200b\u202e",
+    "\\",
+    "\\boxed",
+    "{" * 100_000,
+    "9" * 1_000_000,
+    "\\frac{" * 150_000,
+    "\\boxed{" * 100_000,
+    "\\boxed{3}" * 100_000,
+    "\n" * 1_000_000,
+    "e\u0301" * 300_000,
+    "𝟛",
+    "3\\",
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=range(len(ODD_TEXTS)))
+def test_odd_texts_on_either_side_get_a_status_quickly(boxed, text):
+    began = time.perf_counter()
+    texts = [text, "\\boxed{" + text + "}", "\\boxed{" + text, "<think>" + text + "</think> \\boxed{4}"]
+    found = boxed.verify_batch([("3", completion(made)) for made in texts] + [(text, completion(r"\boxed{3}"))])
+    found += boxed.compare_batch([("3", text), (text, "3"), (text, text)])
+    assert all(isinstance(verdict.status, Status) for verdict in found)
+    assert all(len(verdict.answer or "") <= 1_000 for verdict in found)
+    assert time.perf_counter() - began < 20
+
+
+def test_a_fault_of_ours_is_an_error_and_the_batch_goes_on(boxed, monkeypatch, caplog):
+    monkeypatch.setattr("relift.verifier.equivalence.normalise", lambda text: {}[text])
+    broken, equal = boxed.compare_batch([("3", "2 + 1"), ("3", "3")])
+    assert (broken.status, broken.reason) == (Status.ERROR, "the verifier raised KeyError")
+    assert isinstance(equal.status, Status)
+    assert "failed on an answer" in caplog.text
 
 
 def test_a_long_answer_is_cut_in_its_verdict_only(boxed):
@@ -126,3 +199,19 @@ def test_a_gold_in_words_that_no_parser_reads_matches_itself_only(boxed, caplog)
     assert "only the same text" in caplog.text
     assert boxed.compare(gold, "t(0, 4]").status is Status.CORRECT
     assert boxed.compare(gold, "t(0,5]").status is Status.WRONG
+
+
+def test_a_gold_that_timed_out_is_tried_once_more(boxed, monkeypatch):
+    golds = [rf"\sum_{{k=1}}^{{{n}}} a_{{k}}" for n in (11, 12, 13)]
+    asked: list[int] = []
+    ask = boxed.pool.replies
+
+    def busy_at_first(pairs, **options):
+        asked.append(len(pairs))
+        for number, reply in ask(pairs, **options):
+            is_late = number == 1 and len(asked) == 1
+            yield number, dataclasses.replace(reply, status=Status.TIMEOUT) if is_late else reply
+
+    monkeypatch.setattr(boxed.pool, "replies", busy_at_first)
+    assert boxed.check_golds(golds) == [None, None, None]
+    assert asked == [3, 1]

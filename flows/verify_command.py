@@ -1,0 +1,150 @@
+"""The command `relift verify`: the verifier by itself, on one pair or on a file of them."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.ask import new_console
+from relift.errors import ConfigError, Interrupted
+from relift.recipe import validated
+from relift.records import DecidedBy, Status
+from relift.verifier import Verifier
+from relift.verifier.cache import verifier_version
+from relift.verifier.case_files import Rows, open_rows
+from relift.verifier.cases import RowForm, Tally, verify_pairs, verify_rows
+from relift.verifier.opening import make_verifier, require_comparison
+
+_OPTION = re.compile(r"--[a-z][a-z-]+(=.*)?")
+_Kind = TypeVar("_Kind", Status, DecidedBy)
+Options = dict[str, object]
+"""Of the configuration's section `questions`; None where the command line does not say."""
+
+
+def verify_command(
+    what: Sequence[str],
+    *,
+    out: Path | None,
+    form: str,
+    options: Options,
+    think_opened: bool,
+    workers: int | None,
+) -> bool:
+    """Two texts are a pair, one is a file; whether the pair is equal, or the file verified."""
+    for text in what:
+        if _OPTION.fullmatch(text):
+            raise ConfigError(f"there is no option {text}; `relift verify --help` lists them")
+    if form not in get_args(RowForm):
+        raise ConfigError(f"--form {form} is none of {', '.join(get_args(RowForm))}")
+    row_form: RowForm = "answer" if form == "answer" else "response"
+    opened = _opened(options, think_opened, 1 if len(what) == 2 else workers)
+    if len(what) == 1:
+        _verify_file(Path(what[0]), out, row_form, opened)
+        return True
+    if len(what) != 2:
+        raise ConfigError(f"{len(what)} texts were given: a pair is two, GOLD ANSWER, and a file is one")
+    if out is not None:
+        raise ConfigError("--out is for the rows of a file: leave it out for one pair")
+    return _verify_pair(what[0], what[1], row_form, opened)
+
+
+def _verify_pair(gold: str, answer: str, form: RowForm, opened: AbstractContextManager[Verifier]) -> bool:
+    with opened as verifier:
+        verdict = verify_pairs([(gold, answer)], verifier, form)[0]
+    console = new_console()
+    console.print(f"{verdict.status.value}  (decided by {verdict.path.value}, {verdict.seconds:.4f} s)")
+    for name, text in (("extracted", verdict.answer), ("reason", verdict.reason)):
+        if text:
+            console.print(Text(f"{name}: {_printable(text)}"))
+    return verdict.status is Status.CORRECT
+
+
+def _verify_file(source: Path, out: Path | None, form: RowForm, opened: AbstractContextManager[Verifier]) -> None:
+    """Raises a UserError for a file that cannot be used, and Interrupted on Ctrl-C: nothing is written then."""
+    rows = open_rows(source)
+    if out is not None:
+        _check_out(source, out)
+    with opened as verifier:
+        began = time.perf_counter()
+        try:
+            tally = _verified(rows, out, verifier, form)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; no verdicts were written") from None
+        seconds = time.perf_counter() - began
+        _print_summary(new_console(), tally, seconds, verifier)
+    if out is not None:
+        new_console().print(Text(f"Verdicts: {out}"))
+
+
+def _verified(rows: Rows, out: Path | None, verifier: Verifier, form: RowForm) -> Tally:
+    columns = (TextColumn("verified"), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=rows.count)
+        return verify_rows(rows, out, verifier, form, verified=lambda count: bar.advance(task, count))
+
+
+@contextmanager
+def _opened(options: Options, think_opened: bool, workers: int | None) -> Iterator[Verifier]:
+    """The verifier that a recipe with these options would have; the form `either` is only for what is there already."""
+    is_either = options["answer_form"] == "either"
+    given = {name: value for name, value in options.items() if value is not None}
+    if is_either:
+        del given["answer_form"]
+    suffix = {"prompt_suffix": "<think>"} if think_opened else {}
+    config = validated({"questions": {"format": "rows", **given}, "policy": suffix}, origin="the command")
+    with make_verifier(config, form="either" if is_either else None, workers=workers) as verifier:
+        require_comparison(config, verifier)
+        yield verifier
+
+
+def _check_out(source: Path, out: Path) -> None:
+    if out.suffix != source.suffix:
+        raise ConfigError(f"--out {out} must end in {source.suffix}: verdicts are written in the format of their rows")
+    if out.exists() and out.samefile(source):
+        raise ConfigError(f"--out {out} is the file that is read: name another one")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+
+
+def _print_summary(console: Console, tally: Tally, seconds: float, verifier: Verifier) -> None:
+    rows = len(tally.seconds)
+    if rows:
+        console.print(_shares("status", tally.statuses, Status))
+        console.print(_shares("decided by", tally.paths, DecidedBy))
+        taken = sorted(tally.seconds)
+        p99 = taken[min(len(taken) - 1, len(taken) * 99 // 100)]
+        console.print(
+            f"A verdict took {statistics.median(taken) * 1000:.3g} ms (median), {p99 * 1000:.3g} ms (p99), "
+            f"{taken[-1]:.3g} s (longest)."
+        )
+    pool = verifier.pool
+    console.print(
+        f"{rows} rows in {seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} a second; {pool.started} "
+        f"workers started, {pool.killed} of them hung or died."
+    )
+    console.print(f"Versions: {verifier_version()}.")
+
+
+def _shares(title: str, counts: Counter[_Kind], order: Iterable[_Kind]) -> Table:
+    table = Table(title, "rows", "share")
+    for kind in order:
+        if counts[kind]:
+            table.add_row(str(kind), str(counts[kind]), f"{counts[kind] / counts.total():.1%}")
+    return table
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

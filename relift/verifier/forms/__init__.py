@@ -1,0 +1,1 @@
+"""The forms an answer can have, and which of them may stand for which gold."""

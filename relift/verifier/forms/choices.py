@@ -1,0 +1,123 @@
+"""Answers that are words: the letter of a choice, yes and no, names, dates and times of day."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+_WRAPPER = re.compile(r"\\text\{([^{}]*)\}")
+_ONE_LETTER = re.compile(r"\\?\(?\s*([A-Z])\s*\)?")
+_LETTER_AND_TEXT = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s*(\S.*)", re.DOTALL)
+_ANOTHER_CHOICE = re.compile(
+    r"^[A-Z]$|\([A-Z]\)|(?<![A-Za-z\\])[A-Z][.):](?!\d)|\b(?:or|not|either|both)\b|\b(?:and|or)\s+\(?[A-Z]\b"
+)
+_TEXT_ONLY = re.compile(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*")
+_PUNCTUATION = re.compile(r"[.,!?\"']+")
+_ARTICLE = re.compile(r"^(?:the|an|a)\s+")
+# Letters that stand for numbers more often than they make a word; three capitals are a name, or choices in order.
+_MATHEMATICAL_RUNS = re.compile(r"[A-Za-z]{1,2}|[a-dklmnijpqrstxyzuvw]{1,4}")
+_SHORT = "no yes up or it he she we so if to of on in at by all odd even true false none"
+_SHORT_WORDS = frozenset(_SHORT.split())
+_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s*m?\.*)?", re.IGNORECASE)
+_ISO = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
+_SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2,4})")
+_MONTH_NAMES = "january february march april may june july august september october november december"
+_MONTHS = _MONTH_NAMES.split()
+_MONTH = "|".join(f"{month}|{month[:3]}" for month in _MONTHS)
+_MONTH_DAY = re.compile(rf"({_MONTH})\.?\s*(\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s*(\d{{4}}))?", re.IGNORECASE)
+_DAY_MONTH = re.compile(rf"(\d{{1,2}})(?:st|nd|rd|th)?\s*(?:of\s+)?({_MONTH})\.?(?:,?\s*(\d{{4}}))?", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    """A normalised text without the commands around words."""
+    return " ".join(_WRAPPER.sub(r" \1 ", text).split())
+
+
+def choice_of(text: str) -> str:
+    """The letter in ``B``, ``(B)``, ``\\text{B}`` or ``(B) 42``; empty where there is none, or a hedge."""
+    found = _ONE_LETTER.fullmatch(plain(text))
+    return found[1] if found else letter_and_text(text)[0]
+
+
+def letter_and_text(text: str) -> tuple[str, str]:
+    """Both of ``(B) 42`` and of ``B. 42``; empty where it is nothing of the kind, or a hedge."""
+    found = _LETTER_AND_TEXT.fullmatch(plain(text))
+    return ("", "") if found is None or _ANOTHER_CHOICE.search(found[3]) else (found[1] or found[2], found[3])
+
+
+def same_words(gold: str, answer: str) -> bool | None:
+    """Whether two normalised texts say the same; None where the gold is not in words but in mathematics."""
+    if (letter := choice_of(gold)) and not _is_formula(gold):
+        return choice_of(answer) == letter
+    if (moment := _time(gold)) is not None:
+        given = _time(answer)
+        return given is not None and given[:3] == moment[:3] and moment[3] in ("", given[3])
+    if (day := _date(gold)) is not None:
+        return _date(answer) == day
+    if not _is_text(gold):
+        return None
+    return folded(gold) == folded(answer)
+
+
+def is_dated(text: str) -> bool:
+    """Whether a parser would subtract the parts of a date, or divide them."""
+    return _ISO.fullmatch(text) is not None or _SLASHES.fullmatch(text) is not None
+
+
+def folded(text: str) -> str:
+    """Words without case, articles, punctuation and plural s."""
+    words = _ARTICLE.sub("", " ".join(_PUNCTUATION.sub(" ", plain(text)).lower().split()))
+    return " ".join(
+        word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+        for word in words.split()
+    )
+
+
+def _is_formula(gold: str) -> bool:
+    """Whether what follows the letter belongs to mathematics: ``(A)(B)``, ``(N)^{2}``."""
+    words = plain(gold)
+    found = _LETTER_AND_TEXT.fullmatch(words)
+    return found is not None and (found[3][0] in "^_+*/=(<>!-\\" and found[2] is None)
+
+
+def _is_text(gold: str) -> bool:
+    words = plain(gold)
+    if not _TEXT_ONLY.fullmatch(words.strip(".,")):
+        return False
+    if words != gold or " " in words or not words.isascii():
+        return True
+    is_product = all(map(_MATHEMATICAL_RUNS.fullmatch, words.split("-")))  # `xy`, and `p-q` is no compound
+    return words.lower() in _SHORT_WORDS or not is_product
+
+
+def _time(text: str) -> tuple[int, int, int, str] | None:
+    found = _TIME.fullmatch(plain(text))
+    if found is None or int(found[2]) > 59:
+        return None
+    return int(found[1]), int(found[2]), int(found[3] or 0), (found[4] or "").lower()
+
+
+def _date(text: str) -> tuple[int, int, int] | None:
+    """Year (0 where there is none), month and day."""
+    words = plain(text)
+    if found := _ISO.fullmatch(words):
+        return _valid(int(found[1]), int(found[2]), int(found[3]))
+    if found := _SLASHES.fullmatch(words):
+        return int(found[3]), int(found[1]), int(found[2])
+    if found := _MONTH_DAY.fullmatch(words):
+        return int(found[3] or 0), _month(found[1]), int(found[2])
+    if found := _DAY_MONTH.fullmatch(words):
+        return int(found[3] or 0), _month(found[2]), int(found[1])
+    return None
+
+
+def _month(word: str) -> int:
+    return next(number for number, month in enumerate(_MONTHS, 1) if month.startswith(word.lower()))
+
+
+def _valid(year: int, month: int, day: int) -> tuple[int, int, int] | None:
+    try:
+        date(year, month, day)
+    except ValueError:
+        return None
+    return year, month, day

@@ -1,0 +1,110 @@
+"""One value against one value: numbers with their units, percent signs, long decimals, ratios."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from relift.verifier.forms.finding import EQUAL, OPEN, Finding, found, refused
+from relift.verifier.forms.inequalities import Relation
+from relift.verifier.forms.regions import Region
+from relift.verifier.forms.shapes import Matrix, Several, Shape, Single
+from relift.verifier.forms.units import Unit
+from relift.verifier.values.exact import Value, number, same
+from relift.verifier.values.reader import read
+
+PLACES = 6
+"""Decimals that a number must have to stand for an irrational one."""
+_DECIMAL = re.compile(r"[+-]?\d*\.(\d+)")
+_INFINITE = {"\\infty": 1, "+\\infty": 1, "-\\infty": -1}
+_TO = re.compile(r"\s*(?:\\text\{to\}|(?<=\d )to(?= \d))\s*")
+_RATIO = re.compile(r"(\S+?):(\S+?)(?::(\S+))?")
+_REFUSED: dict[type, str] = {
+    Several: "several values for one",
+    Region: "an interval for one value",
+    Relation: "a relation for one value",
+    Matrix: "a matrix for one value",
+}
+
+
+def with_single(gold: Single, answer: Shape) -> Finding:
+    if not isinstance(answer, Single):
+        return refused(_REFUSED.get(type(answer), "not one value"))
+    if unit := _unit_refused(gold.unit, answer.unit):
+        return refused(unit)
+    if gold.text in _INFINITE or answer.text in _INFINITE:
+        return found(_INFINITE.get(gold.text) == _INFINITE.get(answer.text))
+    first, second = _valued(gold), _valued(answer)
+    if first is None or second is None:
+        return _ratio(gold, answer)
+    is_same = same(first, second)
+    return EQUAL if is_same or _is_also_said(gold, answer, first, second) else found(is_same)
+
+
+def _is_also_said(gold: Single, answer: Single, first: Value, second: Value) -> bool:
+    """Whether the two are the same in spite of their values: a percent sign too many, a long decimal."""
+    if first.rational is not None:
+        if answer.is_percent and not gold.is_percent and first.rational == rational(answer.text):
+            return True  # the sign may be left out where the gold has none
+        if answer.rounded and first.rational == rational(answer.rounded):
+            return True
+    return _is_decimal_of(gold.text, second) or _is_decimal_of(answer.text, first)
+
+
+def rational(text: str) -> Fraction | None:
+    value = read(text)
+    return None if value is None else value.rational
+
+
+def _valued(single: Single) -> Value | None:
+    value = read(single.text)
+    if value is None:
+        return None
+    factor = Fraction(single.unit.factor if single.unit else 1, 100 if single.is_percent else 1)
+    if factor == 1:
+        return value
+    return value.times(number(factor))
+
+
+def _unit_refused(gold: Unit | None, answer: Unit | None) -> str:
+    """A unit may be left out; two that differ are wrong, and words must be units or words of the gold."""
+    if answer == gold:
+        return ""
+    if answer is None or answer.is_plain:  # of `12 cm by 5 cm` that would be half of the answer
+        is_more_than_unit = gold is not None and any(map(str.isdigit, gold.unknown))
+        return "only a part of the answer" if is_more_than_unit else ""
+    if answer.unknown:
+        return "words beside the value"
+    return "" if gold is None or gold.is_plain or gold.names == answer.names else "another unit"
+
+
+def _is_decimal_of(text: str, value: Value) -> bool:
+    """Whether the text is a decimal with six places or more that are those of an irrational number."""
+    digits = _DECIMAL.fullmatch(text)
+    if digits is None or len(digits[1]) < PLACES or value.rational is not None or value.has_letters:
+        return False
+    place = None if value.sample is None else value.sample.place
+    if place is None:
+        return False
+    return abs(float(text) - place) <= min(10.0**-PLACES, 1e-5 * abs(place))
+
+
+def _ratio(gold: Single, answer: Single) -> Finding:
+    """``3:4``, which is the number 3/4; in ``1:2:3`` the terms have a common factor."""
+    first, second = (_terms(_TO.sub(":", single.text)) for single in (gold, answer))
+    if first is None or second is None:
+        return OPEN
+    if len(first) != len(second):
+        return refused("another number of terms")
+    if not first[0] or not second[0]:
+        return OPEN
+    return found(all(one * second[0] == other * first[0] for one, other in zip(first, second, strict=True)))
+
+
+def _terms(text: str) -> list[Fraction] | None:
+    if (ratio := _RATIO.fullmatch(text)) is None:
+        value = read(text)
+        return None if value is None or not value.rational else [value.rational, Fraction(1)]
+    values = [read(term) for term in ratio.groups() if term is not None]
+    numbers = [value.rational for value in values if value is not None and value.rational is not None]
+    return numbers if len(numbers) == len(values) and all(numbers) else None

@@ -1,0 +1,44 @@
+"""The verifier that a configuration asks for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from relift.errors import ConfigError
+from relift.verifier.extraction import AnswerForm
+from relift.verifier.kinds import Comparison
+from relift.verifier.verifier import HARD_LIMIT_SECONDS, Verifier
+
+if TYPE_CHECKING:
+    from relift.config import RunConfig
+
+
+def make_verifier(config: RunConfig, *, form: AnswerForm | None = None, workers: int | None = None) -> Verifier:
+    """Of a run's configuration; ``form`` instead of the one in it, ``workers`` as the verifier takes it."""
+    questions = config.questions
+    return Verifier(
+        form or questions.answer_form,
+        comparison=Comparison(
+            kind=questions.answer_kind,
+            tolerance=exactly(questions.answer_tolerance or 0.0),
+            function=questions.answer_callable or "",
+        ),
+        hard_limit_seconds=questions.answer_seconds if questions.answer_kind == "callable" else HARD_LIMIT_SECONDS,
+        workers=workers,
+        think_opened=config.policy.opens_thinking,
+    )
+
+
+def require_comparison(config: RunConfig, verifier: Verifier) -> None:
+    """Raises ConfigError where nothing can be compared: a user's function that cannot be imported or called."""
+    if fault := verifier.fault():
+        raise ConfigError(
+            f"questions.answer_callable={config.questions.answer_callable!r} cannot be used: {fault}. Modules are "
+            f"looked for where this process finds its own, and in the working directory."
+        )
+
+
+def exactly(tolerance: float) -> str:
+    """The number as it was written: 0.01 is one hundredth, not the nearest binary fraction."""
+    return str(Fraction(repr(tolerance)))

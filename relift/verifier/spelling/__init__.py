@@ -1,0 +1,1 @@
+"""Rewriting the characters and commands of an answer to one form."""

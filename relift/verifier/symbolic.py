@@ -1,0 +1,160 @@
+"""Comparing with math-verify; runs in worker processes only, where it may hang, fail or fill the memory.
+
+Its verdict is looked at once more where it is known to be too kind: it rounds to six decimals, so two tiny numbers are
+the same to it, and it reads ``\\log`` with base ten.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from relift.records import Status
+from relift.verifier.spelling.brackets import closing, split_top
+
+PARSE_SECONDS = 2
+COMPARE_SECONDS = 2
+"""Whole seconds: math-verify counts them with signal.alarm and swallows the error that a fraction raises."""
+DIGITS = 30
+"""To which two equal numbers are compared again, relative to the gold."""
+ROUNDED = 1e-5
+"""Relative distance that a decimal of six places or more may have from an irrational number."""
+FLOATING = 1e-12
+"""The same where there are shorter decimals, which are exact numbers that sympy holds as floats."""
+
+_BARE_LOGARITHM = re.compile(r"\\log(?![A-Za-z_])")
+_FRACTION = re.compile(r"\\frac\{")
+_LONG_FLOAT = re.compile(r"\d*\.\d{6,}")
+
+
+class NotParsed(Exception):
+    """math-verify found no mathematics in the text."""
+
+
+def compare(gold: str, answer: str) -> tuple[Status, str]:
+    """The status of a normalised answer and why, for both sides that passed the bounds.
+
+    Raises what math-verify raises: its TimeoutException, MemoryError, RecursionError, anything.
+    """
+    try:
+        expected = _parsed_gold(gold)
+    except NotParsed:
+        return Status.BAD_GOLD, "math-verify cannot parse the gold answer"
+    try:
+        given = parse_text(answer)
+    except NotParsed:
+        return Status.WRONG, "no mathematics in the answer"
+    if not _is_same(expected, given):
+        if not (_has_letter_i(expected) or _has_letter_i(given)):
+            return Status.WRONG, ""
+        expected, given = _with_imaginary_unit(expected), _with_imaginary_unit(given)
+        if not _is_same(expected, given):
+            return Status.WRONG, ""
+    if reason := _too_kind(gold, answer, expected[0], given[0]):
+        return Status.WRONG, reason
+    return Status.CORRECT, ""
+
+
+def _has_letter_i(parsed: list[Any]) -> bool:
+    return any(symbol.name == "i" for symbol in getattr(parsed[0], "free_symbols", ()))
+
+
+def _with_imaginary_unit(parsed: list[Any]) -> list[Any]:
+    """The same with i as the root of -1, and real letters: which of them are is guessed from the text otherwise."""
+    import sympy
+
+    if not isinstance(parsed[0], sympy.Expr):
+        return parsed
+    symbols = {one: sympy.I if one.name == "i" else sympy.Symbol(one.name, real=True) for one in parsed[0].free_symbols}
+    return [parsed[0].subs(symbols), *parsed[1:]]
+
+
+def _is_same(gold: list[Any], answer: list[Any]) -> bool:
+    from math_verify import verify
+
+    return bool(
+        verify(
+            gold,  # first: the comparison is not symmetric
+            answer,
+            float_rounding=6,
+            numeric_precision=15,
+            strict=True,
+            allow_set_relation_comp=True,
+            timeout_seconds=COMPARE_SECONDS,
+            raise_on_error=True,
+        )
+    )
+
+
+def _too_kind(gold_text: str, answer_text: str, gold: Any, answer: Any) -> str:
+    """Why two texts that math-verify finds equal are not, or ""."""
+    if _BARE_LOGARITHM.search(gold_text) or (_BARE_LOGARITHM.search(answer_text) and "\\log" in gold_text):
+        natural = [_BARE_LOGARITHM.sub(r"\\ln", text) for text in (gold_text, answer_text)]
+        if not _is_same(parse_text(natural[0]), parse_text(natural[1])):
+            return "a logarithm of another base"
+    from math_verify.utils import timeout
+
+    is_long = _LONG_FLOAT.search(gold_text + answer_text) is not None
+    are_apart = timeout(COMPARE_SECONDS)(_are_apart)(gold, answer, is_long)
+    return "equal to six decimals only" if are_apart else ""
+
+
+def _are_apart(gold: Any, answer: Any, is_long: bool) -> bool:
+    """Whether two numbers, or two of two matrices, differ too much; False for what are neither.
+
+    ``is_long``: a decimal of six places or more is in the text, which may stand for an irrational number.
+    """
+    import sympy
+
+    if all(isinstance(one, (sympy.MatrixBase, sympy.MatrixExpr)) for one in (gold, answer)):
+        cells = zip(sympy.Matrix(gold.doit()), sympy.Matrix(answer.doit()), strict=True)
+        return any(_are_apart(one, other, is_long) for one, other in cells)
+    if not all(isinstance(one, sympy.Expr) and not one.free_symbols for one in (gold, answer)):
+        return False
+    allowed = 10.0 ** (5 - DIGITS)
+    if gold.has(sympy.Float) or answer.has(sympy.Float):
+        stands_for = any(not one.has(sympy.Float) and not one.is_rational for one in (gold, answer))
+        allowed = ROUNDED if is_long and stands_for else FLOATING
+    difference, size = sympy.Abs(sympy.N(gold - answer, DIGITS)), sympy.Abs(sympy.N(gold, DIGITS))
+    if not (difference.is_comparable and size.is_comparable):
+        return False
+    return bool(difference > allowed * (size if size else 1))
+
+
+@lru_cache(maxsize=256)
+def _parsed_gold(gold: str) -> list[Any]:
+    return parse_text(gold)
+
+
+def parse_text(text: str) -> list[Any]:
+    """sympy's object for a normalised text and the text math-verify made it from; NotParsed where there is none.
+
+    Both sides are wrapped alike: bare LaTeX would be parsed as the last plain number in it. Where the whole does not
+    parse, math-verify would take any fraction in it, or what stands after the last equal sign; neither is the answer.
+    """
+    import sympy
+    from math_verify import LatexExtractionConfig, parse
+
+    parsed: list[Any] = parse(
+        rf"\boxed{{{_digits_kept_together(text)}}}",
+        [LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False)],
+        parsing_timeout=PARSE_SECONDS,
+        fallback_mode="no_fallback",
+        raise_on_error=True,
+    )
+    if not parsed or isinstance(parsed[0], str):  # a text alone would be equal to itself and to nothing else
+        raise NotParsed
+    if isinstance(parsed[0], sympy.Expr) and len(split_top(text, "=")) > 1:
+        raise NotParsed
+    return parsed
+
+
+def _digits_kept_together(text: str) -> str:
+    """``\\frac{x}{2} \\cdot 10`` for ``\\frac{x}{2}10``, of which the parser makes x/2 times 1 times 0."""
+    for found in reversed(list(_FRACTION.finditer(text))):
+        end = closing(text, found.end() - 1)
+        end = closing(text, end + 1) if end > 0 and text[end + 1 : end + 2] == "{" else -1
+        if end > 0 and text[end + 1 : end + 2].isdigit():
+            text = f"{text[: end + 1]}\\cdot {text[end + 1 :]}"
+    return text

@@ -1,0 +1,1 @@
+"""Exact arithmetic on expressions, without a computer algebra system."""

@@ -1,0 +1,129 @@
+"""`relift verify`: a pair, a file, refusals in one message, and no process or half a file after Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+
+
+def verify(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["relift", "verify", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "printed"),
+    [
+        (["1/2", "0.5"], 0, "correct  (decided by rational"),
+        (["3", "-3"], 1, "wrong"),
+        (["-3", "-3"], 0, "correct  (decided by string"),
+        (["3", r"so \boxed{3}", "--form", "response"], 0, "extracted: 3"),
+        (["3", "#### 3", "--form", "response", "--answer-form", "hashes"], 0, "correct"),
+        (["3", "#### 3", "--form", "response"], 0, "correct"),
+        (["3", r"\boxed{4} #### 3", "--form", "response"], 1, "malformed"),
+        (["3", r"\boxed{3}", "--form", "response", "--think-opened"], 1, "no_answer"),
+        (["B", "(b)", "--kind", "choice"], 0, "correct"),
+        (["100", "101", "--kind", "number", "--tolerance", "0.01"], 0, "correct"),
+        (["", "3"], 1, "bad_gold"),
+        (["3", "\udcff"], 1, ""),
+    ],
+)
+def test_a_pair_prints_its_verdict_and_exits_by_it(monkeypatch, capsys, arguments, code, printed):
+    assert verify(monkeypatch, *arguments) == code
+    assert printed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["3"], "3 is neither .jsonl nor .parquet"),
+        (["no.jsonl"], "no.jsonl cannot be read: No such file"),
+        (["3", "4", "5"], "3 texts were given"),
+        (["3", "4", "--out", "x.jsonl"], "--out is for the rows of a file"),
+        (["3", "4", "--fom", "answer"], "there is no option --fom"),
+        (["3", "4", "--form", "reply"], "--form reply is none of answer, response"),
+        (["3", "4", "--kind", "number"], "needs questions.answer_tolerance"),
+        (["3", "4", "--answer-form", "round"], "answer_form"),
+        (["3", "4", "--kind", "callable", "--callable", "nowhere:f"], "No module named 'nowhere'"),
+    ],
+)
+def test_a_mistake_is_one_message(monkeypatch, capsys, arguments, said):
+    assert verify(monkeypatch, *arguments) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_file_is_written_with_its_verdicts_and_summed_up(monkeypatch, capsys, tmp_path):
+    source, out = tmp_path / "cases.jsonl", tmp_path / "verdicts.jsonl"
+    source.write_text('{"gold": "3", "answer": "3", "k": 1}\n{"gold": "3", "answer": "x", "k": 2}\n')
+    assert verify(monkeypatch, str(source), "--out", str(out)) == 0
+    printed = capsys.readouterr().out
+    assert "correct" in printed
+    assert "50.0%" in printed
+    assert "2 rows in" in printed
+    assert "math-verify 0.9" in printed
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["k"], row["status"]) for row in rows] == [(1, "correct"), (2, "wrong")]
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("cases.jsonl", "is the file that is read"),
+        ("v.parquet", "must end in .jsonl"),
+        ("no/v.jsonl", "there is no folder"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused(monkeypatch, capsys, tmp_path, out, said):
+    source = tmp_path / "cases.jsonl"
+    source.write_text('{"gold": "3", "answer": "3"}\n')
+    assert verify(monkeypatch, str(source), "--out", str(tmp_path / out)) == 2
+    assert said in capsys.readouterr().err
+    assert source.read_text() == '{"gold": "3", "answer": "3"}\n'
+
+
+def test_the_command_loads_neither_torch_nor_prefect():
+    code = (
+        "import sys\n"
+        "sys.argv = ['relift', 'verify', '1/2', '0.5']\n"
+        "from flows.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'prefect', 'transformers', 'duckdb', 'sympy', 'pyarrow'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_an_interrupt_ends_it_at_once_and_leaves_no_file(tmp_path):
+    (tmp_path / "sleeper.py").write_text("import time\ndef f(gold, answer):\n    time.sleep(30)\n    return True\n")
+    (tmp_path / "cases.jsonl").write_text('{"gold": "3", "answer": "3"}\n' * 9)
+    arguments = ["verify", "cases.jsonl", "--out", "v.jsonl", "--kind", "callable", "--callable", "sleeper:f"]
+    # A shell's background jobs are started with interrupts ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli import main; main()"
+    relift = [sys.executable, "-c", code, *arguments, "--seconds", "60"]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        relift, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".v.jsonl.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert time.monotonic() - began < 3
+    assert (process.returncode, out) == (3, "relift: stopped; no verdicts were written\n")
+    assert not list(tmp_path.glob("*v.jsonl*"))
