@@ -27,7 +27,7 @@ def browse_command(
 
     if since is not None or form:
         raise LedgerError(
-            "--since and --format would be ignored by `relift hard browse`, which writes a page. Leave out."
+            "--since and --format would be ignored by `relift hard browse`, which writes a page. Leave them out."
         )
     folder = ledgers_folder(store)
     found = read_entries(folder, runs=[run] if run else [], most=limit or MOST_QUESTIONS)

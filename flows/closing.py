@@ -32,11 +32,12 @@ from flows.run_page import (
     summary_text,
 )
 from relift.identity import SUMMARY_FILE
+from relift.ledger.schema import SNAPSHOT
 from relift.phases.close import close
 from relift.phases.report import summary_of
 from relift.progress import METRICS
 from relift.records import EvalResult, PhaseRef
-from relift.run import SNAPSHOT, Run
+from relift.run import Run
 from relift.summary import RunSummary, write_summary
 
 # A table artifact costs the server about 20 ms: often enough to watch, seldom enough not to count.

@@ -19,7 +19,8 @@ from flows.session import quiet_prefect, watched
 from relift.config import RunConfig
 from relift.harvest import Harvest, HarvestReport, is_open, open_harvest, resolve
 from relift.identity import run_root
-from relift.run import SNAPSHOT, RunRef
+from relift.ledger.schema import SNAPSHOT
+from relift.run import RunRef
 from tasks.harvest import ask_teachers, collect
 
 COLLECT_SECONDS = 10.0

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from relift.ledger.exchange import ImportReport
 
 MOST_REJECTED = 50
+RUNS = "runs"
+"""What --store is where nobody says otherwise."""
 
 
 def attach_command(store: str, place: str, name: str) -> None:
@@ -72,9 +74,9 @@ def export_command(
     hard = read_hard_set(folder, runs=runs, states=states)
     if form == "jsonl":
         count = write_wanted(hard, Path(target), with_gold=with_gold)
-        console.print(
-            Text(f"{_counted(count, 'question')} to solve. Fill in `solution`, then: relift ledger import {target}")
-        )
+        where = "" if store == RUNS else f" --store {store}"
+        then = f"relift ledger import {target}{where}"
+        console.print(Text(f"{_counted(count, 'question')} to solve. Fill in `solution`, then: {then}"))
         return
     paths = write_folder(hard, Path(target))
     solved = sum(bool(question.solutions) for question in hard.questions)

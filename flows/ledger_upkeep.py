@@ -10,8 +10,8 @@ from rich.text import Text
 
 from flows.ask import new_console
 from relift.errors import LedgerError
-from relift.ledger import snapshots
 from relift.ledger.check import Checked, check
+from relift.ledger.project import require_snapshots
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.rebuild import Rebuilt, rebuild
 
@@ -46,7 +46,7 @@ def rebuild_command(run: Path) -> None:
 
 def _files(store: Path, run: Path | None) -> list[Path]:
     if run is None:
-        return snapshots(store)
+        return require_snapshots(store)
     found = [run / name for name in (LEDGER, SNAPSHOT) if (run / name).is_file()]
     if not found:
         raise LedgerError(

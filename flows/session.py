@@ -82,6 +82,8 @@ def _end(run: Watched, status: RunStatus) -> None:
     try:
         run.ledger.set_status(status)
         run.publish()
+    except Interrupted:
+        log.warning("the snapshot that readers open is of an earlier moment, the ledger itself is kept")
     except Exception as problem:
         log.warning("the last snapshot of the ledger was not published, the ledger itself is kept: %s", problem)
 

@@ -8,6 +8,7 @@
     |  |- StoreError                 an artifact that is missing, damaged or cannot be written
     |  |- TeacherError               a teacher's key, model or address
     |  |- LedgerError                the database or a query on it
+    |  |  `- NewerLedgerError        a later relift wrote it
     |  `- RunError                   the run's name, its lock, a different configuration
     |- SelfCheckFailed               a check of contract 9 refused to go on
     `- Interrupted                   the user asked to stop; what was recorded is kept
@@ -48,6 +49,10 @@ class TeacherError(UserError):
 
 class LedgerError(UserError):
     """The ledger or a question put to it cannot be used."""
+
+
+class NewerLedgerError(LedgerError):
+    """The ledger was written by a later relift, and is whole for all that this one can say."""
 
 
 class RunError(UserError):

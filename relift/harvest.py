@@ -21,10 +21,11 @@ from relift.errors import ConfigError
 from relift.identity import run_store
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RequestTotals, RunStatus, named_query, query, snapshots, write_init_script
+from relift.ledger.schema import SNAPSHOT
 from relift.lock import RunLock
 from relift.questions import load_questions
 from relift.records import Question
-from relift.run import SNAPSHOT, RunRef
+from relift.run import SNAPSHOT_SECONDS, RunRef
 from relift.store import Store
 from relift.store.manifest import digest
 from relift.teacher.desk import DRAIN_SECONDS, TeacherDesk
@@ -115,7 +116,7 @@ class Harvest:
             self.lock.release()
 
     def publish(self) -> None:
-        self.ledger.publish(self.root / SNAPSHOT)
+        self.ledger.publish(self.root / SNAPSHOT, lambda: self.stop.check(after_seconds=SNAPSHOT_SECONDS))
         self.store.put_file(SNAPSHOT)
 
     def complete(self) -> None:

@@ -13,7 +13,8 @@ from relift.config import RunConfig
 from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ProbeSchedule, ReliftRule
 from relift.interrupt import StopFlag
-from relift.ledger import Ledger
+from relift.ledger import GoldStatus, Ledger
+from relift.ledger.schema import SNAPSHOT
 from relift.lock import RunLock
 from relift.policy.student import Student
 from relift.policy.vllm_install import require_engine
@@ -22,7 +23,7 @@ from relift.questions import QuestionOrder, QuestionSet, load_questions, render_
 from relift.recipe import fingerprint
 from relift.records import PolicyVersion, UpdateKind
 from relift.resolved import resolve_machine
-from relift.run import SNAPSHOT, Run, require_fit
+from relift.run import Run, require_fit
 from relift.store import Store
 from relift.store.folder import require_space
 from relift.store.manifest import digest
@@ -221,13 +222,18 @@ def record_inputs(ledger: Ledger, config: RunConfig, questions: QuestionSet, *, 
     ledger.record_questions(f"{name}/questions/train", questions.training, split="train")
     ledger.record_questions(f"{name}/questions/held_out", questions.held_out, split="held_out")
     ledger.record_questions(f"{name}/questions/benchmarks", questions.benchmarks, split="benchmark")
+    aside = {bad.question.id: bad.question for bad in questions.quarantined if bad.question}
+    never_asked = [question for key, question in aside.items() if key not in questions.by_id]
+    ledger.record_questions(
+        f"{name}/questions/quarantined", never_asked, split="train", gold_status=GoldStatus.QUARANTINED
+    )
 
 
 def recorded_questions(config: RunConfig) -> QuestionSet:
     """The questions as ``open_run`` finds them, for a ledger that is made again; loads no weights."""
     from relift.policy.model import load_student
 
-    with closing(Verifier(config.questions.answer_form, think_opened=config.policy.opens_thinking)) as verifier:
+    with closing(make_verifier(config)) as verifier:
         return _fitting(_questions(config, verifier), load_student(config.policy))
 
 

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from relift.errors import Interrupted
+
 log = logging.getLogger(__name__)
 
 
@@ -44,18 +46,17 @@ class Publisher:
 
     def publish_now(self) -> None:
         """A snapshot of what the ledger holds now, waited for; what an earlier one failed of no longer matters then."""
-        try:
-            self.wait()
-        except Exception as problem:
-            log.warning("an earlier snapshot of the ledger was not published: %s", problem)
+        self.close()
         self._publish()
 
     def close(self) -> None:
-        """Let a snapshot that is under way finish; a failure is logged."""
+        """Let a snapshot that is under way finish; a failure is logged, but for a request to stop."""
         try:
             self.wait()
+        except Interrupted:
+            pass
         except Exception as problem:
-            log.warning("the last snapshot of the ledger was not published, the ledger itself is kept: %s", problem)
+            log.warning("a snapshot of the ledger was not published, the ledger itself is kept: %s", problem)
 
     def _work(self) -> None:
         try:

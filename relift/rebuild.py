@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relift.errors import LedgerError, RunError
+from relift.errors import LedgerError, NewerLedgerError, RunError
 from relift.identity import RUN_FILE, SUMMARY_FILE, read_identity
 from relift.ledger import Ledger, RunStatus, schema
 from relift.ledger.check import require_readable
@@ -58,8 +58,8 @@ class Rebuilt:
 def rebuild(root: Path) -> Rebuilt:
     """Make the ledger of the run in a folder again and publish it.
 
-    Raises RunError for a folder without recorded phases and while the run is being written, LedgerError when the new
-    file cannot be written; the ledger is then as it was.
+    Raises RunError for a folder without recorded phases and while the run is being written, LedgerError for one of a
+    newer schema and when the new file cannot be written; the ledger is then as it was.
     """
     if not (root / RUN_FILE).is_file() or not (root / "iterations").is_dir():
         raise RunError(
@@ -103,7 +103,7 @@ def _rebuild(root: Path, work: Path) -> Rebuilt:
     if is_changed and kept_from == LEDGER:
         _fold_log(root / LEDGER)
     replaced = _replace(root, made) if is_changed else None
-    if is_changed or SNAPSHOT in " ".join(notes) or not (root / SNAPSHOT).is_file():
+    if is_changed or not _holds(root / SNAPSHOT, work / SNAPSHOT, run, digest, notes):
         with Ledger.open(root / LEDGER, run) as ledger:
             ledger.publish(root / SNAPSHOT)
     return Rebuilt(
@@ -134,11 +134,27 @@ def _readable_copy(root: Path, work: Path, notes: list[str]) -> tuple[Path | Non
         try:
             Ledger.open(copy, root.name).close()
             require_readable(copy)
+        except NewerLedgerError as problem:  # not lost: a rebuild would throw away what this relift does not know
+            raise NewerLedgerError(str(problem).replace(str(work), str(root))) from problem
         except LedgerError as problem:
             notes.append(f"{name} cannot be used: {str(problem).replace(str(work), str(root))}")
             continue
         return copy, name
     return None, None
+
+
+def _holds(path: Path, copy: Path, run: str, digest: str, notes: list[str]) -> bool:
+    """Whether the snapshot can be read and holds the ledger's rows; where it is damaged that is noted."""
+    if not path.is_file():
+        return False
+    try:
+        if not copy.is_file():
+            shutil.copyfile(path, copy)
+        require_readable(copy)
+        return _counts_and_digest(copy, run)[1] == digest
+    except LedgerError as problem:
+        notes.append(f"{path.name} cannot be used, and was written again: {str(problem).replace(str(copy), str(path))}")
+        return False
 
 
 def _run_name(old: Path | None) -> str | None:

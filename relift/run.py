@@ -29,6 +29,7 @@ from relift.interleave import (
 )
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RunStatus, write_init_script
+from relift.ledger.schema import SNAPSHOT
 from relift.lock import RunLock
 from relift.policy.engines import Engine
 from relift.policy.resident import Policy
@@ -43,7 +44,8 @@ from relift.teacher.desk import DRAIN_SECONDS, TeacherDesk
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
-SNAPSHOT = "hard_examples.duckdb"
+SNAPSHOT_SECONDS = 2.0
+"""For a snapshot of the ledger to become whole once the run is asked to stop; of a large one the last stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,7 @@ class Run:
         self._put_metrics()
 
     def _publish_ledger(self) -> None:
-        self.ledger.publish(self.snapshot_path)
+        self.ledger.publish(self.snapshot_path, lambda: self.stop.check(after_seconds=SNAPSHOT_SECONDS))
         self.store.put_file(SNAPSHOT)
 
     def _put_metrics(self) -> None:

@@ -84,10 +84,12 @@ def test_a_model_folder_without_a_chat_template_is_refused_and_a_setting_gives_o
 
 
 def test_a_few_bad_rows_are_set_aside_and_the_rest_is_used(tmp_path: Path) -> None:
-    path = rows_file(tmp_path, [*GOOD, {"question": "no gold?"}])
+    path = rows_file(tmp_path, [*GOOD, {"question": "no gold?"}, {"question": "odd?", "answer": "\\frac{1}"}])
     with open_run(dataset_config(tmp_path, path), "tolerant") as run:
         assert len(run.questions.training) + len(run.questions.held_out) == 200
-        assert [q.row for q in run.questions.quarantined] == [201]
+        assert [q.row for q in run.questions.quarantined] == [201, 202]
+        asked_never = "SELECT text, answer FROM questions WHERE gold_status = 'quarantined'"
+        assert run.ledger.execute(asked_never) == [("odd?", "\\frac{1}")], "a row without a gold holds no question"
 
 
 def test_a_full_disk_is_said_before_the_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from relift.config import PolicyConfig, RunConfig, Section, SftConfig
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
 from relift.opening import open_run
-from relift.phases.evaluate import FILE, evaluate
+from relift.phases.evaluate import evaluate
 from relift.phases.phase import finish, place_of
 from relift.phases.record import record
 from relift.phases.rl_update import rl_update
@@ -189,7 +189,7 @@ def test_no_benchmark_is_asked_between_checkpoints_or_chooses_one_or_is_trained_
 
     def asked(iteration: int, full: bool) -> set[str]:
         ref = evaluate(run, iteration, run.base, full)
-        return {question for question, _, _ in completions_from_parquet(run.store.read(ref.uri, FILE))}
+        return {question for question, _, _ in completions_from_parquet(run.store.read(ref.uri, ROLLOUTS))}
 
     assert benchmarks < asked(0, full=True)
     assert asked(2, full=False) and not benchmarks & asked(2, full=False)
@@ -204,7 +204,8 @@ def test_never_ending_expressions_cost_bounded_time_in_any_thread_and_are_counte
     run = opener("checks.max_failed_share=0.5")
     run.verifier.close()
     run.verifier = Verifier("boxed", hard_limit_seconds=1.0)
-    endless = "\\boxed{(x+y+z+w)^{5000}}"  # sympy expands it for longer than anybody waits
+    roots = "+".join(rf"\sqrt{{{n}}}" for n in (2, 3, 5, 7, 11, 13, 17))
+    endless = rf"\boxed{{({roots})^{{999}}}}"  # sympy expands it for longer than anybody waits
     question = run.questions.training[0]
     found: list[Any] = []
 

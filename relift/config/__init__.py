@@ -3,6 +3,7 @@
 Departures of the defaults from the paper, all of them:
 1. ``gate.counts`` holds ``wrong`` alone, so a group that merely ran out of tokens is not called hardest.
 2. ``buffer`` holds a question once and forgets entries older than ``max_age`` iterations where that is set.
+3. ``probe`` samples taught questions again, to see what teaching did; no update trains on them.
 
 A section that may be absent is switched off by ``None`` (``sft = "off"`` in a recipe), never by a second flag. Fields
 marked with ``may_change`` may differ when a run is resumed; any other difference is refused and shown.

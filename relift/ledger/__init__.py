@@ -11,10 +11,11 @@ states.py    the states in words             parquet.py   whole ledgers as Parqu
 browsing.py  what `hard browse` shows        exchange/    the hard set out, solutions back in (imported.py: for a run)
 """
 
-from relift.ledger.project import Table, open_project, query, snapshots, write_init_script
+from relift.ledger.project import Table, open_project, query, write_init_script
 from relift.ledger.queries import NamedQuery, named_queries, named_query
 from relift.ledger.requests import RequestBook, RequestTotals
 from relift.ledger.rows import Left, Use
+from relift.ledger.schema import snapshots
 from relift.ledger.show import QuestionStory, story
 from relift.ledger.writer import GoldStatus, Ledger, RunStatus
 

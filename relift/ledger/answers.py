@@ -74,6 +74,8 @@ def write_answer(
             partial.replace(target)
         except (OSError, duckdb.IOException) as error:
             partial.unlink(missing_ok=True)
+            if isinstance(error, duckdb.Error) and schema.is_damage(error):
+                raise
             raise LedgerError(
                 f"The answer could not be written to {target}: {str(error).splitlines()[0]}. Name a file in a folder "
                 f"that is there and can be written."
@@ -90,17 +92,12 @@ def _asking(store: Path, query: NamedQuery, run: str, since: int | None) -> Iter
             f"or ask one of: {others}."
         )
     with open_project(store) as connection:
-        try:
-            if run:
-                _require_runs(connection, run)
-                connection.execute("SET VARIABLE run = $1", [run])
-            if since is not None:
-                connection.execute("SET VARIABLE since = $1", [since])
-            yield connection
-        except duckdb.Error as error:
-            if schema.is_damage(error):
-                raise LedgerError(schema.damaged(store, error)) from error
-            raise
+        if run:
+            _require_runs(connection, run)
+            connection.execute("SET VARIABLE run = $1", [run])
+        if since is not None:
+            connection.execute("SET VARIABLE since = $1", [since])
+        yield connection
 
 
 def _require_runs(connection: duckdb.DuckDBPyConnection, pattern: str) -> None:

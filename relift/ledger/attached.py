@@ -18,7 +18,7 @@ from pathlib import Path
 
 from relift.errors import LedgerError, StoreError
 from relift.ledger import parquet, schema
-from relift.ledger.schema import LEDGER, SNAPSHOT
+from relift.ledger.schema import LEDGER, SNAPSHOT, snapshots
 from relift.store.interface import is_bucket, require_scheme
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def _ledger_files(root: Path, cache: Path) -> list[Path]:
         return [root / SNAPSHOT]
     if (root / parquet.MARKER).is_file():
         return [_converted(root, cache / LEDGER)]
-    return sorted(root.glob(f"*/{SNAPSHOT}"))
+    return snapshots(root)
 
 
 def _converted(folder: Path, target: Path) -> Path:
@@ -213,7 +213,7 @@ def runs_of(sources: Iterable[Source]) -> list[str]:
 def _check_not_read_already(store: Path, place: Place, found: Iterable[Source]) -> None:
     """A file can be opened once only, and its rows would count twice."""
     others = [source.path for p in places(store) if p != place for source in sources_of(store, p, refresh=False)]
-    read = {path.resolve() for path in (*store.glob(f"*/{SNAPSHOT}"), *others)}
+    read = {path.resolve() for path in (*snapshots(store), *others)}
     twice = next((source.path for source in found if source.path.resolve() in read), None)
     if twice is not None:
         raise LedgerError(

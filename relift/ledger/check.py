@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from relift.errors import LedgerError
 from relift.ledger import schema
 from relift.ledger.project import open_file
 
@@ -167,26 +165,15 @@ def check(path: Path) -> list[Checked]:
 
     Raises LedgerError for a file that is no ledger, that another process writes, or that is damaged.
     """
-    with tempfile.TemporaryDirectory() as spill, open_file(path) as connection:
-        connection.execute(f"SET temp_directory = {schema.literal(spill)}")
-        try:
-            readable = _read_all(connection)
-            return [readable, *(_checked(connection, one) for one in CHECKS)]
-        except duckdb.Error as error:
-            if schema.is_damage(error):
-                raise LedgerError(schema.damaged(path, error)) from error
-            raise
+    with open_file(path) as connection:
+        readable = _read_all(connection)
+        return [readable, *(_checked(connection, one) for one in CHECKS)]
 
 
 def require_readable(path: Path) -> None:
     """Raises LedgerError, as ``check``, when the file cannot be read whole."""
     with open_file(path) as connection:
-        try:
-            _read_all(connection)
-        except duckdb.Error as error:
-            if schema.is_damage(error):
-                raise LedgerError(schema.damaged(path, error)) from error
-            raise
+        _read_all(connection)
 
 
 def _read_all(connection: duckdb.DuckDBPyConnection) -> Checked:

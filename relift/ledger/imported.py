@@ -29,9 +29,9 @@ def imports_in(folder: Path) -> list[Path]:
 def imported_solutions(path: Path, run: str) -> list[ImportedSolution]:
     """The solutions of one import, in order of question; none where it was made for other runs.
 
-    Raises LedgerError for a file that is no ledger.
+    Raises LedgerError for a file that is no ledger or damaged.
     """
-    with schema.connect() as connection:
+    with schema.connect() as connection, schema.damage_told(path):
         schema.attach(connection, path, "imported", read_only=True)
         configs = connection.execute("SELECT config_json FROM imported.runs").fetchall()
         runs = json.loads(configs[0][0]).get("import", {}).get("runs") if configs else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def table_files() -> list[str]:
 
 
 def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
-    """Write the tables of the named runs of a project, of all when none is named; their files, the marker last.
+    """Write the tables of the runs that the names or patterns fit, of all without any; their files, the marker last.
 
     Raises LedgerError for a run that is not there and a folder that holds something else.
     """
@@ -29,10 +30,11 @@ def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
 
     with open_project(store) as connection:
         there = [run for (run,) in connection.execute("SELECT run FROM runs ORDER BY run").fetchall()]
-        missing = [run for run in runs if run not in there]
+        fitting = {name: fnmatch.filter(there, name) for name in runs}
+        missing = [name for name in runs if not fitting[name]]
         if missing:
             raise LedgerError(f"No ledger here holds a run {missing[0]!r}. There are: {', '.join(there) or 'none'}.")
-        write_ledger(connection, folder, list(runs) or there)
+        write_ledger(connection, folder, sorted({run for found in fitting.values() for run in found}) or there)
     return [folder / name for name in table_files()]
 
 
@@ -42,11 +44,13 @@ def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list
     The same ledgers give the same bytes. Raises LedgerError for a folder that holds something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in table_files())
+    names = table_files()
+    half = {f"{name}.partial" for name in names}  # of an export that was killed
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in half.union(names))
     if strange:
         raise LedgerError(f"{folder} holds {strange[0]}, which is no table of a ledger. Give an empty or a new folder.")
     (folder / MARKER).unlink(missing_ok=True)
-    for name in table_files():
+    for name in names:
         table = name.removesuffix(".parquet")
         partial = folder / f"{name}.partial"
         listed = ", ".join(schema.literal(run) for run in runs)
@@ -67,7 +71,7 @@ def read_ledger(folder: Path, target: Path) -> None:
     schema.remove(making)
     schema.create(making)
     try:
-        with schema.connect() as connection:
+        with schema.connect(spill=making.with_name(making.name + ".spill")) as connection:
             _check_version(connection, folder)
             schema.attach(connection, making, "ledger", read_only=False)
             for table in schema.TABLES:

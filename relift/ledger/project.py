@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,9 @@ import duckdb
 from relift.errors import LedgerError
 from relift.ledger import attached, migrate, schema
 from relift.ledger.attached import Source
+from relift.ledger.schema import SNAPSHOT, snapshots
 
 logger = logging.getLogger(__name__)
-SNAPSHOT = "hard_examples.duckdb"
 INIT_SCRIPT = "hard_examples.sql"
 
 
@@ -34,9 +37,15 @@ class Table:
     """Whether there were more rows than asked for."""
 
 
-def snapshots(store: Path) -> list[Path]:
-    """The published ledgers of the runs in that folder, by name."""
-    return sorted(store.glob(f"*/{SNAPSHOT}"))
+def require_snapshots(store: Path) -> list[Path]:
+    """The published ledgers of the runs in that folder, by name. Raises LedgerError where there is none."""
+    found = snapshots(store)
+    if not found:
+        raise LedgerError(
+            f"No run in {store.resolve()} has published a ledger: there is no <run>/{SNAPSHOT}. "
+            f"Run `relift train RECIPE` first, or name the folder that holds the runs."
+        )
+    return found
 
 
 def sources(store: Path, *, refresh: bool = True) -> list[Source]:
@@ -48,40 +57,39 @@ def sources(store: Path, *, refresh: bool = True) -> list[Source]:
     return own + attached.attached_sources(store, refresh=refresh)
 
 
-def open_project(store: Path, *, own_alone: bool = False) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def open_project(store: Path, *, own_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in memory with the tables and views of all runs under their plain names, each run's file attached.
 
     Runs of attached places are called ``<place>/<run>``; ``own_alone`` leaves them out. Raises LedgerError when there
-    is no snapshot, or one that is no ledger or of a newer schema.
+    is no snapshot, one that is no ledger or of a newer schema, or when what is asked meets damage.
     """
     found = [Source(path=path, alias=_alias(path)) for path in snapshots(store)] if own_alone else sources(store)
     if not found:
-        raise LedgerError(
-            f"No run in {store.resolve()} has published a ledger: there is no <run>/{SNAPSHOT}. "
-            f"Run `relift train RECIPE` first, or name the folder that holds the runs."
-        )
-    connection = schema.connect()
-    try:
+        require_snapshots(store)
+    with _as_one(found, store) as connection:
+        yield connection
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same of one ledger file, whatever its schema. Raises LedgerError as ``schema.attach``, and for damage."""
+    with _as_one([Source(path=path, alias="run_here")], path) as connection:
+        yield connection
+
+
+@contextmanager
+def _as_one(found: list[Source], place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """``place`` is what a message about damage names."""
+    with (
+        tempfile.TemporaryDirectory() as spill,  # what sorts millions of rows, such as an export, does not fit memory
+        schema.connect(Path(spill)) as connection,
+        schema.damage_told(place),
+    ):
         for source in found:
             schema.attach(connection, source.path, source.alias, read_only=True)
         connection.execute(_union_sql(found, [schema.version_of(connection, source.alias) for source in found]))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def open_file(path: Path) -> duckdb.DuckDBPyConnection:
-    """The same of one ledger file, whatever its schema. Raises LedgerError as ``schema.attach``."""
-    source = Source(path=path, alias="run_here")
-    connection = schema.connect()
-    try:
-        schema.attach(connection, path, source.alias, read_only=True)
-        connection.execute(_union_sql([source], [schema.version_of(connection, source.alias)]))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        yield connection
 
 
 def query(
@@ -109,7 +117,7 @@ def query(
             ) from error
         except duckdb.Error as error:
             if schema.is_damage(error):
-                raise LedgerError(schema.damaged(store, error)) from error
+                raise
             raise LedgerError(f"The query failed: {error}") from error
         finally:
             deadline.cancel()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from relift.errors import LedgerError
+from relift.errors import LedgerError, NewerLedgerError
 
 LEDGER, SNAPSHOT = "ledger.duckdb", "hard_examples.duckdb"
 """Names of the two files of a run: what it writes, and what it publishes."""
@@ -40,7 +43,14 @@ _SIGNS_OF_DAMAGE = (
     "Failure while replaying WAL",
 )
 
+_CHECK_SECONDS = 0.1
+
 _VIEWS_MARK = "\n-- VIEWS\n"
+
+
+def snapshots(store: Path) -> list[Path]:
+    """The published ledgers of the runs in a folder, by name; a hidden folder is a run half made or half removed."""
+    return sorted(path for path in store.glob(f"*/{SNAPSHOT}") if not path.parent.name.startswith("."))
 
 
 def tables_sql() -> str:
@@ -117,13 +127,46 @@ def copy(source: Path, path: Path) -> None:
     partial.replace(path)
 
 
-def copy_database(connection: duckdb.DuckDBPyConnection, source: str, path: Path) -> None:
-    """An attached ledger, as it is at one moment, as the one file ``path``."""
+def copy_database(
+    connection: duckdb.DuckDBPyConnection, source: str, path: Path, check: Callable[[], None] = lambda: None
+) -> None:
+    """An attached ledger, as it is at one moment, as the one file ``path``.
+
+    ``check`` is called now and then from another thread; the error that it raises ends the copying, and is raised.
+    """
     connection.execute(f"ATTACH {literal(path)} AS copied (STORAGE_VERSION {literal(STORAGE_VERSION)})")
     try:
-        connection.execute(f"COPY FROM DATABASE {quoted(source)} TO copied")
+        with _interrupted_by(check, connection):
+            connection.execute(f"COPY FROM DATABASE {quoted(source)} TO copied")
     finally:
         connection.execute("DETACH copied")  # writes its log into the file: one file holds it all
+
+
+@contextmanager
+def _interrupted_by(check: Callable[[], None], connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A query in here ends with the error that ``check`` raises."""
+    is_over = threading.Event()
+    raised: list[BaseException] = []
+
+    def watch() -> None:
+        while not is_over.wait(_CHECK_SECONDS):
+            try:
+                check()
+            except BaseException as problem:
+                raised.append(problem)
+                connection.interrupt()  # again and again: before the query begins it says nothing to it
+
+    watcher = threading.Thread(target=watch, name="check", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        if raised:
+            raise raised[0] from error
+        raise
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def remove(path: Path) -> None:
@@ -147,7 +190,7 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, alias: str
             f"Give the path of a run's ledger, or move the file away so that the run can write its own."
         ) from error
     if version > SCHEMA_VERSION:
-        raise LedgerError(
+        raise NewerLedgerError(
             f"{path} has ledger schema {version}, and this relift knows schemas up to {SCHEMA_VERSION}. It was left "
             f"untouched. Open it with the relift that wrote it or a later one."
         )
@@ -156,6 +199,17 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, alias: str
 def is_damage(error: duckdb.Error) -> bool:
     """Whether DuckDB found that a file is not what was once written there."""
     return any(sign in str(error) for sign in _SIGNS_OF_DAMAGE)
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """LedgerError for a query that meets damage: most blocks are first read, and their checksums compared, by one."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise LedgerError(damaged(path, error)) from error
+        raise
 
 
 def damaged(path: Path, error: duckdb.Error) -> str:
@@ -179,7 +233,10 @@ def _why_not_opened(path: Path, message: str) -> str:
     if "already attached" in message:
         return f"{path} is already open in this process, and a ledger has one writer at a time. Close it first."
     if "not a valid DuckDB database file" in message:
-        return f"{path} is no DuckDB database, so it is no ledger. It was left untouched. Move it away or give another."
+        return (
+            f"{path} is no DuckDB database, so it is no ledger. It was left untouched. Move it away or give another; "
+            f"that of a run is made again with `relift ledger rebuild RUN_FOLDER`."
+        )
     if "does not exist" in message:
         return f"{path} does not exist. A run publishes its ledger there when it records its first iteration."
     return f"{path} could not be opened as a ledger: {message.splitlines()[0]}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -212,23 +212,26 @@ class Ledger:
         """The requests to teachers, each written on its own: before it is sent and after it is answered."""
         return RequestBook(self.run, self.execute, self._write)
 
-    def publish(self, path: Path) -> None:
+    def publish(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
         """Replace the snapshot at ``path`` by the ledger as it is now; readers of the old one keep it undisturbed.
 
         From a thread of its own this runs beside writing: what is committed after its start is left to the next one.
+        ``check`` is called before and meanwhile; where it raises an error, that ends it and the old snapshot stays.
         """
         partial = path.with_name(path.name + ".partial")
         with self._publishing, self._explained():
+            check()
             schema.remove(partial)
             with self._lock:
                 reader = self._connection.cursor()  # another connection to the same file: its copy sees one moment
             try:
-                schema.copy_database(reader, "ledger", partial)
+                schema.copy_database(reader, "ledger", partial, check)
+                with partial.open("rb+") as file:
+                    os.fsync(file.fileno())
+                partial.replace(path)
             finally:
                 reader.close()
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
+                schema.remove(partial)
 
     def has(self, key: str) -> bool:
         """Whether the batch of that key is written."""

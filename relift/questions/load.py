@@ -30,6 +30,8 @@ class Quarantined:
     row: int
     """From 1; in JSONL the line."""
     reason: str
+    question: Question | None = None
+    """None where the row holds none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ class _Sorter:
     def _add(self, row: Row, question: Question) -> None:
         reason = self._gold_reasons[question.answer]
         if reason is not None:
-            self.set_aside(row, f"gold answer {question.answer[:60]!r}: {reason}")
+            self.set_aside(row, f"gold answer {question.answer[:60]!r}: {reason}", question)
             return
         self.rows += 1
         self._rows_of.setdefault(question.id, []).append(row)
@@ -146,17 +148,20 @@ class _Sorter:
         solution = known.solution or question.solution
         self._questions[question.id] = dataclasses.replace(known, repeats=known.repeats + 1, solution=solution)
 
-    def set_aside(self, row: Row, reason: str) -> None:
+    def set_aside(self, row: Row, reason: str, question: Question | None = None) -> None:
         self.rows += 1
-        self.quarantined.append(Quarantined(file=row.file, row=row.number, reason=reason))
+        self._quarantine(row, reason, question)
 
     def usable(self) -> list[Question]:
         for conflicting in self._in_conflict:
             for row in self._rows_of[conflicting]:
                 reason = f"the question comes {len(self._rows_of[conflicting])} times with different gold answers"
-                self.quarantined.append(Quarantined(file=row.file, row=row.number, reason=reason))
+                self._quarantine(row, reason, self._questions[conflicting])
         self.quarantined.sort(key=lambda bad: (bad.file, bad.row))
         return [question for question in self._questions.values() if question.id not in self._in_conflict]
+
+    def _quarantine(self, row: Row, reason: str, question: Question | None) -> None:
+        self.quarantined.append(Quarantined(file=row.file, row=row.number, reason=reason, question=question))
 
     def _check_golds(self, golds: set[str]) -> None:
         unknown = sorted(golds - self._gold_reasons.keys())

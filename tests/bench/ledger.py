@@ -155,9 +155,8 @@ def _queries(store: Path, figure: str, unit: float) -> dict[str, float]:
         runs = []
         for _ in range(3):
             began = time.perf_counter()
-            connection = open_project(store)
-            connecting.append(time.perf_counter() - began)
-            with connection:
+            with open_project(store) as connection:
+                connecting.append(time.perf_counter() - began)
                 began, computed = time.perf_counter(), time.process_time()
                 connection.execute(query.limited(20)).fetchall()
                 runs.append((time.perf_counter() - began, time.process_time() - computed))

@@ -15,13 +15,14 @@ from relift.interrupt import StopFlag
 class Unpublishable:
     """A run whose store went away."""
 
-    def __init__(self) -> None:
+    def __init__(self, problem: Exception) -> None:
+        self.problem = problem
         self.stop = StopFlag()
         self.statuses: list[str] = []
         self.ledger = SimpleNamespace(set_status=self.statuses.append)
 
     def publish(self) -> None:
-        raise StoreError("the server did not answer")
+        raise self.problem
 
     def complete(self) -> None:
         raise AssertionError("it did not come to its end")
@@ -30,10 +31,17 @@ class Unpublishable:
 @pytest.mark.parametrize(
     ("ended_by", "status"), [(Interrupted("stopped"), "interrupted"), (SelfCheckFailed("a gap"), "failed")]
 )
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (StoreError("the server did not answer"), "not published, the ledger itself is kept: the server did not"),
+        (Interrupted("it takes too long"), "the snapshot that readers open is of an earlier moment"),
+    ],
+)
 def test_a_last_snapshot_that_cannot_be_published_hides_nothing(
-    caplog: pytest.LogCaptureFixture, ended_by: Exception, status: str
+    caplog: pytest.LogCaptureFixture, ended_by: Exception, status: str, problem: Exception, said: str
 ) -> None:
-    run = Unpublishable()
+    run = Unpublishable(problem)
 
     async def work() -> None:
         async with watched(run):
@@ -42,4 +50,4 @@ def test_a_last_snapshot_that_cannot_be_published_hides_nothing(
     with pytest.raises(type(ended_by), match=str(ended_by)):
         asyncio.run(work())
     assert run.statuses == ["running", status]
-    assert "was not published, the ledger itself is kept: the server did not answer" in caplog.text
+    assert said in caplog.text

@@ -67,6 +67,24 @@ def test_two_exports_of_a_ledger_as_parquet_are_equal(store, tmp_path):
     assert [a.read_bytes() for a in made[0]] == [b.read_bytes() for b in made[1]]
 
 
+def test_an_export_takes_patterns_and_goes_on_where_one_was_killed(store, tmp_path):
+    write_run(store, "other-1")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "attempts.parquet.partial").write_bytes(b"half")
+    export_tables(store, tmp_path / "one", ["demo-*"])
+    assert not list(tmp_path.glob("one/*.partial"))
+    assert duckdb.sql(f"SELECT run FROM '{tmp_path}/one/runs.parquet'").fetchall() == [("demo-0",)]
+    with pytest.raises(LedgerError, match=r"holds a run 'large-\*'.*demo-0, other-1"):
+        export_tables(store, tmp_path / "two", ["large-*"])
+
+
+def test_what_is_read_may_need_more_room_than_memory(store):
+    with open_project(store) as connection:
+        connection.execute("SET memory_limit = '100MB'")
+        rows = "SELECT repeat(md5(range::VARCHAR), 4) AS x FROM range(1_000_000)"
+        assert connection.execute(f"SELECT count(*) FROM ({rows} ORDER BY x LIMIT 900_000)").fetchall() == [(900_000,)]
+
+
 def test_the_init_script_gives_another_client_the_attached_runs_too(store, tmp_path):
     attach(store, str(tmp_path / "seven" / "runs"))
     script = write_init_script(store).read_text()

@@ -8,8 +8,12 @@ import pytest
 
 from flows.cli import main
 from relift.errors import LedgerError
-from relift.ledger import Ledger, query, schema
+from relift.ledger import Ledger, named_query, query, schema, story
+from relift.ledger.answers import Form, write_answer
+from relift.ledger.browsing import read_entries
 from relift.ledger.check import CHECKS, check
+from relift.ledger.exchange import read_hard_set
+from relift.ledger.parquet import export_tables
 from tests.bench.ledger_history import History
 
 
@@ -161,3 +165,23 @@ def test_a_query_on_a_damaged_snapshot_says_how_to_go_on(tmp_path, sound):
     path.write_bytes(sound[:9000])
     with pytest.raises(LedgerError, match=r"damaged.*relift ledger rebuild"):
         query(tmp_path, "SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: write_answer(store, named_query("difficulty"), Form.CSV, store / "difficulty.csv"),
+        lambda store: story(store, "no such question"),
+        lambda store: read_hard_set(store, runs=[], states=[]),
+        read_entries,
+        lambda store: export_tables(store, store / "exported", []),
+    ],
+    ids=["hard", "show", "export", "browse", "parquet"],
+)
+def test_whatever_reads_a_damaged_snapshot_says_so(tmp_path, sound, ask):
+    path = tmp_path / "bench-0" / schema.SNAPSHOT
+    path.parent.mkdir()
+    half = len(sound) // 2  # what says that it is a ledger stays readable, most of its rows do not
+    path.write_bytes(sound[:12288] + bytes(half - 12288) + sound[half:])
+    with pytest.raises(LedgerError, match=r"damaged.*relift ledger rebuild"):
+        ask(tmp_path)

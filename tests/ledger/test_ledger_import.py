@@ -94,6 +94,7 @@ def test_a_wrong_row_is_reported_and_nothing_is_imported(mine, rows):
         filled(HELD_OUT, "=25"),
         filled(TAUGHT, "two hundred and eighty-two"),
         {"solution": "=7"},
+        filled(OPEN, 41),
     )
     report = take_in(mine, path)
     assert report.taken == 0 and not report.name
@@ -104,8 +105,9 @@ def test_a_wrong_row_is_reported_and_nothing_is_imported(mine, rows):
     assert reasons["solutions.jsonl row 4"].startswith("held out: run demo-0")
     assert reasons["solutions.jsonl row 5"].startswith("format: the student's tokenizer cannot write")
     assert reasons["solutions.jsonl row 6"].startswith("it names no question")
+    assert "row 7" in " ".join(reasons), "a bare number is judged, not taken for a row that nobody filled in"
     taken = take_in(mine, path, skip_rejected=True)
-    assert taken.taken == 1 and len(taken.rejected) == 5
+    assert taken.taken == 1 and len(taken.rejected) == 6
 
 
 def test_the_question_itself_may_stand_for_its_id(mine, rows):
@@ -201,6 +203,7 @@ def test_import_and_export_on_the_command_line(mine, rows, tmp_path, monkeypatch
     )
     code, said = relift("export", str(tmp_path / "set"))
     assert code == 0 and "2 hard questions, 1 of them with 1 verified solutions; 0 left out" in said
-    assert "1 question to solve" in relift("export", str(tmp_path / "w.jsonl"), "--format", "jsonl")[1]
+    said = relift("export", str(tmp_path / "w.jsonl"), "--format", "jsonl")[1]
+    assert "1 question to solve" in said and f"import {tmp_path / 'w.jsonl'} --store {mine}" in said
     code, said = relift("export", str(tmp_path / "w.jsonl"), "--state", "opne")
     assert code == 2 and "no state 'opne'" in said

@@ -104,8 +104,15 @@ def test_answers_are_bounded_in_rows_and_time(store):
 
 
 def test_a_project_without_runs_says_how_to_make_one(tmp_path):
-    with pytest.raises(LedgerError, match="relift train"):
-        open_project(tmp_path)
+    with pytest.raises(LedgerError, match="relift train"), open_project(tmp_path):
+        pass
+
+
+def test_what_is_half_made_or_half_removed_is_no_run(tmp_path):
+    for name in (".import-1.partial", ".demo-0.removed", "demo-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hard_examples.duckdb").write_bytes(b"")
+    assert [path.parent.name for path in snapshots(tmp_path)] == ["demo-1"]
 
 
 def test_a_snapshot_that_is_no_ledger_is_named(tmp_path):

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from ledger_histories import group, question
 
-from relift.ledger import Ledger, write_init_script
+from relift.errors import Interrupted
+from relift.interrupt import StopFlag
+from relift.ledger import Ledger, schema, write_init_script
 from relift.ledger.check import check
 from relift.publisher import Publisher
 from relift.records import Purpose
@@ -134,6 +136,33 @@ def test_a_snapshot_holds_one_moment_of_a_ledger_that_is_written_meanwhile(tmp_p
         publisher.publish_now()
         counts = {one.name: one.count for one in check(snapshot)}
         assert counts["groups are the sums of their attempts"] == 4_000 + 10 * (written - 5)
+
+
+def test_a_snapshot_ends_when_the_run_is_asked_to_stop_and_the_one_before_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "_CHECK_SECONDS", 0.002)
+    path = tmp_path / "a" / "ledger.duckdb"
+    snapshot = path.with_name("hard_examples.duckdb")
+    stop, asked = StopFlag(), []
+
+    def check_and_then_stop() -> None:  # asked to stop when the copying has begun
+        asked.append(stop.is_set)
+        stop.check()
+        stop.set()
+
+    with Ledger.open(path, "a") as ledger:
+        ledger.publish(snapshot)
+        before = snapshot.read_bytes()
+        groups = [group(question(str(n)), "-" * 8) for n in range(800)]
+        for number in range(10):
+            ledger.record_attempts(f"{number}", number, groups, purpose=Purpose.TRAIN)
+        with pytest.raises(Interrupted):
+            ledger.publish(snapshot, check_and_then_stop)
+        assert asked[:2] == [False, True]
+        assert snapshot.read_bytes() == before and not snapshot.with_name(f"{snapshot.name}.partial").exists()
+        with pytest.raises(Interrupted):
+            ledger.publish(snapshot, stop.check)
+        ledger.publish(snapshot)
+        assert {one.name: one.count for one in check(snapshot)}["groups are the sums of their attempts"] == 8_000
 
 
 def test_closing_waits_for_a_snapshot_that_is_under_way(tmp_path):

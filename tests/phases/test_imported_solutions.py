@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from relift.ledger.exchange import import_solutions
-from relift.run import SNAPSHOT
+from relift.ledger.schema import SNAPSHOT
 from tests.phases.conftest import Opener, drive
 
 SETTINGS = ("questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")

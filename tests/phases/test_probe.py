@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relift.errors import ConfigError
+from relift.opening import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.probe import probe
 from relift.policy.model import weights_checksum
@@ -55,24 +56,23 @@ def test_no_update_trains_on_a_probe(opener: Opener) -> None:
 
 
 def test_a_recorded_probe_is_not_sampled_again_and_comes_back_into_an_older_ledger(
-    opener: Opener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = opener(*SETTINGS)
-    versions = drive(run, 3, checkpoints=False)
-    due = run.probes.due(3)
-    assert due
-    ref = probe(run, 3, versions[-1])
-    assert ref is not None
-    digest = run.ledger.digest()
+    config = small_config(tmp_path / "runs", *SETTINGS, "checkpoint.every=3")
+    with open_run(config, "small") as run:
+        version = drive(run, 3)[-1]
+        assert run.probes.due(3)
+        assert probe(run, 3, version) is not None
+        digest = run.ledger.digest()
     monkeypatch.delattr("relift.phases.probe.sampled_groups")  # whoever samples now fails
-    assert probe(run, 3, versions[-1]) is not None
-    assert run.ledger.digest() == digest
-    for table in ("attempts", "groups"):
-        run.ledger._write(f"DELETE FROM {table} WHERE iteration = 3", [])
-    run.ledger._write("DELETE FROM ingested WHERE key LIKE '%00003/probe'", [])
-    assert run.ledger.digest() != digest
-    probe(run, 3, versions[-1])
-    assert run.ledger.digest() == digest
+    for name in ("ledger.duckdb", "ledger.duckdb.wal"):
+        (run.root / name).unlink(missing_ok=True)
+    with open_run(config, "small") as run:
+        iteration, version = run.resume()
+        assert run.ledger.digest() != digest, "the snapshot is older than the probe"
+        for _ in range(2):
+            assert probe(run, iteration, version) is not None
+            assert run.ledger.digest() == digest
 
 
 def test_a_confirmed_evaluation_holds_two_rounds_with_draws_of_their_own(opener: Opener) -> None:

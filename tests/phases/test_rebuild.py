@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flows.cli import main
-from relift.errors import RunError
+from relift.errors import LedgerError, RunError
 from relift.ledger import Ledger, schema
 from relift.ledger.check import check
 from relift.lock import RunLock
@@ -59,6 +59,29 @@ def test_a_ledger_that_holds_all_that_is_recorded_is_left_as_it_is(folder):
     assert found.batches >= 3 + 6 + 2 * 3  # the evaluation's, the iterations, and three phases at least of the last two
     assert (folder / schema.LEDGER).read_bytes() == before
     assert not (folder / ".rebuild").exists()
+
+
+@pytest.mark.parametrize("fault", ["damaged", "behind"])
+def test_a_snapshot_that_is_damaged_or_behind_is_written_again_from_a_whole_ledger(folder, fault):
+    before, snapshot = read(folder), folder / schema.SNAPSHOT
+    if fault == "damaged":
+        snapshot.write_bytes(snapshot.read_bytes()[:9000])
+    else:
+        with Ledger.open(snapshot, folder.name) as behind:
+            behind._connection.execute("DELETE FROM ingested WHERE key LIKE '%/00005/close'")
+    found = rebuild(folder)
+    assert not found.is_changed
+    assert [schema.SNAPSHOT in note for note in found.notes] == [True] * (fault == "damaged")
+    assert read(folder, schema.SNAPSHOT) == read(folder) == before
+
+
+def test_a_ledger_of_a_later_relift_is_refused_and_kept(folder):
+    with Ledger.open(folder / schema.LEDGER, folder.name) as ledger:
+        ledger._connection.execute("UPDATE relift_ledger SET schema_version = 99")
+    before = (folder / schema.LEDGER).read_bytes()
+    with pytest.raises(LedgerError, match=r"small/ledger.duckdb has ledger schema 99.*a later one"):
+        rebuild(folder)
+    assert (folder / schema.LEDGER).read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

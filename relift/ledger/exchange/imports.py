@@ -23,8 +23,9 @@ from relift.ledger.exchange.check import Checker, Settings, settings_of
 from relift.ledger.exchange.hard_set import LENT_SPLITS, known_runs
 from relift.ledger.exchange.offered import Offered, offered_in
 from relift.ledger.imported import PREFIX
-from relift.ledger.project import SNAPSHOT, open_project, write_init_script
+from relift.ledger.project import open_project, write_init_script
 from relift.ledger.rows import storable
+from relift.ledger.schema import SNAPSHOT
 from relift.ledger.writer import Ledger, RunStatus
 from relift.records import Demonstration, Question
 from relift.store.folder import sha256_of

@@ -66,7 +66,7 @@ def _of_rows(path: Path) -> Iterator[Offered]:
         yield Offered(
             where=f"{row.file} row {row.number}",
             question_id=id_.strip(),
-            text=text.strip() if isinstance(text, str) else "",
+            text="" if text is None else str(text).strip(),  # also a bare number: it is judged, not passed over
             source=_imported(source) if isinstance(source, str) and source else _human(author, path),
         )
 
@@ -76,10 +76,12 @@ def _of_ledgers(uri: str) -> list[Offered]:
     with tempfile.TemporaryDirectory() as scratch, schema.connect() as connection:
         for source in sources_of(Path(scratch), Place(name=IMPORTED, uri=uri)):
             schema.attach(connection, source.path, source.alias, read_only=True)
-            for run, question, text, told in connection.execute(
-                f"SELECT run, question_id, text, source FROM {schema.quoted(source.alias)}.demonstrations "
-                f"WHERE refusal IS NULL ORDER BY run, question_id, demonstration_id"
-            ).fetchall():
+            with schema.damage_told(source.path):
+                rows = connection.execute(
+                    f"SELECT run, question_id, text, source FROM {schema.quoted(source.alias)}.demonstrations "
+                    f"WHERE refusal IS NULL ORDER BY run, question_id, demonstration_id"
+                ).fetchall()
+            for run, question, text, told in rows:
                 where = f"run {run}, question {question}"
                 offered = Offered(where=where, question_id=question, text=text, source=_imported(told))
                 found.setdefault((question, text), offered)

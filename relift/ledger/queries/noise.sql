@@ -1,4 +1,4 @@
--- The same matrix between two samplings of one policy: what of the transitions is chance.
+-- Two samplings of one policy (evaluation.confirm), as transitions: what of these is chance.
 -- Group: did teaching work.
 SELECT
     run, iteration, from_band,
