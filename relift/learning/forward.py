@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.attention import Packing, packed_hidden_states
+from relift.learning.attention import Packing, can_share_prompts, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
+from relift.learning.branches import Span
 from relift.learning.head import Entropy, logprobs_and_entropy
 from relift.records import TrainingSequence
 
@@ -72,7 +73,8 @@ def packing_error(
     either is not a number. Raises ModelError as ``token_logprobs`` does.
     """
     worst = 0.0
-    for batch in micro_batches(sequences, max_tokens=max_tokens):
+    share = can_share_prompts(model.device)
+    for batch in micro_batches(sequences, max_tokens=max_tokens, share_prompts=share):
         there = batch.to(model.device)
         packed_C, _ = token_logprobs(
             model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=chunk_tokens
@@ -90,9 +92,9 @@ def packing_error(
 def _hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     """(P, D) final states. An empty micro-batch goes through the layers too, as other ranks gather weights with it."""
     token_ids_P, positions_P = batch.token_ids_P, batch.positions_P
-    if not batch.lengths:
+    if not batch.spans:
         token_ids_P = positions_P = token_ids_P.new_zeros(1)  # one token, whose state nobody reads
-    packing = Packing(batch.lengths or (1,), token_ids_P.device)
+    packing = Packing(batch.spans or (Span(start=0, stop=1),), token_ids_P.device)
     return packed_hidden_states(model, token_ids_P, positions_P, packing)
 
 

@@ -34,6 +34,7 @@ from relift.errors import ModelError
 from relift.learning import attention
 from relift.learning.attention import Packing, packed_attention
 from relift.learning.batching import micro_batches
+from relift.learning.branches import Span
 from relift.learning.forward import packing_error, token_logprobs
 from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine
 from relift.records import Purpose, Question
@@ -44,6 +45,7 @@ def gpu(test):
 
 
 LENGTHS = [5, 1, 12, 3]
+SPANS = [Span(start=0, stop=5), Span(start=5, stop=6), Span(start=6, stop=18), Span(start=18, stop=21)]
 SHAPE = {
     "vocab_size": 24,
     "hidden_size": 32,
@@ -88,7 +90,7 @@ def heads(*, grouped=True, dtype=torch.float64, device="cpu", width=8):
 
 
 def attend(function, tensors, *, window=None):
-    packing = Packing(LENGTHS, tensors[0].device)
+    packing = Packing(SPANS, tensors[0].device)
     return function(*(t.transpose(1, 2) for t in tensors), packing, 0.3, window)
 
 
@@ -110,9 +112,9 @@ def densely(tensors, *, window=None):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("window", [None, 4, 1])
-def test_attention_by_sequence_equals_the_dense_matrix(grouped, window):
+def test_attention_by_span_equals_the_dense_matrix(grouped, window):
     tensors = heads(grouped=grouped)
-    got, expected = attend(attention._by_sequence, tensors, window=window), densely(tensors, window=window)
+    got, expected = attend(attention._by_span, tensors, window=window), densely(tensors, window=window)
     torch.testing.assert_close(got, expected)
     slope = torch.linspace(-1, 1, got.numel()).view(got.shape)
     for a, b in zip(*(torch.autograd.grad((x * slope).sum(), tensors) for x in (got, expected)), strict=True):
@@ -152,7 +154,7 @@ def test_a_gpu_model_packs_in_half_precision():
 
 
 def test_bounds_are_where_sequences_begin():
-    packing = Packing(LENGTHS, torch.device("cpu"))
+    packing = Packing(SPANS, torch.device("cpu"))
     assert packing.bounds().tolist() == [0, 5, 6, 18, 21]
     assert packing.bounds().dtype == torch.int32
     assert packing.longest == 12
@@ -307,6 +309,6 @@ def test_a_model_that_drops_the_packing_on_the_way_is_refused(monkeypatch):
 )
 def test_attention_of_another_kind_is_refused(extra, reason):
     tensors = heads()
-    packing = Packing(LENGTHS, torch.device("cpu"))
+    packing = Packing(SPANS, torch.device("cpu"))
     with pytest.raises(ModelError, match=reason):
         packed_attention(torch.nn.Identity(), *(t.transpose(1, 2) for t in tensors), None, packed=packing, **extra)

@@ -168,7 +168,7 @@ def test_the_check_finds_sequences_that_see_each_other(monkeypatch):
         )
         return output.transpose(1, 2)
 
-    monkeypatch.setattr("relift.learning.attention._by_sequence", everyone)
+    monkeypatch.setattr("relift.learning.attention._by_span", everyone)
     error = packing_error(
         tiny_model(), sequences(UNEVEN), temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000, max_tokens=1000
     )

@@ -118,6 +118,21 @@ def test_sft_reports_each_demonstrations_likelihood_before_and_after():
     assert outcome.report.sequences == 3 * len(UNEVEN)
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_likelihood_before_is_measured_only_where_the_first_step_does_not_show_it(copied):
+    model, made = tiny_model(), sequences(UNEVEN, demonstration=True)
+    passes = []
+    model.base_model.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    taught = [dataclasses.replace(s) for s in made] if copied else made
+    outcome = sft(model, RecordingOptimizer(model), [taught[:4], taught[4:]], demonstrations=made)
+    assert passes == [False, True, True, False]
+    passes.clear()
+    whole = sft(model, RecordingOptimizer(model), [taught, taught], demonstrations=made)
+    assert passes == [False] * copied + [True, True, False]
+    assert whole.nll_before == pytest.approx(outcome.nll_before, rel=1e-5)
+    assert whole.nll_after == pytest.approx(whole.nll_before, rel=1e-5), "nothing moved"
+
+
 def test_every_minibatch_is_one_optimizer_step_with_its_own_count():
     model, made = tiny_model(), sequences(UNEVEN, demonstration=True)
     optimizer = RecordingOptimizer(model)
@@ -181,5 +196,5 @@ def test_an_interruption_leaves_between_micro_batches_without_gradients(stop_at)
     calls.clear()
     demonstrations = without_rewards(sequences(UNEVEN))
     with pytest.raises(Interrupted):
-        sft(model, adam(model), [demonstrations], demonstrations=demonstrations, budget=60, check=check)
+        sft(model, adam(model), [demonstrations] * 2, demonstrations=demonstrations, budget=60, check=check)
     assert all(parameter.grad is None for parameter in model.parameters())
