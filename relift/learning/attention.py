@@ -209,8 +209,8 @@ def _flex_attention(*, compiled: bool) -> Callable[..., Tensor]:
     """Uncompiled it holds all (P, P) scores; that is for tests."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    attend: Callable[..., Any] = flex_attention
-    return torch.compile(attend, dynamic=True) if compiled else attend
+    function: Callable[..., Any] = flex_attention
+    return torch.compile(function, dynamic=True) if compiled else function
 
 
 def _product_type(query: Tensor, value: Tensor) -> torch.dtype:

@@ -73,7 +73,8 @@ def micro_batches(
     follows the last token that predicts one in the loss. Not every attention can read such a pack.
 
     Their number is a multiple of ``count_multiple``: of N ranks, each takes every N-th from its own on, and all get the
-    same number and about the same work. Where the sequences do not suffice the last ones are empty.
+    same number and about the same work. Where the sequences do not suffice the last ones are empty; those that share a
+    prompt stay together where the budget allows, so ranks with few questions between them get less even shares.
 
     Deterministic in the arguments. Losses are sums over counts of the whole step, so the split changes rounding alone;
     but it does change rounding, which is why the budget is resolved once per run and stored with it (contract 4).

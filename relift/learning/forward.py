@@ -81,7 +81,8 @@ def packing_error(
         )
         for place, index in enumerate(batch.indices):
             alone_T = _last_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
-            in_loss_T = torch.tensor(sequences[index].loss_mask[-len(alone_T) :], dtype=torch.bool)
+            skipped = len(sequences[index].token_ids) - len(alone_T)
+            in_loss_T = torch.tensor(sequences[index].loss_mask[skipped:], dtype=torch.bool)
             alone = alone_T[in_loss_T.to(alone_T.device)]
             packed = packed_C[there.sequence_C == place][-len(alone) :] if len(alone) else alone
             gap = (packed - alone).abs().nan_to_num(nan=torch.inf)
@@ -107,7 +108,8 @@ def _last_logprobs(
     logits_TV = model(input_ids=token_ids_1T, use_cache=False, logits_to_keep=count + 1).logits[0, :-1, :vocabulary]
     kind = torch.promote_types(logits_TV.dtype, torch.float32)
     logprobs_TV = torch.log_softmax(logits_TV.to(kind) / temperature, dim=-1)
-    return logprobs_TV.gather(1, token_ids_1T[0, -count:].unsqueeze(1)).squeeze(1)
+    targets_T = token_ids_1T[0, len(sequence.token_ids) - count :]
+    return logprobs_TV.gather(1, targets_T.unsqueeze(1)).squeeze(1)
 
 
 def _head(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:

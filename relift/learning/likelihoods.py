@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from relift.learning.batching import MicroBatch
+from relift.learning.sharding import Ranks
+from relift.learning.surrogate import sequence_sums
 from relift.records import TrainingSequence
 
 
@@ -19,17 +20,22 @@ class Likelihoods:
 
     def __init__(self, demonstrations: Sequence[TrainingSequence]) -> None:
         self._demonstrations = demonstrations
-        self._known: dict[int, float] = {}  # by identity: equal sequences may be computed on several ranks
+        self._known: dict[int, float] = {}  # by identity: what was measured is the very demonstration
 
-    @property
-    def nll(self) -> list[float]:
-        """Nats per token, in the order of the demonstrations; 0 for those that another rank computes."""
-        return [self._known.get(id(demonstration), 0.0) for demonstration in self._demonstrations]
+    def over(self, ranks: Ranks) -> tuple[float, ...]:
+        """Nats per token, in the order of the demonstrations; all ranks must call it.
+
+        Each is known to the rank that computed it; one that is given twice may be known to two.
+        """
+        known = [self._known.get(id(demonstration)) for demonstration in self._demonstrations]
+        totals = ranks.sums([value or 0.0 for value in known])
+        knowing = ranks.sums([float(value is not None) for value in known])
+        return tuple(total / max(1.0, count) for total, count in zip(totals, knowing, strict=True))
 
     def add(self, sequences: Sequence[TrainingSequence], batch: MicroBatch, logprobs_C: Tensor) -> None:
         """Those of a micro-batch of ``sequences``."""
-        sums_S = torch.zeros_like(batch.loss_tokens_S).index_add(0, batch.sequence_C, -logprobs_C)
-        for index, value in zip(batch.indices, (sums_S / batch.loss_tokens_S).tolist(), strict=True):
+        sums_S = sequence_sums(-logprobs_C, batch.sequence_C, batch.loss_tokens_S)
+        for index, value in zip(batch.indices, (sums_S / batch.loss_tokens_S.clamp(min=1)).tolist(), strict=True):
             self._known[id(sequences[index])] = value
 
 

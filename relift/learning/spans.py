@@ -32,7 +32,8 @@ def attend(
 ) -> Tensor:
     """(1, P, H, D), the output of each token of each span; all tokens must lie in spans.
 
-    A token sees those of its span and of the span's prefix up to itself, with a ``window`` only the last so many.
+    Values may have another width than queries and keys (DeepSeek's latent attention); the output has theirs. A token
+    sees those of its span and of the span's prefix up to itself, with a ``window`` only the last so many.
     """
     _, heads, tokens, width = query_1HPD.shape
     key_heads = key_1KPD.shape[1]
@@ -40,8 +41,8 @@ def attend(
     query_KRD = query_1HPD.reshape(grouped).transpose(1, 2).reshape(key_heads, -1, width)
     key_KPD, value_KPD = key_1KPD.squeeze(0).contiguous(), value_1KPD.squeeze(0).contiguous()
     output_KRD: Tensor = _Attention.apply(query_KRD, key_KPD, value_KPD, spans, scale, window)  # type: ignore[no-untyped-call]
-    output_KPGD = output_KRD.view(key_heads, tokens, -1, width)
-    return output_KPGD.transpose(0, 1).reshape(1, tokens, heads, width)
+    output_KPGD = output_KRD.view(key_heads, tokens, heads // key_heads, -1)
+    return output_KPGD.transpose(0, 1).reshape(1, tokens, heads, -1)
 
 
 class _Attention(torch.autograd.Function):
@@ -58,14 +59,15 @@ class _Attention(torch.autograd.Function):
         window: int | None,
     ) -> Tensor:
         group = query_KRD.shape[1] // key_KPD.shape[1]
-        output_KRD = torch.empty_like(query_KRD)
+        output_KRD = query_KRD.new_empty(*query_KRD.shape[:2], value_KPD.shape[-1])
         kept = []
+        most_keys = KEPT_KEYS if any(ctx.needs_input_grad) else 0
         for span in spans:
             key_KLD, value_KLD = _seen(key_KPD, span), _seen(value_KPD, span)
             for rows, first, seen in _blocks(span, group):
                 weights_KBL = _weights(query_KRD[:, rows], key_KLD[:, :seen], first, group, scale, window)
                 torch.bmm(weights_KBL, value_KLD[:, :seen], out=output_KRD[:, rows])
-                if key_KLD.shape[1] <= KEPT_KEYS:
+                if key_KLD.shape[1] <= most_keys:
                     kept.append(weights_KBL)
         ctx.save_for_backward(query_KRD, key_KPD, value_KPD, *kept)
         ctx.settings = spans, group, scale, window

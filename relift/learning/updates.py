@@ -179,7 +179,7 @@ def sft_update(
             parts = map(partial(loss, step), forward.split(minibatch))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
         forward.measure(demonstrations, after, check)
-    nll_before, nll_after = (tuple(ranks.sums(likelihoods.nll)) for likelihoods in (before, after))
+    nll_before, nll_after = before.over(ranks), after.over(ranks)
     report = replace(
         tally.over(ranks).report(UpdateKind.SFT, counts, lr),
         nll_before=per_token(nll_before, demonstrations),

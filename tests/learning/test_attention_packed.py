@@ -9,6 +9,7 @@ from learning_helpers import (
     VOCABULARY,
     LargestTensor,
     by_sequence,
+    families_of,
     padded_logprobs,
     plain_gradient,
     relative_error,
@@ -18,6 +19,8 @@ from learning_helpers import (
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -55,6 +58,16 @@ SHAPE = {
     "intermediate_size": 48,
     "max_position_embeddings": 128,
 }
+LATENT = SHAPE | {
+    "num_key_value_heads": 4,
+    "first_k_dense_replace": 2,
+    "q_lora_rank": None,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+}
+"""Latent attention in dense layers."""
 
 
 def randomly(model_class, config):
@@ -67,9 +80,9 @@ def loss_of(parts):
     return sum((1 + place) * logprobs.sum() for place, (logprobs, _) in enumerate(parts))
 
 
-def packed_loss(model, made, budget=60):
+def packed_loss(model, made, budget=60, share_prompts=False):
     total = 0.0
-    for batch in micro_batches(made, max_tokens=budget):
+    for batch in micro_batches(made, max_tokens=budget, share_prompts=share_prompts):
         logprobs, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000)
         total = total + sum((1 + index) * values.sum() for index, values in by_sequence(logprobs, batch).items())
     return total
@@ -170,13 +183,15 @@ def test_bounds_are_where_sequences_begin():
         lambda: randomly(Qwen3ForCausalLM, Qwen3Config(**SHAPE, head_dim=8)),
         lambda: randomly(Qwen2ForCausalLM, Qwen2Config(**{**SHAPE, "num_key_value_heads": 4})),
         lambda: randomly(MistralForCausalLM, MistralConfig(**SHAPE, sliding_window=8)),
+        lambda: randomly(DeepseekV3ForCausalLM, DeepseekV3Config(**LATENT)),
     ],
-    ids=["llama", "qwen3", "without groups", "sliding window"],
+    ids=["llama", "qwen3", "without groups", "sliding window", "values narrower than keys"],
 )
-def test_models_of_several_kinds_have_the_gradient_of_the_padded_reference(make):
-    model, made = make(), sequences(UNEVEN)
+@pytest.mark.parametrize("share_prompts", [False, True])
+def test_models_of_several_kinds_have_the_gradient_of_the_padded_reference(make, share_prompts):
+    model, made = make(), families_of() if share_prompts else sequences(UNEVEN)
     expected = plain_gradient(model, lambda reference: loss_of(padded_logprobs(reference, made)))
-    assert relative_error(packed_gradient(model, made), expected) < 1e-5
+    assert relative_error(packed_gradient(model, made, share_prompts=share_prompts), expected) < 1e-5
 
 
 def test_recomputing_layers_in_the_backward_pass_changes_nothing():

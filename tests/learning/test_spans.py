@@ -1,5 +1,7 @@
 """Attention over spans against one dense matrix of scores."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -64,6 +66,14 @@ def test_branches_see_their_prompt_and_themselves(lengths, key_heads, window):
     require_equal(drawn(spans[-1].stop, key_heads=key_heads), spans, window, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("width", [3, 13])
+def test_values_may_be_narrower_or_wider_than_queries(width):
+    spans = layout(*LENGTHS["longer than a block"])
+    query, key, value = drawn(spans[-1].stop)
+    value = torch.cat((value, value.flip(3)), dim=3)[..., :width].detach().requires_grad_()
+    require_equal([query, key, value], spans, None, rtol=1e-10, atol=1e-10)
+
+
 def test_weights_that_are_not_kept_are_the_same_again(monkeypatch):
     spans = layout(*LENGTHS["longer than a block"])
     monkeypatch.setattr(under_test, "KEPT_KEYS", 100)
@@ -86,3 +96,19 @@ def test_what_a_backward_pass_keeps_is_linear_in_the_length_of_a_long_sequence(m
     first, second = kept[: kept.index("|")], kept[kept.index("|") + 1 : -1]
     assert sum(first) > 4 * 400 * 400 / 2, "the weights of four heads"
     assert max(second) <= 4 * 400 * 8, "queries"
+
+
+@pytest.mark.parametrize(("with_gradient", "most"), [(True, 7), (False, 2)])
+def test_weights_are_kept_for_a_backward_pass_alone(with_gradient, most, monkeypatch):
+    alive, counts, weights = weakref.WeakSet(), [], under_test._weights
+
+    def counted(*arguments):
+        made = weights(*arguments)
+        alive.add(made)
+        counts.append(len(alive))
+        return made
+
+    monkeypatch.setattr(under_test, "_weights", counted)
+    tensors = [tensor.detach().requires_grad_(with_gradient) for tensor in drawn(400)]
+    attend(*tensors, [Span(start=0, stop=400)], 0.3, None)
+    assert max(counts) == most, "of seven blocks"
