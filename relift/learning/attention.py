@@ -1,12 +1,12 @@
-"""Attention over packed sequences, each of which sees itself alone.
+"""Attention over packed sequences, each of which sees itself alone and the prompt that it may share with others.
 
     model(packed=Packing) --transformers hands it to each layer--> packed_attention
-        CPU                   scaled_dot_product_attention, sequence by sequence: no mask, no pads
+        CPU                   span by span, in blocks: no pads; the one that can read shared prompts
         GPU, half precision   variable-length flash attention
         GPU, else             FlexAttention, compiled, with a block mask
     model(...) without it     scaled_dot_product_attention, as before
 
-Shapes: P tokens packed, S sequences, H query heads, K key-value heads, D head width, T tokens of one sequence.
+Shapes: P tokens packed, S sequences, H query heads, K key-value heads, D head width.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from relift.errors import ModelError
+from relift.learning.branches import Span
+from relift.learning.spans import attend
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -35,17 +36,23 @@ _in_packed_forward: ContextVar[bool] = ContextVar("in_packed_forward", default=F
 
 
 class Packing:
-    """Where each sequence of a micro-batch lies, e.g. lengths (5, 3): tokens 0-4 and 5-7.
+    """Which tokens of a micro-batch belong together; see ``Span``.
 
     It travels to the layers as an argument, so that activation checkpointing hands them the same one again.
     """
 
-    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        self.lengths = list(lengths)
-        self.longest = max(self.lengths)
+    def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
+        self.spans = spans
+        self.longest = max(span.stop - span.start + span.prefix_stop - span.prefix_start for span in spans)
         self.device = device
         self._bounds: Tensor | None = None
         self._block_masks: dict[int | None, BlockMask] = {}
+
+    @property
+    def lengths(self) -> list[int]:
+        """Of whole sequences, one after the other."""
+        assert all(span.prefix_start == span.prefix_stop for span in self.spans), "this attention cannot share prompts"
+        return [span.stop - span.start for span in self.spans]
 
     def bounds(self) -> Tensor:
         """(S + 1,) int32, the first token of each sequence and, at the end, P."""
@@ -59,8 +66,9 @@ class Packing:
         if window not in self._block_masks:
             from torch.nn.attention.flex_attention import create_block_mask  # slow to import, and for a GPU alone
 
-            total = sum(self.lengths)
-            sequence_P = torch.repeat_interleave(torch.tensor(self.lengths)).to(self.device)
+            lengths = self.lengths
+            total = sum(lengths)
+            sequence_P = torch.repeat_interleave(torch.tensor(lengths)).to(self.device)
 
             def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
                 allowed = (sequence_P[query] == sequence_P[key]) & (key <= query)
@@ -68,6 +76,11 @@ class Packing:
 
             self._block_masks[window] = create_block_mask(sees, None, None, total, total, device=self.device)
         return self._block_masks[window]
+
+
+def can_share_prompts(device: torch.device) -> bool:
+    """Whether attention there can read packs with shared prompts. The kernels for a GPU take whole sequences."""
+    return device.type == "cpu"
 
 
 def packed_hidden_states(model: PreTrainedModel, token_ids_P: Tensor, positions_P: Tensor, packing: Packing) -> Tensor:
@@ -137,37 +150,20 @@ def packed_attention(
         return result
     _refuse_extras(module, dropout, others)
     window = None if sliding_window is None or sliding_window >= packed.longest else sliding_window
-    attend = _by_sequence
+    function = _by_span
     if query_1HPD.is_cuda:
         half = _product_type(query_1HPD, value_1KPD) in (torch.bfloat16, torch.float16)
-        attend = _variable_length if half else _flex
-    return attend(query_1HPD, key_1KPD, value_1KPD, packed, scaling, window), None
+        function = _variable_length if half else _flex
+    return function(query_1HPD, key_1KPD, value_1KPD, packed, scaling, window), None
 
 
-def _by_sequence(
+def _by_span(
     query_1HPD: Tensor, key_1KPD: Tensor, value_1KPD: Tensor, packed: Packing, scaling: float | None, window: int | None
 ) -> Tensor:
-    """Splitting, unlike slicing, has a backward pass that is linear in P."""
-    heads = [torch.split(tensor, packed.lengths, dim=2) for tensor in (query_1HPD, key_1KPD, value_1KPD)]
-    grouped = query_1HPD.shape[1] != key_1KPD.shape[1]
-    outputs = []
-    for query_1HTD, key_1KTD, value_1KTD in zip(*heads, strict=True):
-        length = query_1HTD.shape[2]
-        mask_TT = None
-        if window is not None and length > window:
-            ones_TT = torch.ones((length, length), dtype=torch.bool, device=query_1HPD.device)
-            mask_TT = ones_TT.tril() & ones_TT.triu(1 - window)
-        output_1HTD = scaled_dot_product_attention(
-            query_1HTD,
-            key_1KTD,
-            value_1KTD,
-            attn_mask=mask_TT,
-            is_causal=mask_TT is None,
-            scale=scaling,
-            enable_gqa=grouped,
-        )
-        outputs.append(output_1HTD.transpose(1, 2))
-    return torch.cat(outputs, dim=1)
+    kind = _product_type(query_1HPD, value_1KPD)
+    query_1HPD, key_1KPD, value_1KPD = (t.to(kind) for t in (query_1HPD, key_1KPD, value_1KPD))
+    scale = query_1HPD.shape[-1] ** -0.5 if scaling is None else scaling
+    return attend(query_1HPD, key_1KPD, value_1KPD, packed.spans, scale, window)
 
 
 def _variable_length(
@@ -197,9 +193,9 @@ def _variable_length(
 def _flex(
     query_1HPD: Tensor, key_1KPD: Tensor, value_1KPD: Tensor, packed: Packing, scaling: float | None, window: int | None
 ) -> Tensor:
-    attend = _flex_attention(compiled=query_1HPD.is_cuda)
+    function = _flex_attention(compiled=query_1HPD.is_cuda)
     kind = _product_type(query_1HPD, value_1KPD)
-    output_1HPD = attend(
+    output_1HPD = function(
         *(t.to(kind) for t in (query_1HPD, key_1KPD, value_1KPD)),
         block_mask=packed.block_mask(window),
         scale=scaling,
@@ -213,8 +209,8 @@ def _flex_attention(*, compiled: bool) -> Callable[..., Tensor]:
     """Uncompiled it holds all (P, P) scores; that is for tests."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    attend: Callable[..., Any] = flex_attention
-    return torch.compile(attend, dynamic=True) if compiled else attend
+    function: Callable[..., Any] = flex_attention
+    return torch.compile(function, dynamic=True) if compiled else function
 
 
 def _product_type(query: Tensor, value: Tensor) -> torch.dtype:

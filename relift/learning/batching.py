@@ -1,4 +1,4 @@
-"""Micro-batches: the one record that holds tensors, its sequences packed one after the other without padding.
+"""Micro-batches: the one record that holds tensors, its sequences packed without padding.
 
 Shapes: P tokens packed, C of them in the loss, S sequences of a micro-batch.
 """
@@ -8,39 +8,36 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor
 
 from relift.errors import ConfigError
+from relift.learning.branches import Family, Span, alone, families
 from relift.records import TrainingSequence
-
-ATTENTION_TOKENS = 8192
-"""Length at which a sequence costs as much in attention as in all else: 12 times a hidden width of a few hundred.
-
-It only decides how evenly the work is spread, and hardly that: lengths well below it cost about their tokens.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
     """Some sequences of an optimizer step, packed; what the losses read is packed once more, to the tokens in the loss.
 
-    Example: lengths (5, 3), of which the last two and the last one are in the loss: positions 0 1 2 3 4 0 1 2,
-    predictors 2 3 6, sequence_C 0 0 1, loss_tokens_S 2 1.
+    Example: two sequences of 5 and 3 tokens, of which the last two and the last one are in the loss: positions
+    0 1 2 3 4 0 1 2, predictors 2 3 6, sequence_C 0 0 1, loss_tokens_S 2 1.
     """
 
     indices: tuple[int, ...]
     """Place of each sequence in the list that was split."""
-    lengths: tuple[int, ...]
-    """Tokens of each of the S sequences; they sum to P."""
+    spans: tuple[Span, ...]
+    """What belongs together of the P tokens: a sequence, or a prompt, or what a sequence adds to its prompt."""
     token_ids_P: Tensor
     """int64."""
     positions_P: Tensor
-    """int64, from 0 in each sequence."""
+    """int64, the place of a token in its sequence."""
     predictors_C: Tensor
-    """int64 places in P of the states that predict the tokens in the loss: the token before each. Ascending."""
+    """int64 places in P of the states that predict the tokens in the loss: the token before each.
+
+    Where prompts are shared, the last token of one occurs once for each of its sequences.
+    """
     targets_C: Tensor
     """int64 ids of the tokens in the loss."""
     sequence_C: Tensor
@@ -55,7 +52,7 @@ class MicroBatch:
     def to(self, device: torch.device) -> MicroBatch:
         return MicroBatch(
             indices=self.indices,
-            lengths=self.lengths,
+            spans=self.spans,
             token_ids_P=self.token_ids_P.to(device),
             positions_P=self.positions_P.to(device),
             predictors_C=self.predictors_C.to(device),
@@ -68,12 +65,16 @@ class MicroBatch:
 
 
 def micro_batches(
-    sequences: Sequence[TrainingSequence], *, max_tokens: int, count_multiple: int = 1
+    sequences: Sequence[TrainingSequence], *, max_tokens: int, count_multiple: int = 1, share_prompts: bool = False
 ) -> list[MicroBatch]:
     """The sequences in micro-batches of at most ``max_tokens`` tokens and about equal cost, the costliest first.
 
+    ``share_prompts`` leaves out of the packs what need not be computed: prompts that are there already, and what
+    follows the last token that predicts one in the loss. Not every attention can read such a pack.
+
     Their number is a multiple of ``count_multiple``: of N ranks, each takes every N-th from its own on, and all get the
-    same number and about the same work. Where the sequences do not suffice the last ones are empty.
+    same number and about the same work. Where the sequences do not suffice the last ones are empty; those that share a
+    prompt stay together where the budget allows, so ranks with few questions between them get less even shares.
 
     Deterministic in the arguments. Losses are sums over counts of the whole step, so the split changes rounding alone;
     but it does change rounding, which is why the budget is resolved once per run and stored with it (contract 4).
@@ -92,11 +93,13 @@ def micro_batches(
     # Of all sequences, not of a micro-batch: an empty one has the fields of the others.
     rewarded = all(sequence.advantage is not None for sequence in sequences)
     sampled = all(sequence.sampling_logprobs is not None for sequence in sequences)
-    return [_packed(sequences, chosen, rewarded, sampled) for chosen in split(lengths, max_tokens, count_multiple)]
+    together = families(sequences, max_tokens) if share_prompts else alone(sequences)
+    chosen = split([f.tokens for f in together], [f.cost for f in together], max_tokens, count_multiple)
+    return [_packed(sequences, [together[i] for i in part], rewarded, sampled) for part in chosen]
 
 
-def split(lengths: Sequence[int], max_tokens: int, count_multiple: int = 1) -> list[list[int]]:
-    """Which sequences go together: the longest remaining one always to the cheapest micro-batch with room for it.
+def split(lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count_multiple: int = 1) -> list[list[int]]:
+    """Which items go together: the longest remaining one always to the cheapest micro-batch with room for it.
 
     As few micro-batches as the budget allows with a multiple of ``count_multiple``, or nearly so; longest first within
     each. No length may exceed ``max_tokens``.
@@ -106,13 +109,15 @@ def split(lengths: Sequence[int], max_tokens: int, count_multiple: int = 1) -> l
     count = 0
     while missing:
         count += -(-missing // count_multiple) * count_multiple
-        chosen, left_over = _spread(order, lengths, max_tokens, count)
+        chosen, left_over = _spread(order, lengths, costs, max_tokens, count)
         missing = -(-left_over // max_tokens)
-    # The order of the micro-batches is that of their costs, ties by the sequence they begin with; empty ones last.
-    return sorted(chosen, key=lambda part: (-sum(_cost(lengths[i]) for i in part), part[:1]))
+    # The order of the micro-batches is that of their costs, ties by the item they begin with; empty ones last.
+    return sorted(chosen, key=lambda part: (-sum(costs[i] for i in part), part[:1]))
 
 
-def _spread(order: Sequence[int], lengths: Sequence[int], max_tokens: int, count: int) -> tuple[list[list[int]], int]:
+def _spread(
+    order: Sequence[int], lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count: int
+) -> tuple[list[list[int]], int]:
     """``order`` dealt to ``count`` micro-batches, and the tokens of those that found no room."""
     chosen: list[list[int]] = [[] for _ in range(count)]
     tokens = [0] * count
@@ -126,38 +131,52 @@ def _spread(order: Sequence[int], lengths: Sequence[int], max_tokens: int, count
             cost, place = cheapest[0]
             chosen[place].append(i)
             tokens[place] += lengths[i]
-            heapq.heapreplace(cheapest, (cost + _cost(lengths[i]), place))
+            heapq.heapreplace(cheapest, (cost + costs[i], place))
         else:
             left_over += lengths[i]
-        for entry in full:  # a shorter sequence may still fit
+        for entry in full:  # a shorter one may still fit
             heapq.heappush(cheapest, entry)
     return chosen, left_over
 
 
-def _cost(length: int) -> float:
-    """In tokens of a short sequence: linear layers grow with the length, attention with its square."""
-    return length + length * length / ATTENTION_TOKENS
-
-
-def _packed(sequences: Sequence[TrainingSequence], chosen: Sequence[int], rewarded: bool, sampled: bool) -> MicroBatch:
-    rows = [sequences[i] for i in chosen]
-    lengths_S = torch.tensor([len(row.token_ids) for row in rows], dtype=torch.int64)
-    token_ids_P = torch.tensor(list(chain.from_iterable(row.token_ids for row in rows)), dtype=torch.int64)
-    in_loss_P = torch.tensor(list(chain.from_iterable(row.loss_mask for row in rows)), dtype=torch.bool)
-    starts_P = (lengths_S.cumsum(0) - lengths_S).repeat_interleave(lengths_S)
-    sequence_P = torch.arange(len(rows)).repeat_interleave(lengths_S)
-    places_C = in_loss_P.nonzero().squeeze(1)
-    assert bool((places_C > starts_P[places_C]).all()), "the first token of a sequence has nothing to be predicted from"
-    logprobs = chain.from_iterable(row.sampling_logprobs or () for row in rows)
+def _packed(
+    sequences: Sequence[TrainingSequence], chosen: Sequence[Family], rewarded: bool, sampled: bool
+) -> MicroBatch:
+    token_ids, positions, spans = list[int](), list[int](), list[Span]()
+    predictors, targets, logprobs = list[int](), list[int](), list[float]()
+    loss_tokens = list[int]()
+    for family in chosen:
+        shared = Span(start=len(token_ids), stop=len(token_ids) + family.prefix)
+        if family.prefix:
+            token_ids += sequences[family.indices[0]].token_ids[: family.prefix]
+            positions += range(family.prefix)
+            spans.append(shared)
+        for index, stop in zip(family.indices, family.stops, strict=True):
+            sequence, start = sequences[index], len(token_ids)
+            token_ids += sequence.token_ids[family.prefix : stop]
+            positions += range(family.prefix, stop)
+            if stop > family.prefix:
+                spans.append(Span(start=start, stop=len(token_ids), prefix_start=shared.start, prefix_stop=shared.stop))
+            places = [place for place, in_loss in enumerate(sequence.loss_mask) if in_loss]
+            assert 0 not in places, "the first token of a sequence has nothing to be predicted from"
+            first = start - family.prefix
+            predictors += [shared.stop - 1 if place == family.prefix else first + place - 1 for place in places]
+            targets += [sequence.token_ids[place] for place in places]
+            loss_tokens.append(len(places))
+            if sequence.sampling_logprobs is not None:
+                logprobs += [sequence.sampling_logprobs[place] for place in places]
+    indices = [index for family in chosen for index in family.indices]
+    advantages = [sequences[index].advantage for index in indices]
+    loss_tokens_S = torch.tensor(loss_tokens, dtype=torch.int64)
     return MicroBatch(
-        indices=tuple(chosen),
-        lengths=tuple(lengths_S.tolist()),
-        token_ids_P=token_ids_P,
-        positions_P=torch.arange(len(token_ids_P)) - starts_P,
-        predictors_C=places_C - 1,
-        targets_C=token_ids_P[places_C],
-        sequence_C=sequence_P[places_C],
-        loss_tokens_S=torch.bincount(sequence_P[places_C], minlength=len(rows)).to(torch.float32),
-        advantages_S=torch.tensor([row.advantage for row in rows], dtype=torch.float32) if rewarded else None,
-        sampling_logprobs_C=torch.tensor(list(logprobs), dtype=torch.float32)[places_C] if sampled else None,
+        indices=tuple(indices),
+        spans=tuple(spans),
+        token_ids_P=torch.tensor(token_ids, dtype=torch.int64),
+        positions_P=torch.tensor(positions, dtype=torch.int64),
+        predictors_C=torch.tensor(predictors, dtype=torch.int64),
+        targets_C=torch.tensor(targets, dtype=torch.int64),
+        sequence_C=torch.arange(len(indices)).repeat_interleave(loss_tokens_S),
+        loss_tokens_S=loss_tokens_S.to(torch.float32),
+        advantages_S=torch.tensor(advantages, dtype=torch.float32) if rewarded else None,
+        sampling_logprobs_C=torch.tensor(logprobs, dtype=torch.float32) if sampled else None,
     )

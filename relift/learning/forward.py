@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.attention import Packing, packed_hidden_states
+from relift.learning.attention import Packing, can_share_prompts, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
+from relift.learning.branches import Span
 from relift.learning.head import Entropy, logprobs_and_entropy
 from relift.records import TrainingSequence
 
@@ -72,14 +73,16 @@ def packing_error(
     either is not a number. Raises ModelError as ``token_logprobs`` does.
     """
     worst = 0.0
-    for batch in micro_batches(sequences, max_tokens=max_tokens):
+    share = can_share_prompts(model.device)
+    for batch in micro_batches(sequences, max_tokens=max_tokens, share_prompts=share):
         there = batch.to(model.device)
         packed_C, _ = token_logprobs(
             model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=chunk_tokens
         )
         for place, index in enumerate(batch.indices):
             alone_T = _last_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
-            in_loss_T = torch.tensor(sequences[index].loss_mask[-len(alone_T) :], dtype=torch.bool)
+            skipped = len(sequences[index].token_ids) - len(alone_T)
+            in_loss_T = torch.tensor(sequences[index].loss_mask[skipped:], dtype=torch.bool)
             alone = alone_T[in_loss_T.to(alone_T.device)]
             packed = packed_C[there.sequence_C == place][-len(alone) :] if len(alone) else alone
             gap = (packed - alone).abs().nan_to_num(nan=torch.inf)
@@ -90,9 +93,9 @@ def packing_error(
 def _hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     """(P, D) final states. An empty micro-batch goes through the layers too, as other ranks gather weights with it."""
     token_ids_P, positions_P = batch.token_ids_P, batch.positions_P
-    if not batch.lengths:
+    if not batch.spans:
         token_ids_P = positions_P = token_ids_P.new_zeros(1)  # one token, whose state nobody reads
-    packing = Packing(batch.lengths or (1,), token_ids_P.device)
+    packing = Packing(batch.spans or (Span(start=0, stop=1),), token_ids_P.device)
     return packed_hidden_states(model, token_ids_P, positions_P, packing)
 
 
@@ -105,7 +108,8 @@ def _last_logprobs(
     logits_TV = model(input_ids=token_ids_1T, use_cache=False, logits_to_keep=count + 1).logits[0, :-1, :vocabulary]
     kind = torch.promote_types(logits_TV.dtype, torch.float32)
     logprobs_TV = torch.log_softmax(logits_TV.to(kind) / temperature, dim=-1)
-    return logprobs_TV.gather(1, token_ids_1T[0, -count:].unsqueeze(1)).squeeze(1)
+    targets_T = token_ids_1T[0, len(sequence.token_ids) - count :]
+    return logprobs_TV.gather(1, targets_T.unsqueeze(1)).squeeze(1)
 
 
 def _head(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:

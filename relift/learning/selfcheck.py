@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from relift.config import RlConfig
+from relift.learning.attention import can_share_prompts
 from relift.learning.batching import micro_batches
 from relift.learning.forward import packing_error, token_logprobs
 from relift.learning.losses import Counts, policy_loss
@@ -52,12 +53,13 @@ def agreement(
     # Alternating advantages: with the real ones, which may all be 0, the gradient would show nothing.
     signed = [replace(s, advantage=1.0 if i % 2 else -0.5) for i, s in enumerate(sequences)]
     counts = Counts.of(signed)
+    share = can_share_prompts(model.device)
 
     def gradient(parts: Sequence[Sequence[TrainingSequence]]) -> tuple[Tensor, float]:
         model.zero_grad(set_to_none=True)
         gap = 0.0
         for part in parts:
-            for batch in micro_batches(part, max_tokens=sizes.micro_batch_tokens):
+            for batch in micro_batches(part, max_tokens=sizes.micro_batch_tokens, share_prompts=share):
                 there = batch.to(model.device)
                 logprobs_C, _ = token_logprobs(
                     model,

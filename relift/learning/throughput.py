@@ -1,7 +1,8 @@
 """How much of the machine an update used: model FLOPs, utilisation, peak memory.
 
-Model FLOPs are those of one forward and one backward pass over what was trained on, whatever was computed twice (PaLM,
-arXiv 2204.02311, appendix B): 6 per parameter and token, and 12 * layers * width per token and token attended to.
+Model FLOPs are those of one forward and one backward pass over what was trained on, each sequence whole, whatever was
+computed twice or, on a CPU, once for several sequences (PaLM, arXiv 2204.02311, appendix B): 6 per parameter and token,
+and 12 * layers * width per token and token attended to.
 """
 
 from __future__ import annotations

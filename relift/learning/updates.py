@@ -4,8 +4,8 @@
           -> once per step: norm, clip, AdamW (or refuse, counted)
 
 Departures from the reference: every loss of a step divides by one count of the whole step; sequences that cannot move
-the weights are not computed, while they stay in that count; a step whose gradient is not finite, or above a limit, is
-refused.
+the weights are not computed, while they stay in that count; on a CPU the prompt of a question's rollouts is computed
+once; a step whose gradient is not finite, or above a limit, is refused.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 
 from relift.config import RlConfig, SftConfig
+from relift.learning.attention import can_share_prompts
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.forward import token_logprobs
 from relift.learning.head import Entropy
+from relift.learning.likelihoods import Likelihoods, others, per_token
 from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
 from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
 from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
@@ -54,7 +56,7 @@ class SftOutcome:
 
     report: UpdateReport
     nll_before: tuple[float, ...]
-    """Nats per token of a demonstration before the update."""
+    """Nats per token of a demonstration before the first optimizer step of the update."""
     nll_after: tuple[float, ...]
 
 
@@ -141,19 +143,26 @@ def sft_update(
 ) -> SftOutcome:
     """One optimizer step per minibatch of ``sft_minibatches``, each divided by its own token count; temperature 1.
 
-    ``demonstrations`` are measured, not trained on: what the likelihood of each was before and after. ``check`` runs
-    between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same sequences and return
-    the same outcome.
+    ``demonstrations`` are measured: what the likelihood of each was before and after. What is before comes out of the
+    first optimizer step's own forward pass where the very demonstration is in it (with one step per update: all of
+    them), the rest and all that is after from passes without gradient, at a third of what training on them costs.
+    ``check`` runs between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same
+    sequences and return the same outcome.
     """
     started = time.perf_counter()
     require_together(model, optimizer, ranks, [*minibatches, demonstrations])
     check = ranks.together(check)
     tally = Tally()
     counts = [Counts.of(minibatch) for minibatch in minibatches]
+    taught = [(count, minibatch) for count, minibatch in zip(counts, minibatches, strict=True) if count.tokens]
     forward = _Forward(model, sizes, 1.0, ranks)
+    before, after = Likelihoods(demonstrations), Likelihoods(demonstrations)
 
-    def loss(batch: MicroBatch, count: Counts) -> LossOutput:
+    def loss(step: int, batch: MicroBatch) -> LossOutput:
+        count, minibatch = taught[step]
         logprobs_C, entropy_C = forward.logprobs(batch, Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE)
+        if step == 0:
+            before.add(minibatch, batch, logprobs_C.detach())
         return sft_loss(
             logprobs_C,
             entropy_C,
@@ -163,34 +172,21 @@ def sft_update(
             entropy_threshold=config.entropy_threshold,
         )
 
-    measured = forward.split(demonstrations)
-
-    def nll() -> tuple[float, ...]:
-        values = [0.0] * len(demonstrations)
-        for batch, logprobs_C in zip(measured, forward.without_gradient(measured, check), strict=True):
-            sums_S = torch.zeros_like(batch.loss_tokens_S).index_add(0, batch.sequence_C, -logprobs_C)
-            for index, value in zip(batch.indices, (sums_S / batch.loss_tokens_S).tolist(), strict=True):
-                values[index] = value
-        return tuple(ranks.sums(values))  # each of them measured on one rank, 0 on the others
-
     with ready_to_train(model, optimizer, lr):
-        before = nll()
-        skip_steps(optimizer, sum(not count.tokens for count in counts), tally)
-        for count, minibatch in zip(counts, minibatches, strict=True):
-            if count.tokens:
-                parts = (loss(batch, count) for batch in forward.split(minibatch))
-                optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
-        after = nll()
+        forward.measure(others(demonstrations, taught[0][1] if taught else ()), before, check)
+        skip_steps(optimizer, len(minibatches) - len(taught), tally)
+        for step, (_, minibatch) in enumerate(taught):
+            parts = map(partial(loss, step), forward.split(minibatch))
+            optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
+        forward.measure(demonstrations, after, check)
+    nll_before, nll_after = before.over(ranks), after.over(ranks)
     report = replace(
         tally.over(ranks).report(UpdateKind.SFT, counts, lr),
-        nll_before=_per_token(before, demonstrations),
-        nll_after=_per_token(after, demonstrations),
+        nll_before=per_token(nll_before, demonstrations),
+        nll_after=per_token(nll_after, demonstrations),
     )
-    return SftOutcome(
-        report=_measured(report, model, minibatches, started, ranks),
-        nll_before=before,
-        nll_after=after,
-    )
+    report = _measured(report, model, minibatches, started, ranks)
+    return SftOutcome(report=report, nll_before=nll_before, nll_after=nll_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +200,12 @@ class _Forward:
 
     def split(self, sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
         """This rank's micro-batches; on every rank the same number, none where there are no sequences."""
-        batches = micro_batches(sequences, max_tokens=self.sizes.micro_batch_tokens, count_multiple=self.ranks.size)
+        batches = micro_batches(
+            sequences,
+            max_tokens=self.sizes.micro_batch_tokens,
+            count_multiple=self.ranks.size,
+            share_prompts=can_share_prompts(self.model.device),
+        )
         return [batch.to(self.model.device) for batch in self.ranks.share(batches)]
 
     def logprobs(self, batch: MicroBatch, entropy: Entropy = Entropy.NONE) -> tuple[Tensor, Tensor | None]:
@@ -226,6 +227,13 @@ class _Forward:
                 results.append(self.logprobs(batch)[0])
             check()
         return results
+
+    def measure(
+        self, sequences: Sequence[TrainingSequence], likelihoods: Likelihoods, check: Callable[[], None]
+    ) -> None:
+        batches = self.split(sequences)
+        for batch, logprobs_C in zip(batches, self.without_gradient(batches, check), strict=True):
+            likelihoods.add(sequences, batch, logprobs_C)
 
 
 def _with_gradient(step: Sequence[TrainingSequence], config: RlConfig) -> list[TrainingSequence]:
@@ -259,9 +267,3 @@ def _measured(
         mfu=flops / seconds / (peak * ranks.size) if peak else None,
         peak_memory_bytes=int(memory),
     )
-
-
-def _per_token(nll: Sequence[float], sequences: Sequence[TrainingSequence]) -> float:
-    """Mean over all tokens, where ``nll`` holds the mean of each sequence."""
-    tokens = [sequence.loss_tokens for sequence in sequences]
-    return sum(n * t for n, t in zip(nll, tokens, strict=True)) / max(1, sum(tokens))

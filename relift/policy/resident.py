@@ -78,8 +78,8 @@ class Policy:
         elif found != version.checksum:
             raise SelfCheckFailed(
                 f"policy version {version.number} was recorded with weights {version.checksum[:12]}..., replay came to "
-                f"{found[:12]}...: another torch version, thread count or processor gives other roundings. Resume "
-                f"where the run was made, or start anew with --fresh."
+                f"{found[:12]}...: another version of relift or torch, another thread count or processor gives other "
+                f"roundings. Resume where the run was made, or start anew with --fresh."
             )
         self._version = version.number
 

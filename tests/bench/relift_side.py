@@ -2,7 +2,8 @@
 
 Timed is all that lies between recorded rollouts and moved weights. RL: from groups of rollouts with their rewards, over
 advantages and sequences, to after the optimizer step. Supervised: from demonstrations to after the step and, unless the
-job leaves it out, the measuring of every demonstration before and after, which an update does by default.
+job leaves it out, the measuring of every demonstration after it, which an update does by default (what was before, its
+own forward pass says). Prompts are shared on a CPU: of a question's eight sequences one computes it.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ tried first. The gradients have to agree before anything is compared. Tokens per
 Figures: `rl_update_ratio_trl` has TRL help that it does not offer (micro-batches sorted by length), and every group has
 signal; `..._as_shipped` is TRL as it comes; `..._half_silent` has half of the groups without signal, which relift
 leaves out and TRL computes (its time does not depend on rewards, so its runs are the same). `sft_update_ratio_trl` is
-relift's update as it is called, which measures every demonstration before and after; `..._unmeasured` leaves that out,
-as TRL does.
+relift's update as it is called, which measures every demonstration after the step once more; `..._unmeasured` leaves
+that out, as TRL does.
 """
 
 from __future__ import annotations

@@ -67,6 +67,24 @@ def sequences(lengths, *, seed=0, advantages=None, demonstration=False):
     return made
 
 
+def families_of(*, seed=0):
+    """Rollouts of three questions, mixed: prompts of 9, 22 and 1 tokens, completions from 1 to 23."""
+    rng = np.random.default_rng(seed)
+    prompts = [tuple(int(t) for t in rng.integers(3, VOCABULARY, length)) for length in (9, 22, 1)]
+    drawn = [(0, 12), (1, 1), (0, 1), (2, 5), (1, 23), (0, 7), (1, 4), (0, 21), (2, 2), (1, 4), (0, 7)]
+    made = sequences([length for _, length in drawn], seed=seed)
+    return [
+        dataclasses.replace(
+            s,
+            question_id=f"q{question}",
+            token_ids=prompts[question] + s.token_ids[-length:],
+            loss_mask=(0,) * len(prompts[question]) + (1,) * length,
+            sampling_logprobs=(0.0,) * len(prompts[question]) + s.sampling_logprobs[-length:],
+        )
+        for s, (question, length) in zip(made, drawn, strict=True)
+    ]
+
+
 def plain_logprobs(model, sequence, temperature=1.0):
     """Log-probability and entropy of each token in the loss: one sequence, no padding, all logits."""
     ids = torch.tensor([sequence.token_ids])

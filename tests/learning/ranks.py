@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from learning_helpers import UNEVEN, adam, rl, sequences, sft, tiny_model
+from learning_helpers import UNEVEN, adam, families_of, rl, sequences, sft, tiny_model
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import Qwen2ForCausalLM
 
@@ -104,6 +104,7 @@ def gradients(ranks, names=None):
     for name, settings in RL.items():
         extra = {"reference": tiny_model(seed=1)} if "kl" in settings else {}
         keep(name, rl, made, **settings, **extra)
+    keep("rl shared prompts", rl, families_of(), entropy_weight=0.1)
     for name, settings in SFT.items():
         keep(name, sft, demonstrations, demonstrations=demonstrations, **settings)
     for kind in KINDS:

@@ -9,6 +9,7 @@ from learning_helpers import (
     VOCABULARY,
     LargestTensor,
     by_sequence,
+    families_of,
     padded_logprobs,
     plain_gradient,
     relative_error,
@@ -18,6 +19,8 @@ from learning_helpers import (
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -34,6 +37,7 @@ from relift.errors import ModelError
 from relift.learning import attention
 from relift.learning.attention import Packing, packed_attention
 from relift.learning.batching import micro_batches
+from relift.learning.branches import Span
 from relift.learning.forward import packing_error, token_logprobs
 from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine
 from relift.records import Purpose, Question
@@ -44,6 +48,7 @@ def gpu(test):
 
 
 LENGTHS = [5, 1, 12, 3]
+SPANS = [Span(start=0, stop=5), Span(start=5, stop=6), Span(start=6, stop=18), Span(start=18, stop=21)]
 SHAPE = {
     "vocab_size": 24,
     "hidden_size": 32,
@@ -53,6 +58,16 @@ SHAPE = {
     "intermediate_size": 48,
     "max_position_embeddings": 128,
 }
+LATENT = SHAPE | {
+    "num_key_value_heads": 4,
+    "first_k_dense_replace": 2,
+    "q_lora_rank": None,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+}
+"""Latent attention in dense layers."""
 
 
 def randomly(model_class, config):
@@ -65,9 +80,9 @@ def loss_of(parts):
     return sum((1 + place) * logprobs.sum() for place, (logprobs, _) in enumerate(parts))
 
 
-def packed_loss(model, made, budget=60):
+def packed_loss(model, made, budget=60, share_prompts=False):
     total = 0.0
-    for batch in micro_batches(made, max_tokens=budget):
+    for batch in micro_batches(made, max_tokens=budget, share_prompts=share_prompts):
         logprobs, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000)
         total = total + sum((1 + index) * values.sum() for index, values in by_sequence(logprobs, batch).items())
     return total
@@ -88,7 +103,7 @@ def heads(*, grouped=True, dtype=torch.float64, device="cpu", width=8):
 
 
 def attend(function, tensors, *, window=None):
-    packing = Packing(LENGTHS, tensors[0].device)
+    packing = Packing(SPANS, tensors[0].device)
     return function(*(t.transpose(1, 2) for t in tensors), packing, 0.3, window)
 
 
@@ -110,9 +125,9 @@ def densely(tensors, *, window=None):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("window", [None, 4, 1])
-def test_attention_by_sequence_equals_the_dense_matrix(grouped, window):
+def test_attention_by_span_equals_the_dense_matrix(grouped, window):
     tensors = heads(grouped=grouped)
-    got, expected = attend(attention._by_sequence, tensors, window=window), densely(tensors, window=window)
+    got, expected = attend(attention._by_span, tensors, window=window), densely(tensors, window=window)
     torch.testing.assert_close(got, expected)
     slope = torch.linspace(-1, 1, got.numel()).view(got.shape)
     for a, b in zip(*(torch.autograd.grad((x * slope).sum(), tensors) for x in (got, expected)), strict=True):
@@ -152,7 +167,7 @@ def test_a_gpu_model_packs_in_half_precision():
 
 
 def test_bounds_are_where_sequences_begin():
-    packing = Packing(LENGTHS, torch.device("cpu"))
+    packing = Packing(SPANS, torch.device("cpu"))
     assert packing.bounds().tolist() == [0, 5, 6, 18, 21]
     assert packing.bounds().dtype == torch.int32
     assert packing.longest == 12
@@ -168,13 +183,15 @@ def test_bounds_are_where_sequences_begin():
         lambda: randomly(Qwen3ForCausalLM, Qwen3Config(**SHAPE, head_dim=8)),
         lambda: randomly(Qwen2ForCausalLM, Qwen2Config(**{**SHAPE, "num_key_value_heads": 4})),
         lambda: randomly(MistralForCausalLM, MistralConfig(**SHAPE, sliding_window=8)),
+        lambda: randomly(DeepseekV3ForCausalLM, DeepseekV3Config(**LATENT)),
     ],
-    ids=["llama", "qwen3", "without groups", "sliding window"],
+    ids=["llama", "qwen3", "without groups", "sliding window", "values narrower than keys"],
 )
-def test_models_of_several_kinds_have_the_gradient_of_the_padded_reference(make):
-    model, made = make(), sequences(UNEVEN)
+@pytest.mark.parametrize("share_prompts", [False, True])
+def test_models_of_several_kinds_have_the_gradient_of_the_padded_reference(make, share_prompts):
+    model, made = make(), families_of() if share_prompts else sequences(UNEVEN)
     expected = plain_gradient(model, lambda reference: loss_of(padded_logprobs(reference, made)))
-    assert relative_error(packed_gradient(model, made), expected) < 1e-5
+    assert relative_error(packed_gradient(model, made, share_prompts=share_prompts), expected) < 1e-5
 
 
 def test_recomputing_layers_in_the_backward_pass_changes_nothing():
@@ -307,6 +324,6 @@ def test_a_model_that_drops_the_packing_on_the_way_is_refused(monkeypatch):
 )
 def test_attention_of_another_kind_is_refused(extra, reason):
     tensors = heads()
-    packing = Packing(LENGTHS, torch.device("cpu"))
+    packing = Packing(SPANS, torch.device("cpu"))
     with pytest.raises(ModelError, match=reason):
         packed_attention(torch.nn.Identity(), *(t.transpose(1, 2) for t in tensors), None, packed=packing, **extra)

@@ -161,6 +161,14 @@ def test_packing_moves_logprobs_by_rounding_alone():
     assert packing_error(tiny_model().double(), made, chunk_tokens=8, **settings) < 1e-13, "only the last 8 of each"
 
 
+def test_the_check_passes_over_a_sequence_of_one_token_which_nothing_predicts():
+    (only,) = sequences([3])
+    only = dataclasses.replace(only, token_ids=(5,), loss_mask=(0,), sampling_logprobs=(0.0,))
+    settings = {"temperature": 1.0, "vocabulary": VOCABULARY, "chunk_tokens": 1000, "max_tokens": 100}
+    assert packing_error(tiny_model(), [only], **settings) == 0
+    assert 0 < packing_error(tiny_model(), [only, *sequences(UNEVEN)], **settings) < 1e-5
+
+
 def test_the_check_finds_sequences_that_see_each_other(monkeypatch):
     def everyone(query, key, value, packed, scaling, window):
         output = torch.nn.functional.scaled_dot_product_attention(
@@ -168,7 +176,7 @@ def test_the_check_finds_sequences_that_see_each_other(monkeypatch):
         )
         return output.transpose(1, 2)
 
-    monkeypatch.setattr("relift.learning.attention._by_sequence", everyone)
+    monkeypatch.setattr("relift.learning.attention._by_span", everyone)
     error = packing_error(
         tiny_model(), sequences(UNEVEN), temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000, max_tokens=1000
     )

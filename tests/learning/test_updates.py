@@ -23,6 +23,9 @@ from learning_helpers import (
 from relift.config import AdamConfig
 from relift.errors import Interrupted
 from relift.learning import optimizer_tensors
+from relift.learning.batching import micro_batches
+from relift.learning.likelihoods import Likelihoods
+from relift.learning.sharding import Ranks
 
 # ---------------------------------------------------------------- clipping and refusing gradients
 
@@ -118,6 +121,45 @@ def test_sft_reports_each_demonstrations_likelihood_before_and_after():
     assert outcome.report.sequences == 3 * len(UNEVEN)
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_likelihood_before_is_measured_only_where_the_first_step_does_not_show_it(copied):
+    model, made = tiny_model(), sequences(UNEVEN, demonstration=True)
+    passes = []
+    model.base_model.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    taught = [dataclasses.replace(s) for s in made] if copied else made
+    outcome = sft(model, RecordingOptimizer(model), [taught[:4], taught[4:]], demonstrations=made)
+    assert passes == [False, True, True, False]
+    passes.clear()
+    whole = sft(model, RecordingOptimizer(model), [taught, taught], demonstrations=made)
+    assert passes == [False] * copied + [True, True, False]
+    assert whole.nll_before == pytest.approx(outcome.nll_before, rel=1e-5)
+    assert whole.nll_after == pytest.approx(whole.nll_before, rel=1e-5), "nothing moved"
+
+
+def test_likelihoods_of_a_model_in_float64_are_as_exact_as_it_is():
+    model, made = tiny_model().double(), sequences(UNEVEN, demonstration=True)
+    with torch.no_grad():
+        exact = [-float(plain_logprobs(model, s)[0].mean()) for s in made]
+    outcome = sft(model, adam(model), [made], demonstrations=made, budget=60)
+    assert outcome.nll_before == pytest.approx(exact, rel=1e-12)
+    assert outcome.nll_after == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_demonstration_that_two_ranks_computed_counts_once():
+    class WithAnother(Ranks):
+        """A rank beside one that computed the same."""
+
+        def sums(self, values):
+            return [2 * value for value in values]
+
+    (twice,) = sequences([4], demonstration=True)
+    made = [twice, *sequences([2], seed=1, demonstration=True), twice]
+    (batch,) = micro_batches(made, max_tokens=100)
+    likelihoods = Likelihoods(made)
+    likelihoods.add(made, batch, torch.tensor([-1.0] * 4 + [-1.0] * 4 + [-3.0] * 2))
+    assert likelihoods.over(WithAnother()) == (1.0, 3.0, 1.0)
+
+
 def test_every_minibatch_is_one_optimizer_step_with_its_own_count():
     model, made = tiny_model(), sequences(UNEVEN, demonstration=True)
     optimizer = RecordingOptimizer(model)
@@ -181,5 +223,5 @@ def test_an_interruption_leaves_between_micro_batches_without_gradients(stop_at)
     calls.clear()
     demonstrations = without_rewards(sequences(UNEVEN))
     with pytest.raises(Interrupted):
-        sft(model, adam(model), [demonstrations], demonstrations=demonstrations, budget=60, check=check)
+        sft(model, adam(model), [demonstrations] * 2, demonstrations=demonstrations, budget=60, check=check)
     assert all(parameter.grad is None for parameter in model.parameters())
