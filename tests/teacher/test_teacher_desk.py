@@ -394,8 +394,8 @@ def test_a_budget_is_never_exceeded_and_more_money_goes_on_where_it_ended(
     assert billed <= 0.006
     assert 0 < len(found) < 40
     assert desk.trouble == "the teacher's budget of 0.006 USD is spent"
-    owed = desk.pick_up()[1]
-    assert len(owed) == 40 - len(found)
+    late, owed = desk.pick_up()  # what was on its way when the money ended may come after it
+    assert len(owed) == 40 - len(found) - len(late)
     desk.close()
     ledger.close()
     richer, ledger = open_desk(api_config(server.url, budget_usd=1.0, **prices), run="poor")
