@@ -32,8 +32,8 @@ figures: setup  ## the README's table: the demo against plain GRPO, seeds 0 to 2
 figures-teacher: setup  ## the demo taught by an API over a faulty line, seeds 0 to 2 (three runs); fails 4 points off
 	$(BIN)/python -m tests.figures_teacher
 
-test: setup  ## set up, then all tests
-	$(BIN)/pytest
+test: setup  ## set up, then all tests, two files at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
