@@ -21,7 +21,7 @@ from relift.errors import ConfigError
 from relift.identity import run_store
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RequestTotals, RunStatus, named_query, query, snapshots, write_init_script
-from relift.ledger.schema import SNAPSHOT
+from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
 from relift.questions import load_questions
 from relift.records import Question
@@ -209,7 +209,7 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
         lock.acquire()
         store.acquire(stop)
         store.fetch_file(SNAPSHOT)
-        ledger = Ledger.open(store.root / "ledger.duckdb", name, else_from=store.root / SNAPSHOT)
+        ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
         undo.callback(ledger.close)
         ledger.record_run(
             f"{name}/run",

@@ -14,7 +14,7 @@ from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ProbeSchedule, ReliftRule
 from relift.interrupt import StopFlag
 from relift.ledger import GoldStatus, Ledger
-from relift.ledger.schema import SNAPSHOT
+from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
 from relift.policy.student import Student
 from relift.policy.vllm_install import require_engine
@@ -205,7 +205,7 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     """The run's ledger, restored from its published snapshot where this machine has none, with the run's own rows."""
     for written in (RUN_FILE, METRICS, SNAPSHOT):
         store.fetch_file(written)
-    ledger = Ledger.open(store.root / "ledger.duckdb", name, else_from=store.root / SNAPSHOT)
+    ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
     record_inputs(ledger, config, questions, code_version=code_version)
     return ledger
 

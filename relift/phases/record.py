@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from relift.interleave import is_control
 from relift.phases.phase import finish, finished, place_of
 from relift.phases.verify import groups_of
-from relift.records import PhaseRef, Purpose
+from relift.records import PhaseRef, Purpose, RolloutGroup
 from relift.run import Run
 from relift.store.manifest import digest
 
@@ -20,9 +21,7 @@ def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
     if ref and run.ledger.has(key):
         return ref
     groups = groups_of(run, rollouts, verdicts)
-    hardest = [g.question.id for g in groups if run.gate.is_hardest(g)]
-    share = run.config.sft.control_share if run.config.sft else 0.0
-    control = [question for question in hardest if is_control(question, share)]
+    hardest, control = hardest_and_control(run, groups)
     run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref
@@ -43,3 +42,10 @@ def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
         },
         facts={"hardest": hardest, "control": control},
     )
+
+
+def hardest_and_control(run: Run, groups: Iterable[RolloutGroup]) -> tuple[list[str], list[str]]:
+    """Ids of the questions that the gate calls hardest, and of those among them that are never taught."""
+    hardest = [group.question.id for group in groups if run.gate.is_hardest(group)]
+    share = run.config.sft.control_share if run.config.sft else 0.0
+    return hardest, [question for question in hardest if is_control(question, share)]

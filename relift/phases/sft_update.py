@@ -7,11 +7,12 @@ from typing import Any
 
 from relift import randomness
 from relift.config import SftConfig
-from relift.interleave import Entry, is_control
+from relift.interleave import Entry
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
 from relift.ledger import Left, Use
 from relift.phases.phase import finished, place_of
+from relift.phases.record import hardest_and_control
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
@@ -123,8 +124,7 @@ def _move_on(
     """Let the iteration's demonstrations wait, and take the batches that are ready."""
     groups = groups_of(run, rollouts, verdicts)
     run.own_correct.add(groups, iteration)
-    share = run.config.sft.control_share if run.config.sft else 0.0
-    run.probes.withheld(g.question.id for g in groups if run.gate.is_hardest(g) and is_control(g.question.id, share))
+    run.probes.withheld(hardest_and_control(run, groups)[1])
     for group in groups:
         if not group.is_unsolved:  # solved since it began to wait: the demonstration is no longer needed
             run.buffer.solved(group.question.id)
