@@ -115,7 +115,8 @@ GEMMA3 = """\
 {%- endif %}
 {%- for message in rest %}
     {%- set role = 'model' if message.role == 'assistant' else message.role %}
-    {{- '<start_of_turn>' + role + '\\n' + (first if loop.first else '') + message.content | trim + '<end_of_turn>\\n' }}
+    {%- set content = (first if loop.first else '') + message.content | trim %}
+    {{- '<start_of_turn>' + role + '\\n' + content + '<end_of_turn>\\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<start_of_turn>model\\n' }}{% endif %}"""
 GPT2 = """\
@@ -198,14 +199,13 @@ def llama3() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     special = ("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>")
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=_byte_level(),
         bos_token=special[0],
         eos_token=special[1],
         additional_special_tokens=list(special[2:]),
         chat_template=LLAMA3,
     )
-    return tokenizer
 
 
 def with_hole(gap: int = 5) -> Any:
@@ -213,6 +213,7 @@ def with_hole(gap: int = 5) -> Any:
 
     Its ids are as published ones have them where tokens were taken out again, or added at a round number.
     """
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     tree = json.loads(llama3().backend_tokenizer.to_str())
