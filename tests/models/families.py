@@ -220,11 +220,7 @@ def with_hole(gap: int = 5) -> Any:
     for token in tree["added_tokens"]:
         token["id"] += gap
     ids = {token["content"]: token["id"] for token in tree["added_tokens"]}
-    tree["model"]["vocab"] |= (
-        ids  # added tokens that the model's own vocabulary lacks would be counted on without a gap
-    )
-    from tokenizers import Tokenizer
-
+    tree["model"]["vocab"] |= ids  # an added token that the model's own vocabulary lacks gets the next free id
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(tree)),
         bos_token="<|begin_of_text|>",
