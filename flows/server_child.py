@@ -36,8 +36,10 @@ class OwnPagesOnly:
         self.names = {name for name, _ in self.places}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or not (why := self.refusal(scope["headers"])):
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+        elif not (why := self.refusal(scope["headers"])):
+            await self.app(scope, receive, _without_frames(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": why[:100]})
         else:
@@ -60,6 +62,18 @@ class OwnPagesOnly:
         place = origin_place(origin)
         scheme = origin.partition("://")[0]
         return place is not None and (place in self.places or place == origin_place(f"{scheme}://{host}"))
+
+
+def _without_frames(send: Send) -> Send:
+    """A page that shows the UI in a frame could have its visitor click there."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            header = (b"content-security-policy", b"frame-ancestors 'self'")
+            message = {**message, "headers": [*message.get("headers", ()), header]}
+        await send(message)
+
+    return sending
 
 
 def _end_with_parent() -> None:
