@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from relift.config import AdamConfig, RunConfig
+from relift.config.policy import TEMPLATE_RESERVED
 from relift.errors import ConfigError
-from relift.recipe import differences, fingerprint, load_recipe
+from relift.recipe import RECIPES, differences, fingerprint, load_recipe
 
 
 def test_settings_are_read_as_toml_and_fall_back_to_text() -> None:
@@ -19,6 +20,42 @@ def test_settings_are_read_as_toml_and_fall_back_to_text() -> None:
     assert [s.value for s in config.gate.counts] == ["wrong", "truncated"]
     assert config.store == "some/where"
     assert config.rl.clip is None
+
+
+def test_what_a_chat_template_asks_for_is_set_by_name_or_as_a_table_and_its_order_says_nothing(tmp_path: Path) -> None:
+    one = load_recipe("demo", ["policy.chat_template_kwargs.enable_thinking=false", "policy.chat_template_kwargs.a=1"])
+    other = load_recipe("demo", ["policy.chat_template_kwargs={a = 1, enable_thinking = false}"])
+    recipe = tmp_path / "mine.toml"
+    written = (
+        Path(RECIPES) / "demo.toml"
+    ).read_text() + "\n[policy.chat_template_kwargs]\nenable_thinking = false\na = 1\n"
+    recipe.write_text(written)
+    for config in (one, other, load_recipe(str(recipe), ["recipe=demo"])):
+        assert config.policy.chat_template_kwargs == {"a": 1, "enable_thinking": False}
+        assert type(config.policy.chat_template_kwargs["enable_thinking"]) is bool
+        assert fingerprint(config) == fingerprint(one) != fingerprint(load_recipe("demo"))
+    assert RunConfig.model_validate_json(one.model_dump_json()) == one
+    form = RunConfig.model_json_schema()["$defs"]["PolicyConfig"]["properties"]["chat_template_kwargs"]
+    assert form["type"] == "object" and form["description"]
+
+
+def test_what_the_library_sets_itself_is_no_value_for_a_template() -> None:
+    """Every parameter of apply_chat_template, so that a new one of the library is noticed here."""
+    import inspect
+
+    from transformers import PreTrainedTokenizerBase
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    functions = (PreTrainedTokenizerBase.apply_chat_template, render_jinja_template)
+    named = {name for function in functions for name in inspect.signature(function).parameters}
+    assert {*named, *PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES, "messages"} - {"kwargs"} <= TEMPLATE_RESERVED
+
+
+def test_the_presets_of_the_paper_ask_with_the_system_message_of_the_rows_and_v2_needs_no_closing_tag() -> None:
+    presets = {name: load_recipe(name) for name in ("paper-v1", "paper-v2", "math-7b", "math-1.5b")}
+    assert {config.policy.system_prompt for config in presets.values()} == {None}
+    ignored = [name for name, config in presets.items() if config.questions.thinking == "ignored"]
+    assert ignored == ["paper-v2", "math-7b"]
 
 
 def test_sft_off_is_plain_grpo_with_every_other_value_equal() -> None:
@@ -52,6 +89,11 @@ def test_sft_off_is_plain_grpo_with_every_other_value_equal() -> None:
         ("sft.entropy_threshold=0.672", "belongs to token_weights='high-entropy'"),
         ("sft.token_weights=high-entropy", "belongs to token_weights='high-entropy'"),
         ("rl.optimizer.skip_spike=1", r"rl\.optimizer\.skip_spike: .*greater than 1"),
+        ("policy.chat_template_kwargs.tokenize=false", r"chat_template_kwargs: tokenize is set by relift"),
+        ("policy.chat_template_kwargs.bos_token=x", "bos_token is set by relift and the tokenizer"),
+        ("policy.chat_template_kwargs.enable_thinking=[1]", r"takes true, false, a number or a text, got \[1\]"),
+        ("policy.chat_template_kwargs=off", "give names and values, such as"),
+        ("questions.thinking=off", r"questions\.thinking: .*'must-close' or 'ignored'"),
         ("schedule.warmup_iterations=2", r"write it as rl\.optimizer\.schedule and sft\.optimizer\.schedule"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from relift.config import QuestionsConfig
 from relift.errors import DataError
 from relift.questions import load_questions
-from relift.records import question_id
+from relift.records import Turn, question_id
 from relift.verifier import Verifier
 
 DATA = Path(__file__).parents[1] / "data"
@@ -79,7 +80,7 @@ def test_gsm8k_rows_keep_the_solution_and_take_the_gold_after_the_marker(verifie
     assert natalia.solution.endswith("<<48+24=72>>72 clips altogether in April and May.\n#### 72")
 
 
-def test_reference_rows_take_the_last_user_message_and_the_target(jsonl, verifier):
+def test_reference_rows_take_the_question_what_comes_before_it_and_the_target(jsonl, verifier):
     chat = [{"role": "system", "content": "Think."}, {"role": "user", "content": "What is 2*3?"}]
     gold = {"ground_truth": "6", "style": "rule"}
     target = [{"role": "assistant", "content": r"It is \boxed{6}"}]
@@ -93,6 +94,69 @@ def test_reference_rows_take_the_last_user_message_and_the_target(jsonl, verifie
         ("What is 2*3?", "6", "reference/math", r"It is \boxed{6}"),
         ("2*4?", "8", "reference/math", None),
     ]
+    assert [q.system for q in loaded.training] == ["Think.", None]
+    assert [q.turns for q in loaded.training] == [(Turn(role="system", text="Think."),), ()]
+
+
+def test_a_chat_keeps_its_worked_examples_whatever_the_format_and_the_id_goes_by_the_question_alone(jsonl, verifier):
+    chat = [("system", ""), ("user", "1+1?"), ("assistant", "2"), ("user", "2*3?")]
+    messages = [{"role": role, "content": text} for role, text in chat]
+    rows = [{"question": messages, "answer": "6"}]
+    (question,) = load_questions(rows_config(jsonl(*rows)), seed=0, verifier=verifier).training
+    assert (question.id, question.text) == (question_id("2*3?"), "2*3?")
+    assert [(turn.role, turn.text) for turn in question.turns] == chat[:-1]
+    pq.write_table(pa.Table.from_pylist(rows), Path(jsonl(*rows)).with_name("rows.parquet"))
+    parquet = rows_config(str(Path(jsonl(*rows)).with_name("rows.parquet")))
+    assert load_questions(parquet, seed=0, verifier=verifier).training == (
+        dataclasses.replace(question, source="rows"),
+    )
+
+
+BAD_CHATS = {
+    "its chat has 0 messages": [],
+    "1 in it a str": ["2*3?"],
+    "has the role 'tool'": [("tool", "x"), ("user", "2*3?")],
+    "message 2 of its chat is a list": [("system", "a"), ("user", ["parts"])],
+    "no text in message 1": [("user", " ")],
+    "its chat goes user, assistant; read is": [("user", "2*3?"), ("assistant", "6")],
+    "its chat goes system;": [("system", "a")],
+    "its chat goes user, user;": [("user", "a"), ("user", "2*3?")],
+    "its chat goes user, system, user;": [("user", "a"), ("system", "b"), ("user", "2*3?")],
+}
+
+
+@pytest.mark.parametrize("reason", BAD_CHATS)
+def test_a_chat_that_templates_would_read_in_different_ways_is_set_aside(jsonl, verifier, reason):
+    chat = [m if isinstance(m, str) else {"role": m[0], "content": m[1]} for m in BAD_CHATS[reason]]
+    good = [{"question": f"{n}+1?", "answer": str(n + 1)} for n in range(9)]
+    path = jsonl(*good, {"question": chat, "answer": "6"})
+    (bad,) = load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier).quarantined
+    assert reason in bad.reason and bad.row == 10
+
+
+def test_a_question_that_comes_with_different_messages_before_it_is_set_aside(jsonl, verifier):
+    def row(system):
+        return {"question": [{"role": "system", "content": system}, {"role": "user", "content": "2*3?"}], "answer": "6"}
+
+    path = jsonl(row("a"), row("b"), {"question": "1+1?", "answer": "2"})
+    loaded = load_questions(rows_config(path, max_bad_share=0.7), seed=0, verifier=verifier)
+    assert [q.text for q in loaded.training] == ["1+1?"]
+    assert [bad.row for bad in loaded.quarantined] == [1, 2]
+    assert "different messages before it" in loaded.quarantined[0].reason
+    again = load_questions(rows_config(jsonl(row("a"), row("a"))), seed=0, verifier=verifier)
+    assert [q.repeats for q in again.training] == [2]
+
+
+def test_what_the_caller_speaks_against_is_set_aside_and_counts_as_bad(jsonl, verifier):
+    path = jsonl(*[{"question": f"{n}+1?", "answer": str(n + 1)} for n in range(10)])
+
+    def fault_of(question):
+        return "no threes" if question.text.startswith("3") else None
+
+    loaded = load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier, fault_of=fault_of)
+    assert [(bad.row, bad.reason, bad.question.text) for bad in loaded.quarantined] == [(4, "no threes", "3+1?")]
+    with pytest.raises(DataError, match=r"1 of 10 rows .*no threes"):
+        load_questions(rows_config(path, max_bad_share=0.05), seed=0, verifier=verifier, fault_of=fault_of)
 
 
 def test_the_parquet_of_the_reference_reads_only_the_leaves_it_needs(verifier, tmp_path):

@@ -164,6 +164,18 @@ def test_where_the_prompt_opens_the_reasoning_only_a_closing_tag_ends_it():
     assert extract(r"so</think>\boxed{3}", "boxed", think_opened=True).answer == "3"
 
 
+def test_where_the_reasoning_is_ignored_the_last_answer_of_the_whole_text_counts():
+    for text in (
+        r"<think>\boxed{2} so \boxed{3}",
+        r"so</think> a</think>\boxed{3}",
+        r"\boxed{2}</think>or \boxed{3}<think>",
+    ):
+        found = extract(text, "boxed", thinking="ignored", think_opened=True)
+        assert (found.answer, found.status) == ("3", None), text
+    assert extract("<think>no answer", "boxed", thinking="ignored").status is Status.NO_ANSWER
+    assert extract("<think>6*7=42", "equals", thinking="ignored").answer == "42"
+
+
 @pytest.mark.parametrize(
     ("text", "answer", "is_closed"),
     [("6*7\n#### 42\nDone.", "42", True), ("#### 1\n#### 42", "42", False), ("####42", "42", False)],
