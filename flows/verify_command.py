@@ -49,6 +49,8 @@ def verify_command(
             raise ConfigError(f"there is no option {text}; `relift verify --help` lists them")
     if form not in get_args(RowForm):
         raise ConfigError(f"--form {form} is none of {', '.join(get_args(RowForm))}")
+    if think_opened and options["thinking"] == "ignored":
+        raise ConfigError("--think-opened would be ignored by --thinking ignored: leave one of them out")
     row_form: RowForm = "answer" if form == "answer" else "response"
     opened = _opened(options, think_opened, 1 if len(what) == 2 else workers)
     if len(what) == 1:

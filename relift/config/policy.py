@@ -16,7 +16,7 @@ TEMPLATE_RESERVED = frozenset(
         *("add_generation_prompt", "continue_final_message", "truncation", "max_length", "return_tensors"),
         *("return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs", "self"),
         *("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"),
-        "additional_special_tokens",
+        *("additional_special_tokens", "strftime_now", "raise_exception"),
     }
 )
 """What a chat template gets from elsewhere: arguments of transformers' apply_chat_template, and the special tokens."""

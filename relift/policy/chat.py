@@ -12,6 +12,7 @@ from typing import Any
 from relift.config import PolicyConfig
 from relift.errors import ModelError
 from relift.policy.rehearsal import MAX_BYTES, Chat, rehearse
+from relift.policy.template_child import strftime_now
 from relift.records import Question
 from relift.thinking import CLOSE, Thinking, opens_twice, thinking_of
 
@@ -118,7 +119,11 @@ class Chats:
         """By the library, for what was tried out. Raises ModelError."""
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=answers, tokenize=False, **self.config.chat_template_kwargs
+                messages,
+                add_generation_prompt=answers,
+                tokenize=False,
+                strftime_now=strftime_now,
+                **self.config.chat_template_kwargs,
             )
         except Exception as problem:  # a template may fail in any way that Python knows
             raise _refused(self.config, f"{problem} [{type(problem).__name__}]", whose) from problem

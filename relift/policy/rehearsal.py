@@ -29,8 +29,8 @@ Chat = tuple[Sequence[Mapping[str, str]], bool]
 def rehearse(template: str, variables: Mapping[str, object], chats: Sequence[Chat]) -> list[str | None]:
     """For each chat why it cannot be rendered, e.g. ``"it takes more than 2 s"``; None where it can.
 
-    A template is a function of its chat, but for the date: what ends within ``SECONDS`` and ``MAX_BYTES`` here does so
-    in this process too. What comes after a chat that took the process with it was not tried, and is called a fault.
+    A template is a function of its chat: what ends within ``SECONDS`` and ``MAX_BYTES`` here does so in this process
+    too. What comes after a chat that took the process with it was not tried, and is called a fault.
     """
     request = json.dumps(
         {"template": template, "variables": variables, "chats": chats, "seconds": SECONDS, "bytes": MAX_BYTES},

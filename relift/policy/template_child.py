@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 MEMORY_BYTES = 1 << 30
@@ -36,6 +37,15 @@ def main() -> None:
             fault_of_chat = fault or _fault(template, variables, most)
         sys.stdout.write(json.dumps(fault_of_chat) + "\n")
         sys.stdout.flush()
+
+
+def strftime_now(form: str) -> str:
+    """For the templates that write today's date: always the one that Llama's fall back on.
+
+    A prompt that changes at midnight would be another one in the update than in the rollout, and a run could not be
+    resumed on another day.
+    """
+    return datetime(2024, 7, 26).strftime(form)
 
 
 @contextmanager
@@ -102,11 +112,6 @@ def _environment() -> Any:
 
     def raise_exception(message: str) -> None:
         raise jinja2.exceptions.TemplateError(message)
-
-    def strftime_now(form: str) -> str:
-        from datetime import datetime
-
-        return datetime.now().strftime(form)
 
     def tojson(value: Any, ensure_ascii: bool = False, **form: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, **form)

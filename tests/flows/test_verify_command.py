@@ -32,6 +32,7 @@ def verify(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None
         (["3", "#### 3", "--form", "response"], 0, "correct"),
         (["3", r"\boxed{4} #### 3", "--form", "response"], 1, "malformed"),
         (["3", r"\boxed{3}", "--form", "response", "--think-opened"], 1, "no_answer"),
+        (["3", r"</think>a</think>\boxed{3}", "--form", "response", "--thinking", "ignored"], 0, "correct"),
         (["B", "(b)", "--kind", "choice"], 0, "correct"),
         (["100", "101", "--kind", "number", "--tolerance", "0.01"], 0, "correct"),
         (["", "3"], 1, "bad_gold"),
@@ -54,6 +55,8 @@ def test_a_pair_prints_its_verdict_and_exits_by_it(monkeypatch, capsys, argument
         (["3", "4", "--form", "reply"], "--form reply is none of answer, response"),
         (["3", "4", "--kind", "number"], "needs questions.answer_tolerance"),
         (["3", "4", "--answer-form", "round"], "answer_form"),
+        (["3", "4", "--thinking", "off"], "thinking"),
+        (["3", "4", "--think-opened", "--thinking", "ignored"], "--think-opened would be ignored"),
         (["3", "4", "--kind", "callable", "--callable", "nowhere:f"], "No module named 'nowhere'"),
     ],
 )

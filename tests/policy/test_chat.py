@@ -194,3 +194,12 @@ def test_a_rows_own_messages_stand_before_its_question_and_the_recipes_system_me
     assert given == said.replace("Own.", "Set.")
     reasoning = student(qwen(QWEN3_THINKING))
     assert reasoning.prompt(own) and "one and one" not in text_of(reasoning, own), "its template drops what is over"
+
+
+def test_a_template_that_writes_the_date_writes_the_same_one_every_day() -> None:
+    dated = student(chat_template="{{ date or strftime_now('%d %b %Y') }}: " + CHATML)
+    assert text_of(dated).startswith("26 Jul 2024: ")
+    set_ = student(
+        chat_template="{{ date or strftime_now('%d %b %Y') }}: " + CHATML, chat_template_kwargs={"date": "now"}
+    )
+    assert text_of(set_).startswith("now: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_padding_of_the_vocabulary_is_never_sampled(engine_of: Opener) -> None:
 def test_a_completion_ends_with_its_stop_token_or_for_length(engine_of: Opener) -> None:
     model, student = random_student()
     stops = tuple(range(160, student.vocabulary))
-    student = Student(student.tokenizer, student.config, student.model_name, stops, student.context)
+    student = dataclasses.replace(student, stop_ids=stops)
     engine, _ = engine_of(model, student)
     groups = engine.sample(prompts(student, "x?", "y?"), request(samples=16, max_tokens=3))
     completions = [c for g in groups for c in g]
