@@ -205,11 +205,19 @@ def _source(name: str) -> str:
 
 
 def _stretched(model_config: Any, config: PolicyConfig) -> Any:
-    """The model's configuration with the recipe's context and rotary base, where it sets them."""
+    """The model's configuration with the recipe's context and rotary base, where it sets them. Raises ModelError."""
     if config.context is not None:
         model_config.max_position_embeddings = config.context
     if config.rope_theta is not None:
-        model_config.rope_parameters = {**(model_config.rope_parameters or {}), "rope_theta": config.rope_theta}
+        rotary = getattr(model_config, "rope_parameters", None) or {}
+        if "rope_theta" not in rotary:
+            found = f"has one for each kind of layer ({', '.join(sorted(rotary))})" if rotary else "has none"
+            raise ModelError(
+                f"policy.rope_theta={config.rope_theta:g} sets the base of a rotary embedding, but {config.model} "
+                f"({model_config.model_type}) {found}: it would change nothing. Leave policy.rope_theta out, or set "
+                f"the bases in the model's own config.json."
+            )
+        model_config.rope_parameters = {**rotary, "rope_theta": config.rope_theta}
     return model_config
 
 
