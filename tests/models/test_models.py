@@ -30,7 +30,9 @@ from tests.phases.conftest import drive
 pytestmark = pytest.mark.models
 
 ARCHITECTURES = {family.name: family.model_type for family in FAMILIES.values()}
-TRAINED = [name for name, kind in ARCHITECTURES.items() if kind in SUPPORTED]
+TRAINED = [
+    pytest.param(name, marks=pytest.mark.xdist_group(name)) for name, kind in ARCHITECTURES.items() if kind in SUPPORTED
+]
 NOT_TRAINED = [name for name, kind in ARCHITECTURES.items() if kind not in SUPPORTED]
 QUESTIONS = 8
 ANSWER = "7"
