@@ -14,7 +14,7 @@ from relift.ledger.imported import PREFIX, ImportedSolution, imported_solutions,
 from relift.policy.student import Student
 from relift.questions.solutions import render_solution
 from relift.records import Demonstration, Question
-from relift.store.interface import is_bucket
+from relift.store.uris import is_bucket
 from relift.teacher.admission import admit, choose_shortest
 from relift.verifier import Verifier
 
@@ -65,9 +65,8 @@ class ImportedTeacher:
             render_solution(asked, self._config.questions),
             source=solution.source,
             verifier=self._verifier,
-            count_tokens=self._student.count_tokens,
+            write=self._student.write,
             max_tokens=self._config.teacher.max_tokens,
-            format_fault=self._student.format_fault,
         )
 
     def _look(self) -> None:
