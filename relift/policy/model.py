@@ -39,21 +39,12 @@ def load_model(config: PolicyConfig, *, seed: int, student: Student | None = Non
 
         tokenizer = byte_tokenizer()
         model = random_model(seed, vocabulary=len(tokenizer))
-        generation = model.generation_config
+        student = student or make_student(tokenizer, model.config, model.generation_config, config)
     else:
         source = _source(config.model)
-<<<<<<< HEAD
         model_config = _load_config(source, config)
-        tokenizer = _load_tokenizer(source, config.model)
-        generation = _load_generation(source, model_config, config.model)
+        student = student or _student_beside(source, model_config, config)
         model = _load_weights(source, model_config, config.model)
-    student = make_student(tokenizer, model.config, generation, config)
-=======
-        tokenizer = student.tokenizer if student else _load_tokenizer(source, config.model)
-        model = _load_weights(source, _load_config(source, config), config.model)
-    generation = getattr(model, "generation_config", None) or GenerationConfig()
-    student = student or make_student(tokenizer, model.config, generation, config)
->>>>>>> T
     if student.vocabulary > model.config.vocab_size:
         raise ModelError(
             f"the tokenizer of {config.model} has a token with the id {student.vocabulary - 1}, its model only "
@@ -75,7 +66,10 @@ def load_student(config: PolicyConfig) -> Student:
     if config.model == "random-bytes":
         return load_model(config, seed=0)[1]
     source = _source(config.model)
-    model_config = _load_config(source, config)
+    return _student_beside(source, _load_config(source, config), config)
+
+
+def _student_beside(source: str, model_config: Any, config: PolicyConfig) -> Student:
     tokenizer = _load_tokenizer(source, config.model)
     return make_student(tokenizer, model_config, _load_generation(source, model_config, config.model), config)
 
