@@ -81,6 +81,8 @@ class Ledger:
         """
         if not path.exists():
             if else_from is not None and else_from.is_file():
+                with schema.reading({"snapshot": else_from}) as reader:  # of a bucket, where others may write
+                    migrate.read_as_todays(reader, else_from, "snapshot")
                 schema.copy(else_from, path)
             else:
                 schema.create(path)
@@ -89,6 +91,7 @@ class Ledger:
             connection.close()
             migrate.migrate(path)
             connection = _attached(path)
+        migrate.read_as_todays(connection, path, "ledger")
         connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
         # Views are no part of the schema's version: whoever opens the snapshot of a resumed run gets today's.
         connection.execute(schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
