@@ -63,6 +63,7 @@ def write_answer(
     with _asking(store, query, run, since, writes=[partial] if partial else []) as connection:
         sql = query.limited(max_rows)
         if not isinstance(target, Path) or partial is None:
+            assert not isinstance(target, Path)
             assert form is not Form.PARQUET, "Parquet goes to a file: its end says where everything is"
             _TEXT_FORMS[form](connection.execute(sql), target)
             return

@@ -134,6 +134,42 @@ def test_what_cannot_be_read_is_not_remembered(store, tmp_path):
     assert not (store / "attached.toml").exists()
 
 
+@pytest.mark.parametrize("version", ["", "(NULL)", "(0)", "(-1)"])
+def test_a_ledger_that_does_not_say_its_schema_is_refused_and_not_remembered(store, tmp_path, version):
+    with duckdb.connect(tmp_path / "seven" / "runs" / "demo-0" / "hard_examples.duckdb") as connection:
+        connection.execute("DROP TABLE relift_ledger; CREATE TABLE relift_ledger (schema_version INTEGER)")
+        if version:
+            connection.execute(f"INSERT INTO relift_ledger VALUES {version}")
+    with pytest.raises(LedgerError, match="does not say which ledger schema"):
+        attach(store, str(tmp_path / "seven" / "runs"))
+    assert places(store) == []
+    assert query(store, "SELECT run FROM runs").rows == (("demo-0",),)
+
+
+def test_a_place_that_went_bad_troubles_what_reads_it_alone_and_says_how_to_leave_it_out(store, tmp_path, caplog):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    bad = tmp_path / "seven" / "runs" / "demo-0" / "hard_examples.duckdb"
+    with duckdb.connect(bad) as connection:
+        connection.execute("DELETE FROM relift_ledger")
+    with pytest.raises(LedgerError, match=r"(?s)demo-0/hard_examples.duckdb .*relift ledger detach seven"):
+        query(store, "SELECT 1")
+    assert open_questions(store, 10)  # a harvest asks the project's own ledgers
+    assert "seven" not in write_init_script(store).read_text()  # as a run does when it publishes
+    assert "hard_examples.duckdb does not say" in caplog.text
+    write_run(tmp_path / "other" / "runs", "o")
+    attach(store, str(tmp_path / "other" / "runs"))
+    detach(store, "seven")
+    assert query(store, "SELECT run FROM runs ORDER BY run").rows == (("demo-0",), ("other/o",))
+
+
+def test_another_place_is_attached_beside_one_that_is_gone(store, tmp_path):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    (tmp_path / "seven").rename(tmp_path / "away")
+    write_run(tmp_path / "other" / "runs", "o")
+    attach(store, str(tmp_path / "other" / "runs"))
+    assert [place.name for place in places(store)] == ["seven", "other"]
+
+
 def test_a_place_that_is_gone_is_said_and_never_silently_left_out(store, tmp_path):
     attach(store, str(tmp_path / "seven" / "runs"))
     (tmp_path / "seven").rename(tmp_path / "away")
