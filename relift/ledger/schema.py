@@ -162,11 +162,13 @@ def create(path: Path) -> None:
     partial.replace(path)
 
 
-def copy(source: Path, path: Path) -> None:
-    """The ledger in ``source`` again at ``path``, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+def copy(source: Path, path: Path, *, with_log: bool = False) -> None:
+    """The ledger in ``source`` again at ``path``, whole or not at all; ``with_log`` what a crash left beside it too."""
+    partial, log = path.with_name(path.name + ".partial"), source.with_name(source.name + ".wal")
     remove(partial)
     remove(path)  # a log without its file belongs to nothing
+    if with_log and log.is_file():
+        shutil.copyfile(log, path.with_name(path.name + ".wal"))
     shutil.copyfile(source, partial)
     partial.replace(path)
 
@@ -263,12 +265,13 @@ def damage_told(path: Path) -> Iterator[None]:
         raise
 
 
-def damaged(path: Path, error: duckdb.Error) -> str:
+def damaged(path: Path, why: duckdb.Error | str) -> str:
     """What to say of a ledger file (or of the folder that holds it) that is cut short or changed."""
+    run = path.parent if path.name == LEDGER else "RUN_FOLDER"
     return (
-        f"{path} holds a damaged ledger ({str(error).splitlines()[0]}): a file was cut short or changed. It was left "
+        f"{path} holds a damaged ledger ({str(why).splitlines()[0]}): a file was cut short or changed. It was left "
         f"untouched. A snapshot hard_examples.duckdb is written again when its run publishes next. A run's ledger is "
-        f"made again with `relift ledger rebuild RUN_FOLDER`, from the phases that the run recorded and from what its "
+        f"made again with `relift ledger rebuild {run}`, from the phases that the run recorded and from what its "
         f"snapshot still holds; `relift ledger check` says which file it is."
     )
 
