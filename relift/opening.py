@@ -19,7 +19,7 @@ from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
 from relift.policy.student import SAMPLES, Student
 from relift.policy.vllm_install import require_engine
-from relift.progress import METRICS
+from relift.progress import METRICS, read_metrics
 from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.recipe import fingerprint
 from relift.records import PolicyVersion, Question, UpdateKind
@@ -262,6 +262,7 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     """The run's ledger, restored from its published snapshot where this machine has none, with the run's own rows."""
     for written in (RUN_FILE, METRICS, SNAPSHOT):
         store.fetch_file(written)
+    read_metrics(store.root / METRICS)  # it is added to after hours of work, and a line that is none would end them
     ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
     record_inputs(ledger, config, questions, code_version=code_version)
     return ledger
