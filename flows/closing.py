@@ -21,6 +21,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
+from flows.farewell import ServerGone, unless_gone
 from flows.run_page import (
     Row,
     evaluation_text,
@@ -122,7 +123,9 @@ class Announcer:
 async def told(artifact: Awaitable[Kept]) -> Kept | None:
     """Artifacts are to be looked at: a server that cannot keep one does not stop the training."""
     try:
-        return await artifact
+        return await unless_gone(artifact)
+    except ServerGone:  # which was said already
+        return None
     except Exception as problem:
         log.warning("Prefect did not keep an artifact: %s", problem)
         return None
