@@ -55,7 +55,7 @@ def open_run(
         require_engine(config)
         require_comparison(config, verifier)
         questions = _questions(config, verifier)
-        api = connect(config) if teaches else None
+        api = connect(config, None if fresh else store, question=questions.training[0]) if teaches else None
         if fresh:
             remove_run(run_store(config, name))
         lock.acquire()
