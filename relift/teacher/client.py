@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -137,8 +136,6 @@ class ApiClient:
             # A server may take a while to load a model for its first answer, but not to say that it is there.
             seconds = min(CHECK_SECONDS, self.config.timeout_seconds)
             listed = await exchange.get("models", most_bytes=MOST_REPLY_BYTES, seconds=seconds)
-            if 300 <= listed.status < 400:
-                raise self._led_elsewhere(listed)
             # A server may have no such list, be unable to make it, or keep it from our key.
             known = models_in(listed.body) if listed.status == 200 else []
         spent = self.opening
@@ -195,8 +192,6 @@ class ApiClient:
 
     def _answer(self, reply: HttpReply, request: TeacherRequest, seconds: float) -> TeacherAnswer:
         """The answer that a reply holds. Raises AttemptFailed or BadReply."""
-        if 300 <= reply.status < 400:
-            raise self._led_elsewhere(reply)
         if not 200 <= reply.status < 300:
             raise self._refusal(reply.status, complaint_in(reply.body).message, reply.headers)
         try:
@@ -241,7 +236,7 @@ class ApiClient:
         """A fault of the line or of a reply as one of ours, with what it means for trying again and for the bill."""
         said = self.endpoint.redacted(problem)
         if isinstance(problem, BadReply):
-            return AttemptFailed(said, problem.fault, may_be_billed=True)
+            return AttemptFailed(said, problem.fault, may_be_billed=problem.fault is not Fault.TEACHER)
         if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
             message = f"the teacher at {self.endpoint.place} has no usable base URL: {said}"
             return AttemptFailed(message, Fault.TEACHER)
@@ -278,19 +273,6 @@ class ApiClient:
         advice = ADVICE.get(status, "")
         fault = Fault.TEACHER if advice else Fault.REQUEST
         return AttemptFailed(f"HTTP {status}: {said}{advice}", fault, may_be_billed=may_be_billed)
-
-    def _led_elsewhere(self, reply: HttpReply) -> AttemptFailed:
-        """Not followed: the key and the questions are for the address in the recipe alone."""
-        try:
-            host = urlsplit(reply.headers.get("Location", "")).hostname
-        except ValueError:
-            host = None
-        where = f"the host {self.endpoint.redacted(host)}" if host else "another path"
-        return AttemptFailed(
-            f"the teacher at {self.endpoint.place} redirects (HTTP {reply.status}) to {where}, and redirects are not "
-            f"followed. Correct the base URL",
-            Fault.TEACHER,
-        )
 
     def _no_such_model(self, complaint: Complaint, known: list[str]) -> str:
         listed = f" It has: {', '.join(known[:8])}." if known else ""

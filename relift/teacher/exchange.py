@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import cast
+from urllib.parse import urlsplit
 
 import httpx
 
 from relift.teacher.endpoint import Endpoint
-from relift.teacher.failure import BadReply
+from relift.teacher.failure import BadReply, Fault
 
 MOST_ERROR_BYTES = 1 << 16
 """Of an error's body that are read; the rest is left."""
@@ -55,6 +56,7 @@ class Exchange:
             headers=headers,
             verify=_trusted(),
             follow_redirects=False,
+            event_hooks={"response": [self._refuse_redirect]},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         )
@@ -102,10 +104,26 @@ class Exchange:
         finally:
             self._held -= len(body)
 
+    async def _refuse_redirect(self, response: httpx.Response) -> None:
+        """The key and the questions are for the address in the recipe alone. Raises BadReply.
+
+        A hook, since httpx makes the next request of a redirect that it does not follow, and may fail over it.
+        """
+        if not response.is_redirect:
+            return
+        try:
+            host = urlsplit(response.headers.get("Location", "")).hostname
+        except ValueError:
+            host = None
+        where = f"the host {host}" if host else "another path"
+        raise BadReply(
+            f"the teacher at {self._endpoint.place} redirects (HTTP {response.status_code}) to {where}, and redirects "
+            f"are not followed. Correct the base URL",
+            Fault.TEACHER,
+        )
+
     async def _read(self, response: httpx.Response, body: bytearray, most_bytes: int) -> None:
         """The body, as far as it is wanted. Raises BadReply for one that is too long or packed."""
-        if response.is_redirect:
-            return
         is_error = not response.is_success
         packed = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("", "identity"):

@@ -39,7 +39,7 @@ class Reply:
     """As the server counts them; None where it does not say, or says what is no count."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Complaint:
     """What a server says in place of an answer, e.g. message ``"Unsupported value"``, param ``"temperature"``."""
 
