@@ -59,7 +59,9 @@ def open_run(
     try:
         require_comparison(config, verifier)
         questions = _questions(config, verifier, student)
-        api = connect(config) if teaches else None
+        require_fit(config, student, questions)
+        earlier = None if fresh else store
+        api = connect(config, student, earlier, question=questions.training[0]) if teaches else None
         if fresh:
             remove_run(run_store(config, name))
         lock.acquire()
@@ -153,7 +155,6 @@ def _assemble(
     root = store.root
     model, _ = load_model(config.policy, seed=config.seed, student=student)
     require_engine_on(config, str(model.device))
-    require_fit(config, student, questions)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     require_space(root, _bytes_needed(config, model))

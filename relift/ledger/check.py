@@ -57,12 +57,13 @@ def _repeated(table: str, *key: str) -> Check:
     )
 
 
-def _orphans(table: str, what: str, parent: str, key: str) -> Check:
+def _orphans(table: str, what: str, parent: str, key: str, *, but: str = "false") -> Check:
+    """``but``: rows that have none, as SQL."""
     return Check(
         name=f"every row of {table} has its {what}",
         counted=f"SELECT count(*) FROM {table}",
         wrong=f"SELECT DISTINCT concat_ws(' ', run, '{what}', {key}, 'is not in {parent}') "
-        f"FROM {table} ANTI JOIN {parent} USING (run, {key})",
+        f"FROM (FROM {table} WHERE NOT ({but})) ANTI JOIN {parent} USING (run, {key})",
     )
 
 
@@ -158,7 +159,7 @@ CHECKS = (
     _orphans("leavings", "demonstration", "demonstrations", "demonstration_id"),
     _orphans("groups", "question", "questions", "question_id"),
     _orphans("demonstrations", "question", "questions", "question_id"),
-    _orphans("teacher_requests", "question", "questions", "question_id"),
+    _orphans("teacher_requests", "question", "questions", "question_id", but="question_id = ''"),
     _repeated("runs", "run"),
     _repeated("questions", "run", "question_id"),
     _repeated("attempts", "run", "iteration", "purpose", "question_id", "sample"),
