@@ -11,6 +11,7 @@ from typing import Any
 
 from relift.config import PolicyConfig
 from relift.errors import ModelError, ReliftError
+from relift.policy.holes import mask_holes
 from relift.policy.lora import adapter_tensors, add_adapters, merged, merged_name, require_peft
 from relift.policy.recompute import recompute_layers
 from relift.policy.student import Student, make_student
@@ -18,11 +19,12 @@ from relift.policy.student import Student, make_student
 log = logging.getLogger(__name__)
 
 
-def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
+def load_model(config: PolicyConfig, *, seed: int, student: Student | None = None) -> tuple[Any, Student]:
     """The model in float32 master weights on its device, with adapters where the recipe has them, and its student.
 
-    The seed draws what no file holds: a random model, first values of adapters. Raises ModelError when the folder or
-    name holds no causal language model, tokenizer or chat template, ConfigError when peft is needed and missing.
+    ``student`` where it is loaded already. The seed draws what no file holds: a random model, first values of adapters.
+    Raises ModelError when the folder or name holds no causal language model, tokenizer or chat template, ConfigError
+    when peft is needed and missing.
     """
     from transformers import GenerationConfig
     from transformers.utils import logging as library_logging
@@ -40,15 +42,16 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
         model = random_model(seed, vocabulary=len(tokenizer))
     else:
         source = _source(config.model)
-        tokenizer = _load_tokenizer(source, config.model)
+        tokenizer = student.tokenizer if student else _load_tokenizer(source, config.model)
         model = _load_weights(source, _load_config(source, config), config.model)
     generation = getattr(model, "generation_config", None) or GenerationConfig()
-    student = make_student(tokenizer, model.config, generation, config)
+    student = student or make_student(tokenizer, model.config, generation, config)
     if student.vocabulary > model.config.vocab_size:
         raise ModelError(
-            f"the tokenizer of {config.model} has {student.vocabulary} tokens, its model only "
-            f"{model.config.vocab_size}: they do not belong together"
+            f"the tokenizer of {config.model} has a token with the id {student.vocabulary - 1}, its model only "
+            f"{model.config.vocab_size} rows for them: they do not belong together"
         )
+    mask_holes(model, student.wording.holes)
     _own_memory(model)
     if config.lora is not None:
         add_adapters(model, config.lora, seed=seed)
