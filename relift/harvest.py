@@ -183,8 +183,12 @@ class Harvest:
         """A ledger holds no dataset solutions: where the dataset is a source they are looked up."""
         if "dataset" not in self.config.teacher.sources or not questions:
             return list(questions)
+        evaluation = self.config.evaluation
         loaded = load_questions(
-            self.config.questions, seed=self.config.seed, verifier=self.verifier, held_out_per_family=0
+            self.config.questions,
+            seed=self.config.seed,
+            verifier=self.verifier,
+            held_out_per_family=evaluation.questions if evaluation else 0,  # of which the training questions depend
         )
         return [loaded.by_id.get(question.id, question) for question in questions]
 
