@@ -34,10 +34,10 @@ def new_console() -> Console:
 
 
 def print_query(store: Path, sql: str) -> None:
-    """What a SELECT finds in the ledgers of all runs. Raises LedgerError."""
-    from relift.ledger import query
+    """What a SELECT finds in the ledgers of all runs, within bounds of memory and time. Raises LedgerError."""
+    from relift.ledger.asking import ask
 
-    _print(new_console(), query(store, sql, max_rows=MOST_ROWS))
+    _print(new_console(), ask(store, sql, max_rows=MOST_ROWS))
 
 
 def print_story(store: Path, question: str) -> None:

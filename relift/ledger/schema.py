@@ -83,7 +83,7 @@ def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
 
     It loads no extension that a file asks for, and sees no variable of this program.
     """
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "threads": 2,
@@ -95,6 +95,9 @@ def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
         },
     )
+    # After two seconds it would go to standard output, between the rows of an answer.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @contextmanager
