@@ -115,8 +115,7 @@ def reading(
         listed = ", ".join(literal(path.resolve()) for path in writes)
         connection.execute(f"SET allowed_paths = [{listed}]")
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-        for alias, path in files.items():
-            _require_ledger(connection, path, alias)
+        _require_ledgers(connection, files)
         yield connection
 
 
@@ -128,7 +127,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, *, rea
     """
     _open(connection, path, alias, "(TYPE duckdb, READ_ONLY)" if read_only else "(TYPE duckdb)")
     try:
-        _require_ledger(connection, path, alias)
+        _require_ledgers(connection, {alias: path})
     except LedgerError:
         connection.execute(f"DETACH {quoted(alias)}")
         raise
@@ -143,11 +142,12 @@ def _open(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, options
         raise LedgerError(said) from error
 
 
-def _require_ledger(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+def _require_ledgers(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Path]) -> None:
     from relift.ledger.plain import require_plain
 
-    require_plain(connection, path, alias)
-    _check_version(connection, path, alias)
+    require_plain(connection, files)
+    for alias, path in files.items():
+        _check_version(connection, path, alias)
 
 
 def create(path: Path) -> None:
