@@ -7,37 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as Grid
-from rich.text import Text
 
 from flows.cells import print_table
 from flows.story import story_lines
+from flows.terminal import new_console, shown
 from relift.errors import ModelError, RunError
 
 if TYPE_CHECKING:
     from relift.ledger import Table
 
 MOST_ROWS = 1000
-WIDTH_OF_A_FILE = 400
-"""Where no terminal says how wide it is."""
-
-
-def new_console() -> Console:
-    """For standard output; what goes to a file or a pipe is not squeezed into 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
 
 
 def print_query(store: Path, sql: str) -> None:
-    """What a SELECT finds in the ledgers of all runs. Raises LedgerError."""
-    from relift.ledger import query
+    """What a SELECT finds in the ledgers of all runs, within bounds of memory and time. Raises LedgerError."""
+    from relift.ledger.asking import ask
 
-    _print(new_console(), query(store, sql, max_rows=MOST_ROWS))
+    _print(new_console(), ask(store, sql, max_rows=MOST_ROWS))
 
 
 def print_story(store: Path, question: str) -> None:
@@ -68,7 +60,7 @@ def redraw(run_folder: Path) -> None:
         ) from problem
     console = new_console()
     for path in write_report(run_folder, summary):
-        console.print(Text(str(path)))
+        console.print(shown(str(path)))
 
 
 def build_base_model(folder: Path, seed: int, steps: int | None = None) -> None:
@@ -92,13 +84,13 @@ def build_base_model(folder: Path, seed: int, steps: int | None = None) -> None:
 
         build_base(folder, seed=seed, steps=steps or STEPS, progress=advance)
     _print_rates(console, json.loads((folder / "ORIGIN.json").read_text()))
-    console.print(Text(f"Written to {folder}"))
+    console.print(shown(f"Written to {folder}"))
 
 
 def _print(console: Console, table: Table) -> None:
     print_table(console, table)
     if table.is_cut:
-        console.print(Text(f"The first {MOST_ROWS:,} are shown: add LIMIT and OFFSET, or ask for less.", style="dim"))
+        console.print(shown(f"The first {MOST_ROWS:,} are shown: add LIMIT and OFFSET, or ask for less.", style="dim"))
 
 
 def _print_rates(console: Console, origin: dict[str, Any]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import webbrowser
 from pathlib import Path
 
-from rich.text import Text
-
-from flows.ask import new_console
+from flows.terminal import new_console, shown
 from relift.errors import LedgerError
 from relift.store.folder import write_atomically
 from relift.store.snapshots import ledgers_folder
@@ -42,9 +40,9 @@ def browse_command(
     rest = f" of {found.total:,}, the most often unsolved" if found.total > len(found.entries) else ""
     console = new_console()
     console.print(
-        Text(f"{target}: {len(found.entries):,} hard questions{rest}, {len(page.html) / 1e6:.1f} MB"), soft_wrap=True
+        shown(f"{target}: {len(found.entries):,} hard questions{rest}, {len(page.html) / 1e6:.1f} MB"), soft_wrap=True
     )
     if page.is_cut:
-        console.print(Text(f"Texts are cut to {page.cut_at:,} characters; whole: relift show QUESTION", style="dim"))
+        console.print(shown(f"Texts are cut to {page.cut_at:,} characters; whole: relift show QUESTION", style="dim"))
     if is_opened and not webbrowser.open(target.resolve().as_uri()):
-        console.print(Text("No browser could be opened; open the file yourself.", style="dim"))
+        console.print(shown("No browser could be opened; open the file yourself.", style="dim"))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from flows.plain import cropped
+from flows.terminal import shown
 
 if TYPE_CHECKING:
     from relift.ledger import Table
@@ -38,7 +38,7 @@ def print_table(console: Console, table: Table) -> None:
     else:
         _print_blocks(console, table.columns, rows)
     rest = "; there are more" if table.is_cut else ""
-    console.print(Text(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}{rest}", style="dim"))
+    console.print(shown(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}{rest}", style="dim"))
 
 
 def fit(widths: Sequence[int], is_fixed: Sequence[bool], room: int) -> list[int] | None:
@@ -58,7 +58,7 @@ def _grid(
     grid = Grid(box=SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False)
     for header, is_number, width in zip(headers, numeric, widths, strict=True):
         grid.add_column(
-            Text(header),
+            shown(header),
             justify="right" if is_number else "left",
             vertical="bottom",
             no_wrap=True,
@@ -66,7 +66,7 @@ def _grid(
             overflow="ellipsis",
         )
     for row in rows:
-        grid.add_row(*(Text(text) for text in row))
+        grid.add_row(*(shown(text) for text in row))
     return grid
 
 
@@ -87,7 +87,7 @@ def _print_blocks(console: Console, columns: Sequence[str], rows: Sequence[Seque
         block.add_column(style="dim", no_wrap=True)
         block.add_column()
         for name, text in zip(columns, row, strict=True):
-            block.add_row(Text(name), Text(text, overflow="fold"))
+            block.add_row(shown(name), shown(text, overflow="fold"))
         console.print(block)
         console.print()
 

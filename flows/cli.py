@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from flows.plain import lines
 from relift.errors import ReliftError, UserError
+from relift.private import keep_private
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 arithmetic = typer.Typer(no_args_is_help=True, help="The embedded default: question families and their base model.")
@@ -324,12 +326,13 @@ def main() -> None:
     from flows.farewell import leave
 
     try:
+        keep_private()
         app()
     except UserError as problem:
-        print(f"relift: {problem}", file=sys.stderr)
+        print(f"relift: {lines(str(problem))}", file=sys.stderr)
         leave(2)
     except ReliftError as problem:
-        print(f"relift: {problem}", file=sys.stderr)
+        print(f"relift: {lines(str(problem))}", file=sys.stderr)
         leave(3)
     except KeyboardInterrupt:  # before the flow runs; from then on the signal sets a flag and ends as Interrupted
         print("relift: stopped before the run began; nothing was lost", file=sys.stderr)

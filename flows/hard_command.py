@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Grid
-from rich.text import Text
 
-from flows.ask import new_console
 from flows.cells import print_table
+from flows.terminal import new_console, shown
 from relift.errors import LedgerError
 from relift.store.snapshots import ledgers_folder
 
@@ -59,7 +58,7 @@ def _form(form: str, out: str) -> str:
 
 def _print_answer(query: NamedQuery, found: Table, is_asked_by_name: bool) -> None:
     console = new_console()
-    console.print(Text(query.description, style="bold"))
+    console.print(shown(query.description, style="bold"))
     print_table(console, found)
     if is_asked_by_name:
         return
@@ -74,7 +73,7 @@ def _print_states(console: Console, found: set[str]) -> None:
     grid = Grid.grid(padding=(0, 2))
     for state, meaning in STATES.items():
         if state in found:
-            grid.add_row(Text(state), Text(meaning, style="dim"))
+            grid.add_row(shown(state), shown(meaning, style="dim"))
     if found:
         console.print(grid)
         console.print()
@@ -84,11 +83,11 @@ def _print_queries(console: Console) -> None:
     from relift.ledger.queries import GROUPS, named_queries
 
     known = named_queries()
-    console.print(Text("relift hard NAME answers one of these:"))
+    console.print(shown("relift hard NAME answers one of these:"))
     for group in GROUPS:
-        console.print(Text(group, style="bold"))
+        console.print(shown(group, style="bold"))
         _print_grid(console, [(query.name, query.description) for query in known if query.group == group])
-    console.print(Text("more", style="bold"))
+    console.print(shown("more", style="bold"))
     _print_grid(
         console,
         [
@@ -106,5 +105,5 @@ def _print_grid(console: Console, rows: list[tuple[str, str]]) -> None:
     grid = Grid.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, min_width=23)
     for name, description in rows:
-        grid.add_row(Text(name, style="cyan"), Text(description, style="dim"))
+        grid.add_row(shown(name, style="cyan"), shown(description, style="dim"))
     console.print(Padding(grid, (0, 0, 0, 2), expand=False))

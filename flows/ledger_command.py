@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
-from flows.ask import new_console
 from flows.plain import cropped
+from flows.terminal import new_console, shown
 from relift.store.snapshots import ledgers_folder
 from relift.store.uris import is_bucket
 
@@ -35,14 +34,14 @@ def attach_command(store: str, place: str, name: str) -> None:
         attached = places(folder)
         grid = Grid.grid(padding=(0, 2))
         for one in attached:
-            grid.add_row(Text(one.name, style="bold"), Text(one.uri))
-        console.print(grid if attached else Text(f"Nothing is attached to {store}."))
+            grid.add_row(shown(one.name, style="bold"), shown(one.uri))
+        console.print(grid if attached else shown(f"Nothing is attached to {store}."))
         return
     made, found = attach(folder, place, name)
     write_init_script(folder)
     runs = runs_of(found)
-    shown = ", ".join(runs[:8]) + (f" and {len(runs) - 8} more" if len(runs) > 8 else "")
-    console.print(Text(f"{place} is attached as {made.name}: {_counted(len(runs), 'run')}, {shown}"))
+    listed = ", ".join(runs[:8]) + (f" and {len(runs) - 8} more" if len(runs) > 8 else "")
+    console.print(shown(f"{place} is attached as {made.name}: {_counted(len(runs), 'run')}, {listed}"))
 
 
 def detach_command(store: str, place: str) -> None:
@@ -53,7 +52,7 @@ def detach_command(store: str, place: str) -> None:
     folder = ledgers_folder(store)
     gone = detach(folder, place)
     write_init_script(folder)
-    new_console().print(Text(f"{gone.uri} is no longer attached as {gone.name}; nothing of it was changed."))
+    new_console().print(shown(f"{gone.uri} is no longer attached as {gone.name}; nothing of it was changed."))
 
 
 def export_command(
@@ -76,19 +75,19 @@ def export_command(
         count = write_wanted(hard, Path(target), with_gold=with_gold)
         where = "" if store == RUNS else f" --store {store}"
         then = f"relift ledger import {target}{where}"
-        console.print(Text(f"{_counted(count, 'question')} to solve. Fill in `solution`, then: {then}"))
+        console.print(shown(f"{_counted(count, 'question')} to solve. Fill in `solution`, then: {then}"))
         return
     paths = write_folder(hard, Path(target))
     solved = sum(bool(question.solutions) for question in hard.questions)
     solutions = sum(len(question.solutions) for question in hard.questions)
     console.print(
-        Text(
+        shown(
             f"{len(hard.questions):,} hard questions, {solved:,} of them with {solutions:,} verified solutions; "
             f"{len(hard.left_out):,} left out that overlap with {hard.held_out_count:,} held-out questions."
         )
     )
     for path in paths:
-        console.print(Text(str(path)))
+        console.print(shown(str(path)))
 
 
 def import_command(store: str, path: str, *, runs: Sequence[str], skip_rejected: bool) -> None:
@@ -112,9 +111,9 @@ def import_command(store: str, path: str, *, runs: Sequence[str], skip_rejected:
     rest = f" ({', '.join(left)})" if left else ""
     whom = ", ".join(runs) or "every run of the project"
     if report.was_there:
-        console.print(Text(f"Imported before, as {report.name}{rest}; nothing was changed."))
+        console.print(shown(f"Imported before, as {report.name}{rest}; nothing was changed."))
         return
-    console.print(Text(f"{_counted(report.taken, 'verified solution')} for {whom}, as {report.name}{rest}."))
+    console.print(shown(f"{_counted(report.taken, 'verified solution')} for {whom}, as {report.name}{rest}."))
 
 
 def _counted(count: int, what: str) -> str:
@@ -124,11 +123,13 @@ def _counted(count: int, what: str) -> str:
 def _print_rejected(console: Console, report: ImportReport) -> None:
     grid = Grid.grid(padding=(0, 2))
     for one in report.rejected[:MOST_REJECTED]:
-        grid.add_row(Text(cropped(one.where, 60)), Text(cropped(one.question_id, 20)), Text(cropped(one.reason, 200)))
+        grid.add_row(
+            shown(cropped(one.where, 60)), shown(cropped(one.question_id, 20)), shown(cropped(one.reason, 200))
+        )
     if report.rejected:
         console.print(grid)
     if len(report.rejected) > MOST_REJECTED:
-        console.print(Text(f"... and {len(report.rejected) - MOST_REJECTED:,} more"))
+        console.print(shown(f"... and {len(report.rejected) - MOST_REJECTED:,} more"))
 
 
 def _export_tables(console: Console, folder: Path, target: str, runs: Sequence[str], states: Sequence[str]) -> None:
@@ -146,4 +147,4 @@ def _export_tables(console: Console, folder: Path, target: str, runs: Sequence[s
             written = export_tables(folder, Path(made), runs)
             upload_files(target, written)
     size = len(written)
-    console.print(Text(f"{size} tables in {target}; read them anywhere with: relift ledger attach {target}"))
+    console.print(shown(f"{size} tables in {target}; read them anywhere with: relift ledger attach {target}"))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
-from flows.ask import new_console
+from flows.terminal import new_console, shown
 from relift.errors import LedgerError
 from relift.ledger.check import Checked, check
 from relift.ledger.project import require_snapshots
@@ -33,15 +32,15 @@ def rebuild_command(run: Path) -> None:
     console = new_console()
     found = rebuild(run)
     for note in found.notes:
-        console.print(Text(note, style="dim"))
+        console.print(shown(note, style="dim"))
     _print_rows(console, found)
     if not found.is_changed:
-        console.print(Text(f"The ledger of {found.run} holds all that is recorded; it was left as it is."))
+        console.print(shown(f"The ledger of {found.run} holds all that is recorded; it was left as it is."))
         return
     kept = f"all else was kept from {found.kept_from}" if found.kept_from else "there was no ledger to keep anything of"
-    console.print(Text(f"{found.run}: {found.batches} batches were written again from recorded phases, {kept}."))
+    console.print(shown(f"{found.run}: {found.batches} batches were written again from recorded phases, {kept}."))
     if found.replaced:
-        console.print(Text(f"The ledger before it is {run / found.replaced}: remove it when you need it no more."))
+        console.print(shown(f"The ledger before it is {run / found.replaced}: remove it when you need it no more."))
 
 
 def _files(store: Path, run: Path | None) -> list[Path]:
@@ -57,11 +56,11 @@ def _files(store: Path, run: Path | None) -> list[Path]:
 
 def _is_sound(console: Console, path: Path) -> bool:
     """Print what came of every check of a file."""
-    console.print(Text(str(path), style="bold"))
+    console.print(shown(str(path), style="bold"))
     try:
         checked = check(path)
     except LedgerError as problem:
-        console.print(Text(f"  {problem}"))
+        console.print(shown(f"  {problem}"))
         return "is held by" in str(problem)  # its run is writing it: the snapshot says how that goes
     grid = Grid.grid(padding=(0, 2))
     for one in checked:
@@ -71,11 +70,11 @@ def _is_sound(console: Console, path: Path) -> bool:
 
 
 def _add(grid: Grid, one: Checked) -> None:
-    grid.add_row("  ok" if not one.wrong else "  WRONG", Text(f"{one.count:,}", justify="right"), Text(one.name))
+    grid.add_row("  ok" if not one.wrong else "  WRONG", shown(f"{one.count:,}", justify="right"), shown(one.name))
     for example in one.examples:
-        grid.add_row("", "", Text(f"  {example}", style="dim"))
+        grid.add_row("", "", shown(f"  {example}", style="dim"))
     if one.wrong > len(one.examples):
-        grid.add_row("", "", Text(f"  and {one.wrong - len(one.examples):,} more", style="dim"))
+        grid.add_row("", "", shown(f"  and {one.wrong - len(one.examples):,} more", style="dim"))
 
 
 def _print_rows(console: Console, found: Rebuilt) -> None:

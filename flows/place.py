@@ -15,12 +15,14 @@ from prefect.runtime import deployment, flow_run
 from flows.server import PROJECT_FILE
 from relift.config import RunConfig
 from relift.errors import RunError
+from relift.private import keep_private
 
 HOME_VARIABLE = "RELIFT_HOME"
 
 
 def enter_project() -> dict[str, str]:
     """The pull step of every deployment: Prefect changes to the folder it names. Raises RunError where it is none."""
+    keep_private()
     home = os.environ.get(HOME_VARIABLE)
     if not home:
         return {}

@@ -1,4 +1,4 @@
-"""Text that a model or a dataset wrote, made safe for a terminal."""
+"""Text that a model, a dataset or somebody else's ledger wrote, made safe for a terminal."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
-from rich.rule import Rule
 from rich.text import Text
 
-from flows.plain import cropped, lines, written
+from flows.plain import cropped, lines, one_line, written
+from flows.terminal import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,11 +29,11 @@ def story_lines(told: QuestionStory) -> Iterator[RenderableType]:
     """What to print, run by run."""
     yield Text.assemble(("question  ", "dim"), (lines(told.text), "bold"))
     yield Text.assemble(("gold      ", "dim"), cropped(told.gold, 200))
-    yield Text.assemble(("source    ", "dim"), f"{cropped(told.source, 80)}, id {told.id}")
+    yield Text.assemble(("source    ", "dim"), f"{cropped(told.source, 80)}, id {one_line(told.id)}")
     for state in told.states:
         yield Text()
         title = f"{state.run}: {state.state or _never_hard(state.split, state.gold_status)}"
-        yield Rule(Text(cropped(title, 100), style="bold"), align="left", style="dim")
+        yield Text.assemble(("── ", "dim"), (cropped(title, 100), "bold"))
         yield from _events(told, state.run)
 
 
@@ -47,7 +47,7 @@ def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
     events: list[tuple[int, int, list[RenderableType]]] = []
     for group in told.groups:
         if group.run == run:
-            events.append((group.iteration, PLACES[group.purpose], list(_group(group))))
+            events.append((group.iteration, PLACES.get(group.purpose, SAMPLED), list(_group(group))))
     for offered in told.demonstrations:
         if offered.run == run:
             events.append((offered.iteration, OFFERED, list(_demonstration(offered))))
@@ -58,7 +58,7 @@ def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
         if gone.run == run:
             events.append((gone.iteration, RETIRED if gone.reason == "retired" else LEFT, [_leaving(gone)]))
     if not events:
-        yield Text("Not asked yet.", style="dim")
+        yield shown("Not asked yet.", style="dim")
     for _, _, parts in sorted(events, key=lambda event: event[:2]):
         yield from parts
 
@@ -72,8 +72,8 @@ def _group(group: GroupStory) -> Iterator[RenderableType]:
         if sample.text is not None:
             answer = "no answer" if sample.answer is None else f"answer {cropped(sample.answer, 60)}"
             reason = f", {cropped(sample.reason, 80)}" if sample.reason else ""
-            yield _indented(Text(written(sample.text, MOST_CHARACTERS)))
-            yield _indented(Text(f"{sample.status}: {answer}{reason}", style="red"), by=14)
+            yield _indented(shown(written(sample.text, MOST_CHARACTERS)))
+            yield _indented(shown(f"{sample.status}: {answer}{reason}", style="red"), by=14)
 
 
 def _gate(group: GroupStory) -> str:
@@ -95,7 +95,7 @@ def _demonstration(offered: DemonstrationStory) -> Iterator[RenderableType]:
     verdict = "admitted" if offered.refusal is None else f"refused: {cropped(offered.refusal, 120)}"
     about = f"{verdict}  (from {cropped(offered.source, 40)}, {offered.tokens} tokens{cost})"
     yield _headline(offered.iteration, "demonstration", about)
-    yield _indented(Text(lines(offered.text), style="green" if offered.refusal is None else "dim"))
+    yield _indented(shown(lines(offered.text), style="green" if offered.refusal is None else "dim"))
 
 
 def _use(use: UseStory) -> Iterator[RenderableType]:
@@ -112,7 +112,7 @@ def _leaving(gone: LeavingStory) -> RenderableType:
 
 
 def _headline(iteration: int, what: str, about: str) -> Text:
-    return Text.assemble((f"{iteration:>6}  ", "dim"), (f"{what:<14}", "cyan"), about)
+    return Text.assemble((f"{iteration:>6}  ", "dim"), (f"{one_line(what):<14}", "cyan"), lines(about))
 
 
 def _indented(text: Text, by: int = 10) -> Padding:

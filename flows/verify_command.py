@@ -17,7 +17,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 from rich.text import Text
 
-from flows.ask import new_console
+from flows.terminal import new_console
 from relift.errors import ConfigError, Interrupted
 from relift.recipe import validated
 from relift.records import DecidedBy, Status

@@ -135,7 +135,8 @@ class SftConfig(Section):
     own_correct_pool: int = Field(512, ge=1)
     """Solved questions, newest first, that own_correct draws from."""
     control_share: Share = 0.0
-    """Share of questions, chosen by a hash of the id, that are never taught, to measure what teaching does."""
+    """Share of questions, chosen by a hash of the id, that are never taught, to measure what teaching does. Where
+    something is probed, teachers are asked for them as for the others, and an API is paid for it."""
     optimizer: AdamConfig = AdamConfig()
     """AdamW of the supervised update."""
 

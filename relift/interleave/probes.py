@@ -1,8 +1,9 @@
 """Which questions are sampled again to see what teaching did, and when.
 
 A taught question is anchored at the iteration of the first supervised update that trained on it. A control question,
-hard and never taught, is anchored at the first supervised update since the gate called it hardest: the one that would
-have taught it. Both are due at the same distances from there, so what differs between them is the teaching.
+hard and never taught, is anchored at the first supervised update since a teacher solved it: the one that would have
+taught it, were there no queue. Both are due at the same distances from there, so what differs between them is the
+teaching.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ class ProbeSchedule:
         self.restore(ProbeSnapshot())
 
     def withheld(self, controls: Iterable[str]) -> None:
-        """The gate called these control questions hardest."""
+        """A teacher solved these control questions, which the gate has called hardest."""
         self._waiting.update(dict.fromkeys(q for q in controls if q not in self._control))
+
+    def is_wanted(self, control: str) -> bool:
+        """Whether a teacher's solution of that control question would have it followed, as it is not yet."""
+        return self._config is not None and control not in self._control and control not in self._waiting
 
     def taught(self, questions: Iterable[str], iteration: int) -> None:
         """A supervised update of the iteration trained on these questions; a question taught again keeps its anchor."""

@@ -67,11 +67,16 @@ def open_project(
     those of ``writes``. Raises LedgerError when there is no snapshot, one that is no ledger or of a newer schema, or
     when what is asked meets damage.
     """
+    with _as_one(sources_to_read(store, own_alone=own_alone), store, writes) as connection:
+        yield connection
+
+
+def sources_to_read(store: Path, *, own_alone: bool = False) -> list[Source]:
+    """As ``sources``; of the project's own runs alone if asked. Raises LedgerError where there is none."""
     found = [Source(path=path, alias=_alias(path)) for path in snapshots(store)] if own_alone else sources(store)
     if not found:
         require_snapshots(store)
-    with _as_one(found, store, writes) as connection:
-        yield connection
+    return found
 
 
 @contextmanager
@@ -115,9 +120,16 @@ def query(
 ) -> Table:
     """What one reading statement finds in all runs; stopped after ``max_seconds``. ``own_alone`` as ``open_project``.
 
-    Raises LedgerError for SQL that writes, that fails or that takes too long.
+    For SQL of our own: what a user gives is asked by ``asking.ask``. Raises LedgerError for SQL that writes, that fails
+    or that takes too long.
     """
-    with open_project(store, own_alone=own_alone) as connection:
+    found = sources_to_read(store, own_alone=own_alone)
+    return answer_from(found, store, sql, max_rows=max_rows, max_seconds=max_seconds)
+
+
+def answer_from(found: list[Source], store: Path, sql: str, *, max_rows: int, max_seconds: float) -> Table:
+    """As ``query``, from ledger files that are known."""
+    with _as_one(found, store) as connection:
         _refuse_writing(connection, sql)
         deadline = threading.Timer(max_seconds, connection.interrupt)
         deadline.daemon = True

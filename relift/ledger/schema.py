@@ -83,7 +83,7 @@ def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
 
     It loads no extension that a file asks for, and sees no variable of this program.
     """
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "threads": 2,
@@ -95,6 +95,9 @@ def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
         },
     )
+    # After two seconds it would go to standard output, between the rows of an answer.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @contextmanager
@@ -112,8 +115,7 @@ def reading(
         listed = ", ".join(literal(path.resolve()) for path in writes)
         connection.execute(f"SET allowed_paths = [{listed}]")
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-        for alias, path in files.items():
-            _require_ledger(connection, path, alias)
+        _require_ledgers(connection, files)
         yield connection
 
 
@@ -125,7 +127,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, *, rea
     """
     _open(connection, path, alias, "(TYPE duckdb, READ_ONLY)" if read_only else "(TYPE duckdb)")
     try:
-        _require_ledger(connection, path, alias)
+        _require_ledgers(connection, {alias: path})
     except LedgerError:
         connection.execute(f"DETACH {quoted(alias)}")
         raise
@@ -140,11 +142,12 @@ def _open(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, options
         raise LedgerError(said) from error
 
 
-def _require_ledger(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+def _require_ledgers(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Path]) -> None:
     from relift.ledger.plain import require_plain
 
-    require_plain(connection, path, alias)
-    _check_version(connection, path, alias)
+    require_plain(connection, files)
+    for alias, path in files.items():
+        _check_version(connection, path, alias)
 
 
 def create(path: Path) -> None:

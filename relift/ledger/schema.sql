@@ -339,66 +339,111 @@ FROM (
 -- One row per probe of a question that was taught or is a control: how far from its anchor it was sampled again, with
 -- which accuracy, and with which accuracy the gate first called it hardest. The anchor of a taught question is the
 -- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration with a
--- supervised update from then on that the gate called it hardest: the update that would have taught it.
+-- supervised update from then on that the gate had called it hardest and a teacher had solved it: the update that would
+-- have taught it, were there no queue. is_solved: an admitted demonstration is there. A control without one would not
+-- have been taught; runs before teachers were asked for controls have such controls alone.
 CREATE VIEW probes AS
 WITH hard AS (
     SELECT
         run, question_id, bool_or(is_control) AS is_control, min(iteration) AS first_hardest,
         min_by(correct / rollouts, iteration) AS accuracy_before
     FROM groups WHERE purpose = 'train' AND is_hardest GROUP BY run, question_id
+), solved AS (
+    SELECT run, question_id, min(iteration) AS first_admitted
+    FROM demonstrations WHERE refusal IS NULL GROUP BY run, question_id
 ), taught AS (
     SELECT run, question_id, min(iteration) AS anchor FROM uses GROUP BY run, question_id
 ), supervised AS (
     SELECT DISTINCT run, iteration FROM updates WHERE kind = 'sft'
+), teachable AS (
+    SELECT run, question_id, accuracy_before, greatest(first_hardest, coalesce(first_admitted, 0)) AS teachable_from
+    FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control
 ), anchored AS (
     SELECT run, question_id, true AS is_taught, anchor, accuracy_before
     FROM taught LEFT JOIN hard USING (run, question_id)
     UNION ALL
-    SELECT h.run, h.question_id, false, s.iteration, h.accuracy_before
-    FROM hard h ASOF JOIN supervised s ON h.run = s.run AND h.first_hardest <= s.iteration
-    WHERE h.is_control
+    SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before
+    FROM teachable t ASOF JOIN supervised s ON t.run = s.run AND t.teachable_from <= s.iteration
 )
 SELECT
     g.run, g.question_id, a.is_taught, a.anchor, g.iteration, g.iteration - a.anchor AS distance,
-    g.policy_version, g.rollouts, g.correct, g.correct / g.rollouts AS accuracy, a.accuracy_before
+    g.policy_version, g.rollouts, g.correct, g.correct / g.rollouts AS accuracy, a.accuracy_before,
+    d.first_admitted IS NOT NULL AS is_solved
 FROM groups g
 JOIN anchored a USING (run, question_id)
+LEFT JOIN solved d USING (run, question_id)
 WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
 
--- Did teaching work: taught questions against controls, so many iterations after teaching. Rates are means over
--- questions of their accuracy at that distance, and *_before is 0 by construction where the gate wants no correct
--- rollout. The 95 % intervals are mean +- 1.96 standard errors over questions (of a difference: of two independent
--- means, after Welch), and NULL below two questions; greatest and least pass over NULL, hence the cases. Wilson's
--- interval does not fit here, since the rollouts of one question are not independent trials. For fewer than about ten
--- questions these are too narrow, and where all questions agree they have no width. Who is a control is decided by a
--- hash of the question, so nothing else sets the two apart.
+-- Did teaching work: taught questions against controls, so many iterations after teaching. On both sides only what a
+-- teacher solves counts, since what none solves is never taught and is harder than what is; and like is compared with
+-- like: within a stratum, questions of one source with one anchor, of which there are taught ones and controls. lift is
+-- the mean of the strata's differences, each weighted with taught * control / questions, which is the least squares
+-- coefficient of teaching beside a constant for each stratum. Its 95 % interval is +- 1.96 standard errors after White
+-- (HC1), and NULL where no more questions than strata and teaching are there to tell them apart. Rates are the two
+-- sides' means under those weights, so that lift is their difference; *_before is 0 by construction where the gate wants
+-- no correct rollout. Their intervals are +- 1.96 standard errors of the weighted mean over questions, NULL below two;
+-- greatest and least pass over NULL, hence the cases. Wilson's interval does not fit here, since the rollouts of one
+-- question are not independent trials. For fewer than about ten questions all of these are too narrow, and where all
+-- questions agree they have no width. left_out: questions that were probed and have nobody to be compared with.
 CREATE VIEW lift AS
-WITH parts AS (
+WITH solvable AS (
+    SELECT p.*, coalesce(q.source, '') AS source
+    FROM probes p LEFT JOIN questions q USING (run, question_id) WHERE p.is_solved
+), strata AS (
+    SELECT run, distance, source, anchor, avg(accuracy) AS mean, count(*) FILTER (is_taught) / count(*) AS taught_share
+    FROM solvable GROUP BY run, distance, source, anchor
+    HAVING bool_or(is_taught) AND NOT bool_and(is_taught)
+), compared AS (
+    SELECT
+        s.run, s.distance, s.source, s.anchor, s.is_taught, s.accuracy, s.accuracy_before,
+        s.accuracy - t.mean AS deviation,
+        s.is_taught::INTEGER - t.taught_share AS tilt,
+        abs(s.is_taught::INTEGER - t.taught_share) AS weight
+    FROM solvable s JOIN strata t USING (run, distance, source, anchor)
+), rates AS (
+    SELECT
+        run, distance, count(*) AS questions, count(DISTINCT (source, anchor)) AS strata, sum(tilt ** 2) AS total,
+        count(*) FILTER (is_taught) AS taught_questions, count(*) FILTER (NOT is_taught) AS control_questions,
+        sum(weight * accuracy) FILTER (is_taught) / sum(weight) FILTER (is_taught) AS taught_rate,
+        sum(weight * accuracy) FILTER (NOT is_taught) / sum(weight) FILTER (NOT is_taught) AS control_rate,
+        sum(weight * accuracy_before) FILTER (is_taught) / sum(weight) FILTER (is_taught) AS taught_before,
+        sum(weight * accuracy_before) FILTER (NOT is_taught) / sum(weight) FILTER (NOT is_taught) AS control_before
+    FROM compared GROUP BY run, distance
+), spreads AS (
     SELECT
         run, distance,
-        count(*) FILTER (is_taught) AS taught_questions,
-        avg(accuracy) FILTER (is_taught) AS taught_rate,
-        avg(accuracy_before) FILTER (is_taught) AS taught_before,
-        1.959963984540054 * stddev_samp(accuracy) FILTER (is_taught) / sqrt(count(*) FILTER (is_taught)) AS taught_half,
-        count(*) FILTER (NOT is_taught) AS control_questions,
-        avg(accuracy) FILTER (NOT is_taught) AS control_rate,
-        avg(accuracy_before) FILTER (NOT is_taught) AS control_before,
-        1.959963984540054 * stddev_samp(accuracy) FILTER (NOT is_taught) / sqrt(count(*) FILTER (NOT is_taught))
-            AS control_half
-    FROM probes GROUP BY run, distance
+        sum((weight * (accuracy - taught_rate)) ** 2) FILTER (is_taught) AS taught_spread,
+        sum((weight * (accuracy - control_rate)) ** 2) FILTER (NOT is_taught) AS control_spread,
+        sum((tilt * (deviation - (taught_rate - control_rate) * tilt)) ** 2) AS lift_spread
+    FROM compared JOIN rates USING (run, distance) GROUP BY run, distance
+), halves AS (
+    SELECT
+        run, distance,
+        1.959963984540054 / total * CASE WHEN taught_questions > 1
+            THEN sqrt(taught_spread * taught_questions / (taught_questions - 1)) END AS taught_half,
+        1.959963984540054 / total * CASE WHEN control_questions > 1
+            THEN sqrt(control_spread * control_questions / (control_questions - 1)) END AS control_half,
+        1.959963984540054 / total * CASE WHEN questions > strata + 1
+            THEN sqrt(lift_spread * questions / (questions - strata - 1)) END AS lift_half
+    FROM spreads JOIN rates USING (run, distance)
+), probed AS (
+    SELECT run, distance, count(*) AS questions FROM probes GROUP BY run, distance
 )
 SELECT
-    run, distance,
-    taught_questions, taught_before, taught_rate,
+    p.run, p.distance,
+    coalesce(taught_questions, 0) AS taught_questions, taught_before, taught_rate,
     CASE WHEN taught_half IS NOT NULL THEN greatest(taught_rate - taught_half, 0) END AS taught_low,
     CASE WHEN taught_half IS NOT NULL THEN least(taught_rate + taught_half, 1) END AS taught_high,
-    control_questions, control_before, control_rate,
+    coalesce(control_questions, 0) AS control_questions, control_before, control_rate,
     CASE WHEN control_half IS NOT NULL THEN greatest(control_rate - control_half, 0) END AS control_low,
     CASE WHEN control_half IS NOT NULL THEN least(control_rate + control_half, 1) END AS control_high,
     taught_rate - control_rate AS lift,
-    taught_rate - control_rate - sqrt(taught_half ** 2 + control_half ** 2) AS lift_low,
-    taught_rate - control_rate + sqrt(taught_half ** 2 + control_half ** 2) AS lift_high
-FROM parts;
+    taught_rate - control_rate - lift_half AS lift_low,
+    taught_rate - control_rate + lift_half AS lift_high,
+    coalesce(strata, 0) AS strata, p.questions - coalesce(r.questions, 0) AS left_out
+FROM probed p
+LEFT JOIN rates r USING (run, distance)
+LEFT JOIN halves h USING (run, distance);
 
 -- What each source of demonstrations gave for its money. A taught question counts for the source of the demonstration
 -- that it was last taught with. cost_usd is what its answers cost, refused ones too, and at most of what was sent and

@@ -177,8 +177,8 @@ def _groups(connection: duckdb.DuckDBPyConnection, found: str) -> tuple[GroupSto
     return tuple(
         GroupStory(
             **row,
-            statuses=_counted(attempts[row["run"], row["iteration"], row["purpose"]]),
-            samples=tuple(attempts[row["run"], row["iteration"], row["purpose"]][:TEXTS_PER_GROUP]),
+            statuses=_counted(attempts.get((row["run"], row["iteration"], row["purpose"]), [])),
+            samples=tuple(attempts.get((row["run"], row["iteration"], row["purpose"]), [])[:TEXTS_PER_GROUP]),
         )
         for row in _rows(connection, _GROUPS, found)
     )

@@ -7,12 +7,11 @@ from typing import Any
 
 from relift import randomness
 from relift.config import SftConfig
-from relift.interleave import Entry
+from relift.interleave import Entry, is_control
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
 from relift.ledger import Left, Use
 from relift.phases.phase import finished, place_of
-from relift.phases.record import hardest_and_control
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
@@ -121,15 +120,17 @@ def recorded_rows(run: Run, place: str) -> list[dict[str, Any]]:
 def _move_on(
     run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, sourced: PhaseRef
 ) -> list[tuple[Entry, ...]]:
-    """Let the iteration's demonstrations wait, and take the batches that are ready."""
+    """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready."""
     groups = groups_of(run, rollouts, verdicts)
     run.own_correct.add(groups, iteration)
-    run.probes.withheld(hardest_and_control(run, groups)[1])
     for group in groups:
         if not group.is_unsolved:  # solved since it began to wait: the demonstration is no longer needed
             run.buffer.solved(group.question.id)
+    assert run.config.sft is not None
     for demonstration in demonstrations_of(run, sourced):
-        if demonstration.is_admitted:
+        if is_control(demonstration.question_id, run.config.sft.control_share):
+            run.probes.withheld([demonstration.question_id] if demonstration.is_admitted else [])
+        elif demonstration.is_admitted:
             run.demonstrations[demonstration.id] = demonstration.text
             run.buffer.add(demonstration.question_id, demonstration.id, iteration)
     return run.rule.batches(run.buffer, iteration)

@@ -12,7 +12,10 @@ FILE = "demonstrations.parquet"
 
 
 def source(run: Run, iteration: int, recorded: PhaseRef) -> PhaseRef:
-    """Demonstrations, admitted or refused with a reason, of the hardest questions outside the control share.
+    """Demonstrations, admitted or refused with a reason, of the hardest questions.
+
+    Teachers are asked for controls too, after all that may be taught: a control that no teacher solves would not have
+    been taught either, and tells nothing of teaching. Where nothing is probed nothing is compared, and none is asked.
 
     Holds what has arrived when the RL update beside it is done, of this iteration's questions and of earlier ones.
     What arrived from outside is fixed by this phase's manifest, so it comes before the ledger here: a resumed run
@@ -30,8 +33,9 @@ def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseR
     untaught = set(facts["control"])
     teachable = facts["hardest"] if run.config.sft else []
     wanted = [question for question in teachable if question not in untaught and not run.buffer.is_retired(question)]
+    followed = [question for question in teachable if question in untaught and run.probes.is_wanted(question)]
     by_id = run.questions.by_id
-    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.asked, *wanted))])
+    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.asked, *wanted, *followed))])
     run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)
     demonstrations, owed = run.teachers.pick_up()
     admitted = sum(d.is_admitted for d in demonstrations)
@@ -41,7 +45,12 @@ def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseR
         "source",
         {FILE: demonstrations_to_parquet(demonstrations)},
         inputs=inputs,
-        counts={"asked": len(wanted), "admitted": admitted, "refused": len(demonstrations) - admitted},
+        counts={
+            "asked": len(wanted),
+            "controls": len(followed),
+            "admitted": admitted,
+            "refused": len(demonstrations) - admitted,
+        },
         facts={"asked": owed},
     )
     run.teachers.delivered(demonstrations)

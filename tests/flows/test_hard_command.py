@@ -40,7 +40,7 @@ def test_alone_it_shows_how_the_hard_questions_stand_and_all_that_can_be_asked(s
 
 
 def test_on_a_terminal_of_eighty_columns_no_line_is_wider(store, capsys, monkeypatch):
-    monkeypatch.setattr("flows.ask.WIDTH_OF_A_FILE", 80)
+    monkeypatch.setattr("flows.terminal.WIDTH_OF_A_FILE", 80)
     for name in ("", *(named.name for named in named_queries())):
         hard(store, name)
         assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80, name

@@ -6,6 +6,7 @@ wait and leave, teach. Its buffer is kept here as it goes, so that who waits is 
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class History:
     """Iterations in which the gate called a question hardest."""
     admitted: dict[str, str] = field(default_factory=dict)
     """Demonstration by question."""
+    admitted_at: dict[str, int] = field(default_factory=dict)
+    """Iteration of that, by question."""
     refused: set[str] = field(default_factory=set)
     asked: dict[str, bool] = field(default_factory=dict)
     """Whether the teacher owes an answer, by question."""
@@ -68,7 +71,8 @@ class History:
         if question_id in self.taught:
             return self.taught[question_id][0][0]
         if question_id in self.control and question_id in self.hardest:
-            later = [at for at in self.supervised if at >= self.hardest[question_id][0]]
+            since = max(self.hardest[question_id][0], self.admitted_at.get(question_id, 0))
+            later = [at for at in self.supervised if at >= since]
             return later[0] if later else None
         return None
 
@@ -86,7 +90,9 @@ def write_histories(path: Path, seeds: Iterable[int]) -> list[History]:
 def write_history(ledger: Ledger, seed: int) -> History:
     rng = random.Random(seed)
     told = History(run=ledger.run, rng=rng)
-    told.training = [question(f"{seed}: train {n}") for n in range(rng.randint(8, 20))]
+    told.training = [question(f"{seed}: train {n}") for n in range(rng.randint(8, 40))]
+    sources = ("gsm8k", "math/algebra")
+    told.training = [dataclasses.replace(asked, source=rng.choice(sources)) for asked in told.training]
     told.held_out = [question(f"{seed}: held out {n}") for n in range(rng.randint(3, 8))]
     told.control = {asked.id for asked in told.training if rng.random() < 0.3}
     ledger.record_run(f"{told.run}/run", "{}", rng.choice(("small", "large")), "0")
@@ -118,7 +124,7 @@ class _Iteration:
             self.ledger.record_update(self._key("rl"), self.number, update(UpdateKind.RL), made)
         left = [(one, "solved_meanwhile") for one in self.told.waiting if one in solved]
         self.told.waiting = [one for one in self.told.waiting if one not in solved]
-        self._ask([one for one in hardest if one.id not in self.told.control])
+        self._ask(hardest)
         for reason in ("expired", "evicted"):
             if self.told.waiting and rng.random() < 0.1:
                 left.append((self.told.waiting.pop(0), reason))
@@ -188,6 +194,7 @@ class _Iteration:
             if fate == "admitted":
                 offered.append(demonstration(asked))
                 self.told.admitted[asked.id] = offered[-1].id
+                self.told.admitted_at[asked.id] = self.number
                 self._wait(asked.id)
         if offered:
             self.ledger.record_demonstrations(self._key("source"), self.number, offered)
@@ -206,7 +213,7 @@ class _Iteration:
             self.told.answered.add(asked.id)
 
     def _wait(self, question_id: str) -> None:
-        if question_id not in self.told.waiting and question_id not in self.told.retired:
+        if question_id not in {*self.told.waiting, *self.told.retired, *self.told.control}:
             self.told.waiting.append(question_id)
 
     def _teach(self, left: list[tuple[str, str]]) -> None:

@@ -109,6 +109,7 @@ def _agreeing(one: RolloutGroup) -> RolloutGroup:
 def _offer(ledger: Ledger) -> None:
     ledger.record_demonstrations("0/source", 0, [demonstration(q) for q in (LEARNED, IN_VAIN)])
     ledger.record_demonstrations("0/api", 0, [_bought(REGRESSED), _bought(REFUSED, refusal="wrong: 3 is not 323")])
+    ledger.record_demonstrations("0/controls", 0, [demonstration(q) for q in (CONTROL, OTHER_CONTROL)])
     ledger.record_demonstrations("1/source", 1, [demonstration(QUEUED), demonstration(OPEN)])
     gone = [
         Left(question_id=OPEN.id, demonstration_id=demonstration(OPEN).id, reason="expired"),

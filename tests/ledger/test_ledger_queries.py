@@ -131,9 +131,11 @@ def test_did_teaching_work(store):
     # 0 and 1/8: standard deviation sqrt 2 / 16, standard error 1/16. sqrt(1/12 + 1/256) = 0.29536.
     assert [control[c] for c in ("questions", "rate", "low")] == [2, 1 / 16, 0]
     assert control["high"] == pytest.approx(1 / 16 + 1.96 / 16, abs=1e-4)
-    assert difference["rate"] == 0.5 - 1 / 16
-    assert difference["low"] == pytest.approx(0.4375 - 1.96 * 0.29536, abs=1e-4)
-    assert difference["high"] == pytest.approx(0.4375 + 1.96 * 0.29536, abs=1e-4)
+    # One source and one anchor: a taught question weighs 2/5, a control 3/5. Of the squared distances to the own side's
+    # mean that is 0.08 + 0.0028125; over (6/5) ** 2, times 5 questions over 5 - 2, the root is 0.30959.
+    assert difference["rate"] == pytest.approx(0.5 - 1 / 16)
+    assert difference["low"] == pytest.approx(0.4375 - 1.96 * 0.30959, abs=1e-4)
+    assert difference["high"] == pytest.approx(0.4375 + 1.96 * 0.30959, abs=1e-4)
     assert [(r["question_id"], r["state"], r["times_taught"]) for r in asked(store, "taught", since=1)] == [
         (IN_VAIN.id, "retired", 3)
     ]
@@ -172,7 +174,7 @@ def test_teachers_and_money(store):
     value = {r["source"]: r for r in asked(store, "teacher-value")}
     assert value.keys() == {"dataset", "api/big"}
     assert [value["dataset"][c] for c in ("offered", "admitted", "taught", "learned", "regressed", "cost_usd")] == [
-        4, 4, 2, 1, 0, 0,
+        6, 6, 2, 1, 0, 0,
     ]  # fmt: skip
     assert [value["api/big"][c] for c in ("offered", "admitted", "taught", "learned", "regressed")] == [2, 1, 1, 0, 1]
     assert value["api/big"]["cost_usd"] == pytest.approx(0.09) and value["api/big"]["learned_per_usd"] == 0

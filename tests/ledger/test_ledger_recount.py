@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 from ledger_random import AFTER, History, Sampled, write_histories
 
@@ -115,11 +116,12 @@ def assert_counted(found, expected: Counter) -> None:
         assert row[-1] == pytest.approx(row[-2] / totals[tuple(row[:-3])])
 
 
-def test_the_lift_is_that_of_taught_over_control_questions_at_each_distance(project):
+def test_the_lift_is_that_of_taught_over_like_controls_at_each_distance(project):
     connection, histories = project
     columns = (
         "taught_questions, taught_before, taught_rate, taught_low, taught_high, "
-        "control_questions, control_before, control_rate, control_low, control_high, lift, lift_low, lift_high"
+        "control_questions, control_before, control_rate, control_low, control_high, lift, lift_low, lift_high, "
+        "strata, left_out"
     )
     found = {
         (run, distance): tuple(figures)
@@ -128,50 +130,75 @@ def test_the_lift_is_that_of_taught_over_control_questions_at_each_distance(proj
     expected = {}
     for told in histories:
         for distance in AFTER:
-            taught, control = probed(told, distance, told.taught), probed(told, distance, told.control)
-            if taught or control:
-                expected[told.run, distance] = (*part(taught), *part(control), *difference(taught, control))
+            if followed := probed(told, distance):
+                expected[told.run, distance] = lift_of(told, followed)
     assert found.keys() == expected.keys()
-    assert sum(bool(row[0] > 1 and row[5] > 1) for row in found.values()) > 20, "many have intervals on both sides"
+    assert sum(row[0] > 1 and row[5] > 1 for row in found.values()) > 20, "many have intervals on both sides"
+    assert sum(row[-2] > 1 for row in found.values()) > 20, "many have several strata"
+    assert sum(row[-1] > 0 for row in found.values()) > 20, "many leave something out"
     for key, figures in found.items():
         for figure, wanted in zip(figures, expected[key], strict=True):
             assert figure is None if wanted is None else figure == pytest.approx(wanted, abs=1e-9), key
 
 
-def probed(told: History, distance: int, among) -> list[Sampled]:
+def probed(told: History, distance: int) -> list[Sampled]:
+    """At that distance from their anchors, taught and control questions."""
     return [
         g
         for g in told.sampled
         if g.purpose is Purpose.PROBE
-        and g.question in among
         and (anchor := told.anchor(g.question)) is not None
         and g.iteration - anchor == distance
     ]
 
 
-def part(groups: list[Sampled]) -> tuple[float | None, ...]:
-    """Questions, mean accuracy before, mean accuracy now, and the ends of its interval."""
-    if not groups:
-        return (0, None, None, None, None)
-    mean = statistics.fmean(g.accuracy for g in groups)
-    if len(groups) == 1:
+def lift_of(told: History, followed: list[Sampled]) -> tuple[float | None, ...]:
+    """The view's figures by another route: least squares with a column for each stratum, as a matrix."""
+    source = {asked.id: asked.source for asked in told.training}
+    strata: dict[tuple[str, int | None], list[Sampled]] = defaultdict(list)
+    for g in followed:
+        if g.question in told.admitted:
+            strata[source[g.question], told.anchor(g.question)].append(g)
+    both = [some for some in strata.values() if len({g.question in told.taught for g in some}) == 2]
+    compared = [(number, g) for number, some in enumerate(both) for g in some]
+    left_out = len(followed) - len(compared)
+    if not compared:
+        return (0, *[None] * 4, 0, *[None] * 4, *[None] * 3, 0, left_out)
+    is_taught = np.array([g.question in told.taught for _, g in compared])
+    accuracy = np.array([g.accuracy for _, g in compared])
+    design = np.zeros((len(compared), 1 + len(both)))
+    design[:, 0] = is_taught
+    design[range(len(compared)), [1 + number for number, _ in compared]] = 1
+    inverse = np.linalg.inv(design.T @ design)
+    coefficients = inverse @ design.T @ accuracy
+    lift, spare = coefficients[0], len(compared) - design.shape[1]
+    ends: tuple[float | None, float | None] = (None, None)
+    if spare > 0:
+        residuals = accuracy - design @ coefficients
+        meat = design.T @ np.diag(residuals**2) @ design
+        half = Z_95 * math.sqrt((inverse @ meat @ inverse)[0, 0] * len(compared) / spare)
+        ends = (lift - half, lift + half)
+    # A taught question weighs as much as its stratum has controls in a hundred, and the other way round.
+    shares = [statistics.fmean(g.question in told.taught for g in both[number]) for number, _ in compared]
+    weights = np.array([1 - share if taught else share for share, taught in zip(shares, is_taught, strict=True)])
+    return (
+        *part(accuracy[is_taught], weights[is_taught]),
+        *part(accuracy[~is_taught], weights[~is_taught]),
+        lift,
+        *ends,
+        len(both),
+        left_out,
+    )
+
+
+def part(accuracy: np.ndarray, weights: np.ndarray) -> tuple[float | None, ...]:
+    """Questions, mean accuracy before, weighted mean accuracy now, and the ends of its interval."""
+    mean = float(np.average(accuracy, weights=weights))
+    if len(accuracy) == 1:
         return (1, 0.0, mean, None, None)
-    half = Z_95 * error(groups)
-    return (len(groups), 0.0, mean, max(mean - half, 0), min(mean + half, 1))
-
-
-def difference(taught: list[Sampled], control: list[Sampled]) -> tuple[float | None, ...]:
-    if not taught or not control:
-        return (None, None, None)
-    gain = statistics.fmean(g.accuracy for g in taught) - statistics.fmean(g.accuracy for g in control)
-    if len(taught) < 2 or len(control) < 2:
-        return (gain, None, None)
-    half = Z_95 * math.hypot(error(taught), error(control))
-    return (gain, gain - half, gain + half)
-
-
-def error(groups: list[Sampled]) -> float:
-    return statistics.stdev(g.accuracy for g in groups) / math.sqrt(len(groups))
+    shares = weights / weights.sum()
+    half = Z_95 * math.sqrt(sum((shares * (accuracy - mean)) ** 2) * len(accuracy) / (len(accuracy) - 1))
+    return (len(accuracy), 0.0, mean, max(mean - half, 0), min(mean + half, 1))
 
 
 def test_the_value_of_a_teacher_counts_each_taught_question_once(project):

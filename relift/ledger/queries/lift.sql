@@ -1,4 +1,4 @@
--- Did teaching work: taught questions against controls, 1, 5 and 20 iterations after, with intervals.
+-- Did teaching work: taught questions against like controls, 1, 5 and 20 iterations after.
 -- Group: did teaching work.
 WITH of_runs AS (
     SELECT * FROM lift WHERE run GLOB coalesce(getvariable('run'), '*')
@@ -12,7 +12,11 @@ WITH of_runs AS (
         2, run, distance, 'control', control_questions, control_before, control_rate, control_low, control_high
     FROM of_runs
     UNION ALL
-    SELECT 3, run, distance, 'difference', NULL, NULL, lift, lift_low, lift_high FROM of_runs
+    SELECT
+        3, run, distance, 'difference', taught_questions + control_questions, NULL, lift, lift_low, lift_high
+    FROM of_runs
+    UNION ALL
+    SELECT 4, run, distance, 'left out', left_out, NULL, NULL, NULL, NULL FROM of_runs WHERE left_out > 0
 )
 SELECT * EXCLUDE (place)
 FROM parts
