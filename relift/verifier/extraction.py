@@ -1,8 +1,9 @@
 """The final answer inside a completion.
 
 Only the text after the reasoning counts: after the one ``</think>``, and nothing at all where a ``<think>`` never
-closes. The last final answer decides; when it is damaged, no earlier one is looked for. Every search is one pass of the
-C library over the text, and what is walked in Python (braces, boxes side by side) has a limit of its own.
+closes; or else the whole text, whatever tags it holds. The last final answer decides; when it is damaged, no earlier
+one is looked for. Every search is one pass of the C library over the text, and what is walked in Python (braces, boxes
+side by side) has a limit of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from fractions import Fraction
 from typing import Literal
 
 from relift.records import Status
+from relift.thinking import CLOSE, OPEN
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import exact_value
 
@@ -20,12 +22,14 @@ AnswerForm = Literal["boxed", "hashes", "equals", "either"]
 """Where the final answer stands: the last ``\\boxed{}``; after the last ``####``; after the last ``=``; in the last box
 or, where there is none, after the last ``####``."""
 
+ThinkingRule = Literal["must-close", "ignored"]
+"""Whether only what follows the reasoning counts, or the whole text."""
+
 WINDOW = 4_000
 """Boxes this far before the last one are not looked at."""
 MAX_BRACES = 4_000
 """Of one box; a box with more is as good as unterminated."""
 
-_CLOSING = "</think>"
 _BOX = "\\boxed"
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _OPEN = re.compile(r"\s*\{")
@@ -47,26 +51,36 @@ class Extraction:
     """False when more text could have changed the answer, so a completion cut here has not given one yet."""
 
 
-def extract(text: str, form: AnswerForm, *, think_opened: bool = False) -> Extraction:
+def extract(
+    text: str, form: AnswerForm, *, thinking: ThinkingRule = "must-close", think_opened: bool = False
+) -> Extraction:
     """The final answer of ``text`` in that form.
 
     ``think_opened`` says that the prompt already opened the reasoning, so that an answer without ``</think>`` before it
-    is still part of it. ``equals`` takes the whole text where there is no ``=``, since a chain of one rewrite has none.
-    Different boxes with nothing but blanks, commas, "and", "or" between them are one answer that lists them all: wrong
-    for a gold that is one value.
+    is still part of it, unless ``thinking`` is ignored. ``equals`` takes the whole text where there is no ``=``, since
+    a chain of one rewrite has none. Different boxes with nothing but blanks, commas, "and", "or" between them are one
+    answer that lists them all: wrong for a gold that is one value.
     """
     if not isinstance(text, str):
         return Extraction(status=Status.ERROR, reason=f"a completion that is no text but {type(text).__name__}")
-    closing = text.rfind(_CLOSING)
-    if closing >= 0:
-        if text.find(_CLOSING, 0, closing) >= 0:
-            return _malformed("the reasoning ends twice")
-        text = text[closing + len(_CLOSING) :]
-    if "<think>" in text or (think_opened and closing < 0):
-        return _no_answer("the reasoning never ends")
+    section = text if thinking == "ignored" else _after_reasoning(text, think_opened)
+    if isinstance(section, Extraction):
+        return section
     if form == "boxed":
-        return _boxed(text)
-    return _equals(text) if form == "equals" else _marked(text, needs_marker=form == "hashes")
+        return _boxed(section)
+    return _equals(section) if form == "equals" else _marked(section, needs_marker=form == "hashes")
+
+
+def _after_reasoning(text: str, think_opened: bool) -> str | Extraction:
+    """What follows the one ``</think>``, the whole text where nothing was opened, or why nothing counts."""
+    closing = text.rfind(CLOSE)
+    if closing >= 0:
+        if text.find(CLOSE, 0, closing) >= 0:
+            return _malformed("the reasoning ends twice")
+        text = text[closing + len(CLOSE) :]
+    if OPEN in text or (think_opened and closing < 0):
+        return _no_answer("the reasoning never ends")
+    return text
 
 
 def _boxed(section: str) -> Extraction:
