@@ -141,6 +141,17 @@ def test_a_server_that_does_not_go_by_the_name_it_is_asked_under_is_said() -> No
             PrefectServer().start()
 
 
+def test_a_server_of_this_folder_with_a_key_of_the_users_own_asks_for_it_before_anything_starts() -> None:
+    HOME.mkdir()
+    with guarded({"/api/health": 200, "/api/version": 401}) as url:
+        serves = locked(SERVED, fcntl.LOCK_EX)
+        assert serves is not None
+        with serves:
+            Served(url=url).write()
+            with pytest.raises(RunError, match=f"asks for a key.*{CLIENT_KEY}"):
+                PrefectServer().start()
+
+
 def test_the_key_of_this_folders_server_is_found_whether_or_not_its_url_was_given() -> None:
     HOME.mkdir()
     KEY.write_text("relift:right\n")
