@@ -59,6 +59,11 @@ def require_answer(url: str) -> None:
             f"no Prefect server answers at PREFECT_API_URL={shown_url(url)}. Start one with `relift serve` or `prefect "
             f"server start`, correct the variable, or unset it: relift then starts one."
         )
+    require_key(url)
+
+
+def require_key(url: str) -> None:
+    """Raises RunError where a server is there and does not take the key that we have, or asks for one."""
     key = os.environ.get(CLIENT_KEY, "")
     is_refused = _ask(f"{url}/version", ANSWER_LIMIT_SECONDS, key)[0] == 401
     if is_refused and not os.environ.get("PREFECT_API_KEY"):  # of Prefect Cloud, and for Prefect to give

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.address import LOCALHOST, answers, api_url, free_port, require_answer, require_free, require_url
+from flows.address import LOCALHOST, answers, api_url, free_port, require_answer, require_free, require_key, require_url
 from flows.profile import unused_server
 from flows.protection import CLIENT_KEY, given_key, own_key, protected, require_own_key
 from relift.errors import RunError
@@ -89,6 +89,7 @@ class PrefectServer:
             self._take_home_alone()
         elif served := self._served_or_share_home():
             _use(served)
+            require_key(served.url)
             self.unused = unused_server(profiles, used=served.url)
             return
         self.unused = unused_server(profiles, used=url)

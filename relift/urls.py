@@ -7,7 +7,7 @@ import re
 HIDDEN = "***"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Up to the last @ of a word: a password may hold what would end the host's name if it were written right.
-_USER = re.compile(rf"({_SCHEME.pattern})\S*@")
+_USER = re.compile(rf"({_SCHEME.pattern})\S*@|[^\s\"'():@]+:[^\s\"']+@")
 _NAMES = "key|token|secret|signature|password|passwd|credential|auth"
 _SECRET = re.compile(rf"([?&;][^=&#\s]*(?:{_NAMES})[^=&#\s]*=)[^&#\s\"']+", re.IGNORECASE)
 
@@ -23,4 +23,4 @@ def shown_url(url: str) -> str:
 
 def without_passwords(text: str) -> str:
     """A message with every URL in it shown so, e.g. what a library said of an endpoint."""
-    return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", text))
+    return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(lambda found: f"{found[1] or ''}{HIDDEN}@", text))

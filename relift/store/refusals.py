@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from relift.errors import StoreError
+from relift.urls import shown_url, without_passwords
 
 _HOW_CREDENTIALS = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws, or run where an instance "
@@ -38,20 +39,24 @@ def uploads_cause(problem: BaseException) -> BaseException:
 
 
 def explained(problem: BaseException, *, action: str, bucket: str, where: str) -> StoreError:
-    """For a botocore error met while doing ``action`` on ``where``."""
+    """For a botocore error met while doing ``action`` on ``where``; what it says of URLs without their passwords."""
+    return StoreError(without_passwords(_explanation(problem, action=action, bucket=bucket, where=where)))
+
+
+def _explanation(problem: BaseException, *, action: str, bucket: str, where: str) -> str:
     from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
     if isinstance(problem, ClientError):
-        return StoreError(_refused(problem.response["Error"], action=action, bucket=bucket, where=where))
+        return _refused(problem.response["Error"], action=action, bucket=bucket, where=where)
     kind = type(problem).__name__
     if kind in _NO_CREDENTIALS or "SSO" in kind or "Token" in kind:
-        return StoreError(f"no usable AWS credentials for {where} ({problem}). {_HOW_CREDENTIALS}.")
+        return f"no usable AWS credentials for {where} ({problem}). {_HOW_CREDENTIALS}."
     if isinstance(problem, HTTPClientError | ConnectionError):
-        return StoreError(
+        return (
             f"{_endpoint()} did not answer for {where} ({problem}): check AWS_ENDPOINT_URL_S3, the network and that "
             f"the server runs; then run the same command, which goes on from what is stored."
         )
-    return StoreError(f"{where} could not be used ({kind}: {problem}): check AWS_ENDPOINT_URL_S3 and store.")
+    return f"{where} could not be used ({kind}: {problem}): check AWS_ENDPOINT_URL_S3 and store."
 
 
 def _refused(error: dict[str, str], *, action: str, bucket: str, where: str) -> str:
@@ -72,4 +77,4 @@ def _refused(error: dict[str, str], *, action: str, bucket: str, where: str) -> 
 
 def _endpoint() -> str:
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"the S3 server {url}" if url else "AWS S3"
+    return f"the S3 server {shown_url(url)}" if url else "AWS S3"

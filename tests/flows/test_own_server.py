@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from flows.address import LOCALHOST, api_url
 from flows.command import train_command
-from flows.server import HOME, HOME_LOCK, SERVED, PrefectServer, Served, locked
+from flows.protection import CLIENT_KEY, ORIGINS_TOO, authorization
+from flows.server import HOME, HOME_LOCK, KEY, SERVED, PrefectServer, Served, locked
 from relift.errors import ConfigError, RunError
 from relift.policy import vllm_install
 from tests.small_run import SETTINGS
@@ -76,6 +78,95 @@ def test_a_host_that_is_not_this_machine_is_said_and_not_called_a_port_in_use(ho
         PrefectServer(host=host, port=unused_port()).start()
     assert "listens there" not in str(refused.value).replace("cannot listen there", "")
     assert "0.0.0.0" in str(refused.value)
+
+
+def test_serving_other_machines_without_a_key_of_ones_own_is_refused_before_anything_listens() -> None:
+    port = unused_port()
+    with pytest.raises(RunError, match=r"--host 0\.0\.0\.0 lets other machines reach.*at least 16 characters"):
+        PrefectServer(host="0.0.0.0", port=port).start()
+    with socket.create_server((LOCALHOST, port)):
+        pass
+    assert not (HOME / "key").exists()
+
+
+def test_a_password_in_the_api_url_is_refused_and_not_shown() -> None:
+    for url in ("http://me:secret@127.0.0.1:9/api", "http://me:se/secret@127.0.0.1:9/api", "me:secret@127.0.0.1/api"):
+        os.environ["PREFECT_API_URL"] = url
+        with pytest.raises(RunError, match=r"PREFECT_API_URL=.*\*\*\*@127\.0\.0\.1") as refused:
+            PrefectServer().start()
+        assert "secret" not in str(refused.value)
+
+
+@contextmanager
+def guarded(status_by_path: dict[str, int]) -> Iterator[str]:
+    """URL of an API that answers so."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_known = self.headers.get("Authorization") == authorization("relift:right")["Authorization"]
+            self.send_response(200 if is_known else status_by_path[self.path])
+            self.end_headers()
+            self.wfile.write(f"{ORIGINS_TOO}=http://NAME:PORT".encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((LOCALHOST, 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://{LOCALHOST}:{server.server_address[1]}/api"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_that_asks_for_a_key_is_said_before_anything_starts_and_one_that_is_right_is_enough() -> None:
+    with guarded({"/api/health": 200, "/api/version": 401}) as url:
+        os.environ["PREFECT_API_URL"] = url
+        with pytest.raises(RunError, match=rf"asks for a key\. Set {CLIENT_KEY}.*\.prefect/key"):
+            PrefectServer().start()
+        os.environ[CLIENT_KEY] = "relift:wrong"
+        with pytest.raises(RunError, match=f"refuses that in {CLIENT_KEY}") as refused:
+            PrefectServer().start()
+        assert "relift:wrong" not in str(refused.value)
+        os.environ[CLIENT_KEY] = "relift:right"
+        PrefectServer().start()
+
+
+def test_a_server_that_does_not_go_by_the_name_it_is_asked_under_is_said() -> None:
+    with guarded({"/api/health": 403, "/api/version": 403}) as url:
+        os.environ["PREFECT_API_URL"] = url
+        with pytest.raises(RunError, match=rf"goes by that name.*{ORIGINS_TOO}=http://127"):
+            PrefectServer().start()
+
+
+def test_a_server_of_this_folder_with_a_key_of_the_users_own_asks_for_it_before_anything_starts() -> None:
+    HOME.mkdir()
+    with guarded({"/api/health": 200, "/api/version": 401}) as url:
+        serves = locked(SERVED, fcntl.LOCK_EX)
+        assert serves is not None
+        with serves:
+            Served(url=url).write()
+            with pytest.raises(RunError, match=f"asks for a key.*{CLIENT_KEY}"):
+                PrefectServer().start()
+
+
+def test_the_key_of_this_folders_server_is_found_whether_or_not_its_url_was_given() -> None:
+    HOME.mkdir()
+    KEY.write_text("relift:right\n")
+    with guarded({"/api/health": 200, "/api/version": 401}) as url:
+        serves = locked(SERVED, fcntl.LOCK_EX)
+        assert serves is not None
+        with serves:
+            Served(url=url, key_file=str(KEY)).write()
+            for given in (url, ""):
+                os.environ.pop(CLIENT_KEY, None)
+                os.environ["PREFECT_API_URL"] = given
+                server = PrefectServer()
+                server.start()
+                server.wait()
+                assert (os.environ["PREFECT_API_URL"], os.environ[CLIENT_KEY]) == (url, "relift:right")
 
 
 @pytest.mark.parametrize("url", ["localhost:4200/api", "4200", "http://", "http://host:none/api", "ftp://host/api"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,66 @@ def test_both_images_write_the_shared_volume_as_the_same_user() -> None:
 def test_a_dockerfile_copies_everything_that_the_installation_reads(name: str) -> None:
     copied = {source for what, rest in instructions(name) if what == "COPY" for source in rest.split()[:-1]}
     assert {"pyproject.toml", "README.md", "LICENSE", "prefect.yaml", "relift", "tasks", "flows"} <= copied
+
+
+def pins(path: Path) -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name.lower()): version for name, version in found}
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_an_image_installs_what_constraints_say_file_by_file(name: str) -> None:
+    """What departs from constraints.txt is named here, with its reason."""
+    kind = name.rpartition(".")[2]
+    path = INFRA / f"requirements-{kind}.txt"
+    held, installed = pins(ROOT / "constraints.txt"), pins(path)
+    departures = {package for package in installed if installed[package] != held.get(package, installed[package])}
+    assert departures == {"cpu": set(), "gpu": {"numpy"}}[kind], "vLLM's mistral-common asks for numpy below 2.4"
+    text = path.read_text()
+    assert "://" not in text and "--index" not in text
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        assert re.fullmatch(r"[a-z0-9._-]+==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry[:200]
+    run = next(rest for what, rest in instructions(name) if what == "RUN" and "--require-hashes" in rest)
+    assert f"--require-hashes --no-deps -r infra/requirements-{kind}.txt" in run
+    assert "pip install --no-deps --no-build-isolation -e ." in run
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_what_an_image_installs_is_all_that_relift_asks_for(kind: str) -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    asked += project["project"]["optional-dependencies"]["vllm"] if kind == "gpu" else []
+    installed = pins(INFRA / f"requirements-{kind}.txt")
+    if kind == "cpu":
+        assert "torch" not in installed, "which the Dockerfile installs, by its version"
+        installed["torch"] = pins(ROOT / "constraints.txt")["torch"]
+    for line in asked:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(installed[requirement.name.lower()]), line
+
+
+def test_the_server_of_compose_asks_for_the_key_that_workers_give(compose: Tree) -> None:
+    key = "${PREFECT_KEY:?copy .env.example to .env}"
+    server = compose["services"]["server"]["environment"]
+    assert server["PREFECT_SERVER_API_AUTH_STRING"] == key
+    assert server["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] == "true"
+    assert "*" not in server["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"]
+    asking = [service["environment"] for service in compose["services"].values() if "environment" in service]
+    clients = [environment for environment in asking if "PREFECT_API_URL" in environment]
+    assert len(clients) >= 4 and {environment.get("PREFECT_API_AUTH_STRING") for environment in clients} == {key}
+
+
+def test_a_job_of_kubernetes_has_no_more_rights_than_it_needs(job: Tree) -> None:
+    pod = job["spec"]["template"]["spec"]
+    user = int(re.findall(r"useradd --uid (\d+)", (INFRA / "Dockerfile.gpu").read_text())[0])
+    assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] == user
+    assert pod["securityContext"]["fsGroup"] == user, "or the volume of the project could not be written"
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    [container] = pod["containers"]
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 @pytest.fixture(scope="module")
