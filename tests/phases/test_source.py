@@ -14,6 +14,7 @@ from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
 from relift.harvest import open_harvest
 from relift.ledger import query
+from relift.ledger.check import check
 from relift.opening import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
@@ -144,6 +145,27 @@ def test_a_teacher_that_refuses_our_key_in_the_middle_is_said_and_its_questions_
     late = {d.question_id for i in (3, 4) for d in demonstrations_of(run, sourced(run, i)) if d.is_admitted}
     assert set(owed) <= late
     assert "the teacher answers again" in caplog.text
+
+
+def test_what_is_asked_at_each_start_is_the_first_question_and_its_cost_is_the_runs(
+    opener: Opener, serve: Serve
+) -> None:
+    server = serve(Script())
+    settings = api_settings(server.url, "teacher.api.usd_per_million_output=10", "teacher.api.budget_usd=0.00101")
+    for start in (1, 2):
+        run = opener(*settings)
+        assert server.checks[-1]["messages"][-1]["content"] == run.questions.training[0].text
+        assert server.checks[-1]["max_tokens"] == run.config.teacher.max_tokens
+        assert run.ledger.requests.spent_usd() == pytest.approx(start * 10 / 1e6)
+        totals = run.ledger.requests.totals()
+        assert (totals.questions, totals.requests, totals.answered) == (0, 0, 0)
+        assert totals.cost_usd == pytest.approx(start * 10 / 1e6)
+        path = run.ledger.path
+        run.__exit__()
+        assert [c.name for c in check(path) if c.wrong] == []
+    # What is left of the budget has no room for a third one.
+    opener(*settings, "teacher.api.budget_usd=0.00002")
+    assert len(server.checks) == 2
 
 
 def test_a_harvest_gives_up_where_the_teacher_asks_for_too_long_a_pause(

@@ -69,6 +69,8 @@ class FaultyServer:
     """(status, message) in place of an answer, by the body of the request."""
     message: Callable[[dict[str, Any], str], dict[str, Any]] = lambda body, text: {"content": text}
     """What the answer's message holds beside its role, by the body and the solution."""
+    end: str | None = "stop"
+    """The finish_reason of the answer to the question at the start."""
     checks: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of the questions at the start that were answered."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -131,7 +133,7 @@ def serving(server: FaultyServer, port: int = 0) -> Iterator[FaultyServer]:
                 return
             if self.headers.get("Idempotency-Key", "").startswith("opening-"):
                 server.checks.append(body)
-                self._send(200, completion(server.message(body, "2"), "stop"))
+                self._send(200, completion(server.message(body, "2"), server.end))
                 return
             server.bodies.append(body)
             answer_chat(self, server, body)
@@ -174,7 +176,7 @@ class QuietServer(ThreadingHTTPServer):
         """A client that was killed or gave up is part of the script."""
 
 
-def completion(message: dict[str, Any], finish_reason: str, tokens: int = 1) -> dict[str, Any]:
+def completion(message: dict[str, Any], finish_reason: str | None, tokens: int = 1) -> dict[str, Any]:
     return {
         "id": "chat-1",
         "object": "chat.completion",

@@ -18,7 +18,7 @@ from relift.teacher.endpoint import endpoint_of
 from relift.teacher.failure import AttemptFailed, Fault
 from relift.teacher.prompt import as_the_student_writes, joined, requests_for
 from tests.teacher.conftest import api_config
-from tests.teacher.faulty_server import KEY, FaultyServer, Script
+from tests.teacher.faulty_server import KEY, PROMPT_TOKENS, FaultyServer, Script
 
 QUESTION = Question(id=question_id("47*6?"), text="47*6?", answer="282", source="test")
 Serve = Callable[..., FaultyServer]
@@ -98,6 +98,55 @@ def test_what_a_teacher_refuses_is_said_at_the_start_with_the_setting_to_change(
 def test_a_model_that_reasons_longer_than_the_question_at_the_start_allows_is_there(serve: Serve) -> None:
     said = "Could not finish the message because max_tokens or model output limit was reached."
     assert checked(ApiClient(api_config(serve(refuse=lambda body: (400, said)).url))) is None
+
+
+ENDS = [("tool_calls", "its finish_reason is 'tool_calls'"), (None, "its finish_reason is none")]
+
+
+@pytest.mark.parametrize(("end", "message"), ENDS)
+def test_a_teacher_whose_answers_never_come_to_an_end_that_is_known_is_refused_at_the_start(
+    serve: Serve, end: str | None, message: str
+) -> None:
+    with pytest.raises(TeacherError, match=f"not known to be finished: {message}"):
+        checked(ApiClient(api_config(serve(end=end).url, required=False)))
+
+
+@pytest.mark.parametrize("end", ["length", "content_filter"])
+def test_a_first_question_that_was_cut_or_withheld_is_no_reason_not_to_begin(serve: Serve, end: str) -> None:
+    assert checked(ApiClient(api_config(serve(end=end).url))) is None
+
+
+PRICES = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0}
+
+
+def test_what_the_question_at_the_start_costs_is_counted(serve: Serve) -> None:
+    client = ApiClient(api_config(serve().url, **PRICES))
+    checked(client)
+    assert client.opening is not None
+    assert (client.opening.sent, client.opening.unanswered_usd) == (1, 0.0)
+    assert client.opening.answered_usd == pytest.approx((PROMPT_TOKENS + 10 * 1) / 1e6)
+
+    unfinished = ApiClient(api_config(serve(end="tool_calls").url, **PRICES))
+    with pytest.raises(TeacherError):
+        checked(unfinished)
+    assert unfinished.opening is not None
+    assert unfinished.opening.unanswered_usd == unfinished.most_usd(unfinished.opening.request)
+
+
+def test_a_question_that_the_budget_has_no_room_for_is_not_asked_and_the_models_must_do(serve: Serve) -> None:
+    server = serve()
+    client = ApiClient(api_config(server.url, **PRICES))
+    request = requests_for(QUESTION, client.config, form="equals", max_tokens=48)[0]
+    assert checked(client, left_usd=0.99 * client.most_usd(request)) is None
+    assert (server.checks, client.opening) == ([], None)
+    assert checked(client, left_usd=client.most_usd(request)) is None
+    assert len(server.checks) == 1
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://x")
+    with pytest.raises(TeacherError, match=r"the proxy that the environment names.*Correct HTTP_PROXY"):
+        checked(ApiClient(api_config("http://127.0.0.1:9/v1")))
 
 
 def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +230,8 @@ SETTINGS = [
     (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.budget_usd=1"], "never binds"),
     (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.temperature=0"], "are equal"),
     (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.prompt=solve"], "has no {question}"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.usd_per_million_input=inf"], "finite number"),
+    (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.max_tokens=10000000000"], "less than or equal"),
     (["teacher.api.model=m", "teacher.sources=['api']", "teacher.api.base_url='https://u:p@h/v1'"], "without user"),
 ]
 

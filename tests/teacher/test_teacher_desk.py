@@ -17,6 +17,7 @@ from relift.teacher.desk import TeacherDesk
 from relift.verifier import Verifier
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import FAULTY, PROMPT_TOKENS, FaultyServer, Script
+from tests.teacher.hostile_server import hostile
 
 Serve = Callable[..., FaultyServer]
 OpenDesk = Callable[..., tuple[TeacherDesk, Ledger]]
@@ -381,6 +382,32 @@ def test_a_damaged_stored_answer_is_asked_for_again(
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize(
+    ("field", "lie"),
+    [
+        ("input_tokens", 10**12),
+        ("output_tokens", -1),
+        ("cost_usd", float("nan")),
+        ("cost_usd", -5.0),
+        ("text", None),
+        ("finish_reason", "tool_calls"),
+    ],
+)
+def test_a_stored_answer_that_somebody_spoilt_is_asked_for_again(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path, field: str, lie: object
+) -> None:
+    import json
+
+    server = serve()
+    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    (stored,) = (tmp_path / ".teacher").glob("*.json")
+    stored.write_text(json.dumps({**json.loads(stored.read_text()), field: lie}))
+    assert [d.text for d in solved(open_desk(api_config(server.url), run="second")[0], questions[:1])] == [
+        questions[0].solution
+    ]
+    assert len(server.seen) == 2
+
+
 def test_a_budget_is_never_exceeded_and_more_money_goes_on_where_it_ended(
     serve: Serve, open_desk: OpenDesk, questions: list[Question]
 ) -> None:
@@ -401,6 +428,52 @@ def test_a_budget_is_never_exceeded_and_more_money_goes_on_where_it_ended(
     richer, ledger = open_desk(api_config(server.url, budget_usd=1.0, **prices), run="poor")
     assert {d.question_id for d in solved(richer, [q for q in questions if q.id in owed])} == set(owed)
     assert max(server.answered.values()) == 1
+
+
+LIES = ["negative tokens", "10^12 tokens", "half a token", "a body byte by byte", "a lone surrogate", "no end"]
+
+
+def test_no_lie_of_a_teacher_makes_a_budget_grow_or_spends_more_than_it_holds(
+    open_desk: OpenDesk, questions: list[Question]
+) -> None:
+    prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0, "budget_usd": 0.01}
+    with hostile(LIES) as server:
+        more = {"attempts": 2, "timeout_seconds": 0.5, "concurrency": 8}
+        desk, ledger = open_desk(api_config(server.url, **prices, **more))
+        with desk.answering():
+            desk.ask(questions[:40])
+            desk.wait(0.0)
+        asked = sum(server.asked.values())
+    ((least, most),) = ledger.execute(
+        "SELECT min(least(coalesce(cost_usd, 0), unanswered_usd)), max(greatest(input_tokens, output_tokens)) "
+        "FROM teacher_requests"
+    )
+    assert (least >= 0, most < 1000) == (True, True)
+    assert 0.008 < ledger.requests.spent_usd() <= 0.01
+    # Each of them was charged as the most that it can have cost.
+    assert asked <= 0.01 / (48 * 10 / 1e6)
+    assert desk.trouble == "the teacher's budget of 0.01 USD is spent"
+    assert [d for d in desk.pick_up()[0] if d.is_admitted] == []
+
+
+def test_a_solution_that_brings_a_check_down_is_refused_and_ends_nothing(
+    serve: Serve, open_desk: OpenDesk, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As the tokenizer's library raises it."""
+
+    from relift.teacher.admission import admit
+
+    def fails_once(question: Question, text: str, **more: object) -> Demonstration:
+        if question.id == questions[0].id:
+            raise Panic("index out of bounds")
+        return admit(question, text, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("relift.teacher.api.admit", fails_once)
+    desk, _ = open_desk(api_config(serve().url))
+    found = solved(desk, questions[:3])
+    assert [d.refusal for d in found] == ["unchecked: Panic", None, None]
+    assert found[0].text == questions[0].solution
 
 
 def test_requests_keep_to_the_rate(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:

@@ -107,9 +107,7 @@ def require_as_if_nothing_had_come(server: HostileServer, ended: Ended, silent: 
     assert 0 < spent <= BUDGET_USD
     assert tokens < 1000
     extra = ended.peak_bytes - silent.peak_bytes
-    print(
-        f"{sum(server.asked.values())} requests, {spent:.4f} USD, {extra / 2**20:.0f} MiB more than without a teacher"
-    )
+    print(f"{sum(server.asked.values())} requests, {spent:.4f} USD, {extra / 2**20:.0f} MiB more than in silence")
     assert extra <= MOST_EXTRA_BYTES
 
 
