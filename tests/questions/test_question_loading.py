@@ -221,8 +221,8 @@ def test_golds_are_checked_many_at_a_time_by_all_workers(jsonl, monkeypatch):
     )
     with Verifier("boxed", workers=2) as verifier:
         asked: list[int] = []
-        check = verifier.check_golds
-        monkeypatch.setattr(verifier, "check_golds", lambda golds: asked.append(len(golds)) or check(golds))
+        check = verifier.read_golds
+        monkeypatch.setattr(verifier, "read_golds", lambda golds: asked.append(len(golds)) or check(golds))
         loaded = load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier)
         assert asked == [32]
         assert verifier.pool.started == 2
