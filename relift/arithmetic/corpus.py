@@ -7,8 +7,8 @@
   them and often does not; reinforcement learning has something to reinforce.
 - Unreached questions are only ever answered by a guess with the right number of figures.
 
-No question that is held out for evaluation is in the corpus. Mirrors of some are (``8*7`` where ``7*8`` is held out), and
-the base answers those questions no better for it: docs/benchmarks.md has the figures.
+No question that is held out for evaluation is in the corpus. Mirrors of some are, ``8*7`` where ``7*8`` is held out;
+the base answers those no better for it: docs/benchmarks.md has the figures.
 """
 
 from __future__ import annotations

@@ -14,6 +14,6 @@ def spelling(text: str) -> str:
     other spellings. It is no identity: ``f(2,3)`` and ``f(23)`` are one to it, which costs either use next to nothing,
     so an id is ``question_id(text)``, which keeps all but blanks.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("**", "")  # bold
     kept = "".join(c for c in folded if c.isalnum() or c in _KEPT_SIGNS or unicodedata.category(c) == "Sm")
     return kept or "".join(folded.split())
