@@ -200,9 +200,9 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     if config.sft is None:
         raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
     stop = stop or StopFlag()
-    api = connect(config)
-    student = load_student(config.policy)
     store = run_store(config, name)
+    student = load_student(config.policy)
+    api = connect(config, student, store)
     lock = RunLock(store.root / "lock")
     verifier = make_verifier(config, think_opened=student.thinks)
     with ExitStack() as undo:

@@ -36,15 +36,20 @@ class Wording:
     def encode_after(self, before: str, text: str) -> list[int]:
         """Ids of ``text`` as it goes on from ``before``, without changing the ids of that.
 
-        Where the two melt into one token at their border, as where it is nothing that a tokenizer knows, it is
-        tokenised behind another text; as a last resort alone.
+        Where the two melt into one token at their border it is tokenised behind another text; and alone where the
+        tokenizer keeps its beginning behind none, as of characters that it does not know.
         """
-        for anchor in (before, *ANCHORS):
+        begins_alike: list[int] | None = None
+        for anchor in filter(None, (before, *ANCHORS)):
             head, whole = self.encode(anchor), self.encode(anchor + text)
-            ids = whole[len(head) :]
-            if anchor and whole[: len(head)] == head and is_same(self._raw(whole), self._raw(head) + text):
-                return ids
-        return self.encode(text)
+            read, wanted = self._raw(whole), self._raw(head) + text
+            if whole[: len(head)] != head:
+                continue
+            if is_same(read, wanted):
+                return whole[len(head) :]
+            if begins_alike is None and read[: len(wanted) - len(text) + 1] == wanted[: len(wanted) - len(text) + 1]:
+                begins_alike = whole[len(head) :]
+        return self.encode(text) if begins_alike is None else begins_alike
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these ids add to one before them, special tokens and blanks included."""
@@ -75,7 +80,7 @@ class Wording:
 
     def control_text(self, text: str) -> str | None:
         """A control token that the tokenizer would read in a text; None where it reads none."""
-        if not self._may_hold_control.search(unicodedata.normalize("NFKC", text)):
+        if not any(map(self._may_hold_control.search, (text, unicodedata.normalize("NFKC", text)))):
             return None
         return self.first_control(self.encode_after("", text), text)
 
@@ -107,7 +112,8 @@ class Wording:
 
     @cached_property
     def _may_hold_control(self) -> re.Pattern[str]:
-        texts = sorted(self.control.values(), key=len, reverse=True)
+        spelt = {unicodedata.normalize("NFKC", text) for text in self.control.values()}
+        texts = sorted(spelt.union(self.control.values()), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, texts)) if texts else r"(?!)", re.IGNORECASE)
 
     @cached_property
