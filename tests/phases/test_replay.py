@@ -11,6 +11,8 @@ import torch
 
 from relift.errors import Interrupted, RunError, SelfCheckFailed, StoreError
 from relift.learning.optimizers import history_of, optimizer_tensors
+from relift.ledger.check import check
+from relift.ledger.schema import LEDGER
 from relift.phases import rl_update as rl_phase
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -240,6 +242,17 @@ def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) ->
         sql = "SELECT question_id, max(status = 'correct') FROM attempts WHERE iteration = ? GROUP BY ALL"
         latest |= dict(run.ledger.execute(sql, [iteration]))
     assert not any(latest[entry.question_id] for entry in run.buffer.waiting)
+
+
+def test_a_question_solved_while_it_waits_is_taught_all_the_same_where_that_is_set(opener: Opener) -> None:
+    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64", "buffer.leave_when_solved=false")
+    drive(run, 8, checkpoints=False)
+    assert run.buffer.left["solved_meanwhile"] == 0
+    sql = "SELECT DISTINCT question_id FROM attempts WHERE status = 'correct' AND purpose = 'train'"
+    solved = {name for (name,) in run.ledger.execute(sql)}
+    assert solved & {entry.question_id for entry in run.buffer.waiting}
+    run.__exit__()
+    assert not [one for one in check(run.root / LEDGER) if one.wrong]
 
 
 def test_what_a_crash_left_of_a_checkpoint_is_swept_away(opener: Opener) -> None:
