@@ -159,7 +159,10 @@ class Verifier:
         found = self.read_golds(golds, check=check)
         if literal := [gold for gold, one in zip(golds, found, strict=True) if one.is_literal and not one.fault]:
             first = ", ".join(f"{gold[:80]!r}" for gold in literal[:3])
-            logger.warning("Only the same text will match %d gold answers that do not parse: %s.", len(literal), first)
+            logger.warning(
+                "%d gold answers do not parse or are sentences; only the same text will match them: %s.",
+                *(len(literal), first),
+            )
         return [one.fault for one in found]
 
     def read_golds(self, golds: Sequence[str], *, check: Callable[[], None] = _never) -> list[GoldFinding]:
