@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
 
-from relift.config import AdamConfig, RunConfig
+import relift.config
+from relift.config import AdamConfig, QuestionsConfig, RunConfig
 from relift.config.policy import TEMPLATE_RESERVED
 from relift.errors import ConfigError
-from relift.recipe import RECIPES, differences, fingerprint, load_recipe
+from relift.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names
 
 
 def test_settings_are_read_as_toml_and_fall_back_to_text() -> None:
@@ -313,11 +316,50 @@ def test_a_preset_holds_what_its_paper_says(name: str) -> None:
     assert {key: setting(config, key) for key in PRESETS[name]} == PRESETS[name]
 
 
-def test_the_defaults_are_the_published_method() -> None:
+def departures(config: RunConfig, other: RunConfig) -> set[str]:
+    """Settings that differ, a section that one of them lacks as one of them."""
+    ours, theirs = dict(leaves(config)), dict(leaves(other))
+    found = set()
+    for key in ours.keys() | theirs.keys():
+        if ours.get(key) != theirs.get(key):
+            parts = key.split(".")
+            sections = (".".join(parts[:n]) for n in range(1, len(parts)))
+            found.add(next((section for section in sections if section in ours or section in theirs), key))
+    return found - {"recipe"}
+
+
+def said_in_its_header(recipe: str) -> tuple[str, set[str]]:
+    """What a recipe's opening comment compares it with, and the settings it names as others."""
+    lines = (RECIPES / f"{recipe}.toml").read_text().splitlines()
+    header = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    (start,) = [n for n, line in enumerate(header) if line.startswith("# Differs from ")]
+    other = header[start].removeprefix("# Differs from ").split(",")[0].split(":")[0]
+    named = set()
+    for line in header[start + 1 :]:
+        keys = line.removeprefix("#   ").split("  ")[0]  # two blanks part what differs from why
+        if keys.strip():
+            section, _, names = keys.partition(": ")
+            named |= {f"{section}.{name.strip()}" for name in names.split(",")} if names else {section.strip()}
+    return other, named
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_names_in_its_header_whatever_it_sets_otherwise_and_nothing_else(name: str) -> None:
+    other, named = said_in_its_header(name)
+    compared = RunConfig(questions=QuestionsConfig()) if other == "the defaults" else load_recipe(other)
+    assert departures(load_recipe(name), compared) == named
+
+
+def test_the_preset_sets_back_what_the_configuration_lists_as_its_departures() -> None:
+    listed = relift.config.__doc__.partition("Settings,")[2].partition("Of the method itself")[0]
+    items = re.split(r"^\d+\. ", listed, flags=re.MULTILINE)[1:]
+    settings = {item.split("``")[1].split(".")[0] for item in items if not item.startswith("* ")}
     published = load_recipe("paper-v2")
-    defaults = RunConfig(questions=published.questions)
-    of_the_recipe = {"policy", "gate", "evaluation"}  # model and prompt, what counts as failed, when it is measured
-    assert {line.split(".")[0].split(":")[0] for line in differences(defaults, published)} <= of_the_recipe
+    changed = departures(published, RunConfig(questions=QuestionsConfig()))
+    model_and_data = {"questions.format", "questions.path", "policy.prompt_suffix"}
+    assert {key.split(".")[0] for key in changed - model_and_data} == settings
+    assert (published.buffer.leave_when_solved, published.iterations) == (False, 500)
+    assert load_recipe("paper-v1").iterations == 3 * 357
 
 
 def test_both_updates_of_the_demo_keep_one_schedule() -> None:

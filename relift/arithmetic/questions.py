@@ -2,7 +2,7 @@
 
 Which side a question stands on follows from its id alone, so the two are disjoint whatever the seeds, and the base
 model's corpus keeps to the training side too. What mirrors a question that is measured on (``8*7?`` where ``7*8?`` is)
-is not trained on either: see relift/arithmetic/mirrors.py.
+is not trained on in a run either: see relift/arithmetic/mirrors.py.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ class BufferConfig(Section):
     """The oldest entry is evicted, and counted, when more would wait."""
     max_age: int | None = Field(None, ge=1)
     """Iterations after which an entry expires; empty: never."""
+    leave_when_solved: bool = True
+    """A question that a later rollout solves waits no more. The reference teaches it all the same."""
     max_uses: int | None = Field(None, ge=1)
     """Supervised updates that may train on a question; it is retired after the last of them. Empty: any number."""
 

@@ -13,8 +13,8 @@ class QuestionsConfig(Section):
     """Where the questions come from and in which batches they are asked."""
 
     format: Literal["arithmetic", "rows", "gsm8k", "reference"] = "rows"
-    """arithmetic: made here; rows: JSONL or Parquet with named columns; gsm8k: question and an answer ending in
-    `#### x`; reference: the ReLIFT reference's Parquet (chat prompt, target, reward_model.ground_truth)."""
+    """arithmetic: made here; rows: named columns in JSONL, JSON, CSV, Parquet or Arrow; gsm8k: question and an answer
+    ending in `#### x`; reference: the ReLIFT reference's layout (chat prompt, target, reward_model.ground_truth)."""
     path: str | None = Field(None, json_schema_extra=MAY_CHANGE)
     """File or folder of the dataset; not used by arithmetic. A resumed run finds the same questions there or stops."""
     text_column: str = "question"
@@ -51,7 +51,8 @@ class QuestionsConfig(Section):
     batch_size: int = Field(128, ge=1)
     """Questions per iteration."""
     held_out_share: Share = 0.02
-    """Share of a dataset's questions kept for evaluation, chosen by a hash of the id; arithmetic has its own split."""
+    """Share of a dataset's questions kept for evaluation, chosen by a hash of the text without case, blanks and
+    punctuation; arithmetic has its own split."""
     max_bad_share: Share = 0.01
     """Share of rows without a usable question or gold above which the run refuses to start; below, they are set
     aside."""
@@ -113,6 +114,8 @@ class BenchmarkConfig(Section):
     """rows: the column with the question."""
     answer_column: str = "answer"
     """rows: the column with the gold answer."""
+    max_bad_share: Share = 0.01
+    """As in questions.max_bad_share."""
     questions: int | None = Field(None, ge=1)
     """At most this many, chosen by a hash of the id; all when empty."""
     samples: int | None = Field(None, ge=1)

@@ -4,7 +4,7 @@
               |                 `----> put_back       waits again, in its old place
               |-> evicted   (capacity: the oldest entry makes room)
               |-> expired   (not seen unsolved for more than max_age iterations)
-              `-> solved_meanwhile
+              `-> solved_meanwhile   (unless leave_when_solved is off)
 
     used as often as max_uses allows -> retired: never waits again
 
@@ -165,7 +165,7 @@ class DemonstrationBuffer:
 
     def solved(self, question_id: str) -> bool:
         """Whether a waiting question left because a later rollout solved it."""
-        if question_id not in self._entries or question_id in self._taken:
+        if not self._config.leave_when_solved or question_id not in self._entries or question_id in self._taken:
             return False
         self._leave(question_id, Leaving.SOLVED_MEANWHILE)
         return True

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from relift.config import CorrectionConfig, KlEstimator
-from relift.learning.surrogate import sequence_sums
+from relift.learning.surrogate import MAX_LOG_RATIO, sequence_sums
+
+MAX_K3 = 10.0
+"""Nats of one token, as in verl. The estimate grows with exp(-d): one token of which the policy has become unsure would
+outweigh all others. Beyond it the penalty stays as it is and has no gradient; k1 and k2 are not bounded."""
 
 
 def importance_weights(
@@ -42,14 +46,17 @@ def importance_weights(
 def kl_estimate(logprobs_C: Tensor, reference_logprobs_C: Tensor, estimator: KlEstimator) -> Tensor:
     """(C,) estimate of KL(policy || reference) in nats from the sampled tokens alone, with gradient.
 
-    With d = l - l_reference: k1 = d, k2 = d^2 / 2, k3 = exp(-d) - 1 + d (Schulman 2020, "Approximating KL divergence").
-    GRPO takes k3 (arXiv 2402.03300, eq. 4); it is never negative. As terms of a loss they are differentiated as they
-    stand: on tokens of the policy itself the gradient of k1 is zero on average and only adds noise, that of k2 is the
-    gradient of this KL, and that of k3 the gradient of KL(reference || policy).
+    With d = l - l_reference: k1 = d, k2 = d^2 / 2, k3 = exp(-d) - 1 + d (Schulman 2020, "Approximating KL
+    divergence"). GRPO takes k3 (arXiv 2402.03300, eq. 4); it is never negative, and at most MAX_K3 here. As terms of
+    a loss they are differentiated as they stand: on tokens of the policy itself the gradient of k1 is zero on average
+    and only adds noise, that of k2 is the gradient of this KL, and that of k3 the gradient of KL(reference ||
+    policy).
     """
     difference_C = logprobs_C - reference_logprobs_C
     if estimator == "k1":
         return difference_C
     if estimator == "k2":
         return difference_C.square() / 2
-    return torch.expm1(-difference_C) + difference_C  # exp(-d) - 1 would lose all digits near 0
+    difference_C = difference_C.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    estimate_C = torch.expm1(-difference_C) + difference_C  # exp(-d) - 1 would lose all digits near 0
+    return estimate_C.clamp(max=MAX_K3)

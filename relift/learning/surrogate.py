@@ -10,6 +10,10 @@ from torch import Tensor
 
 from relift.config import ClipConfig, Level, Surrogate
 
+MAX_LOG_RATIO = 20.0
+"""Nats, either way, as in verl: a token whose probability moved by more than e^20 is a fault, not a step, and its ratio
+would be infinite in float32 from 89 on. Beyond it the ratio stays as it is and has no gradient."""
+
 
 def sequence_sums(values_C: Tensor, sequence_C: Tensor, loss_tokens_S: Tensor) -> Tensor:
     """(S,) sum of the values of each sequence's tokens; 0 for a sequence without tokens in the loss."""
@@ -19,7 +23,7 @@ def sequence_sums(values_C: Tensor, sequence_C: Tensor, loss_tokens_S: Tensor) -
 def policy_ratio(
     logprobs_C: Tensor, old_logprobs_C: Tensor, sequence_C: Tensor, loss_tokens_S: Tensor, level: Level
 ) -> Tensor:
-    """(C,) new over old probability, with gradient.
+    """(C,) new over old probability, with gradient, within exp(+-MAX_LOG_RATIO).
 
     ``token``: exp(l - l_old) of each token. ``sequence``: exp(mean over the sequence's tokens of l - l_old), the same
     for all of them (GSPO, arXiv 2507.18071, eq. 7); its gradient goes through the mean, so with the aggregation
@@ -29,7 +33,7 @@ def policy_ratio(
     if level == "sequence":
         mean_S = sequence_sums(log_ratio_C, sequence_C, loss_tokens_S) / loss_tokens_S.clamp(min=1)
         log_ratio_C = mean_S[sequence_C]
-    return torch.exp(log_ratio_C)
+    return torch.exp(log_ratio_C.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
 
 def surrogate_objective(

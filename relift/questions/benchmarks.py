@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from relift.config import BenchmarkConfig, QuestionsConfig
 from relift.errors import DataError
 from relift.questions.load import QuestionSet, load_questions
+from relift.questions.spelling import spelling
 from relift.records import Question
 from relift.verifier import Verifier
 
@@ -25,17 +26,18 @@ def with_benchmarks(
 ) -> QuestionSet:
     """The same set with the benchmarks' questions, and without those questions among its own.
 
-    A question counts as the same by its id, that is by its text up to blanks; how many were removed is logged. Raises
-    DataError as ``load_questions`` does, which takes ``fault_of`` too, and where two benchmarks share a name.
+    A question counts as the same in any ``spelling`` of it; how many were removed is logged. Raises DataError as
+    ``load_questions`` does, which takes ``fault_of`` too, and where two benchmarks share a name.
     """
     if len({b.name for b in benchmarks}) < len(benchmarks):
         raise DataError("two of evaluation.benchmarks have the same name: give each its own, since results go by it")
     found: dict[str, Question] = {}
-    for benchmark in benchmarks:
-        for question in _load(benchmark, answer_form, verifier, fault_of):
+    for number, benchmark in enumerate(benchmarks):
+        for question in _load(benchmark, f"evaluation.benchmarks.{number}", answer_form, verifier, fault_of):
             found.setdefault(question.id, question)
-    training = tuple(q for q in questions.training if q.id not in found)
-    held_out = tuple(q for q in questions.held_out if q.id not in found)
+    spellings = {spelling(question.text) for question in found.values()}
+    training = tuple(q for q in questions.training if spelling(q.text) not in spellings)
+    held_out = tuple(q for q in questions.held_out if spelling(q.text) not in spellings)
     removed = len(questions.training) + len(questions.held_out) - len(training) - len(held_out)
     if removed:
         log.warning("%d questions of the dataset stand in a benchmark and are neither trained on nor held out", removed)
@@ -43,7 +45,11 @@ def with_benchmarks(
 
 
 def _load(
-    benchmark: BenchmarkConfig, answer_form: str, verifier: Verifier, fault_of: Callable[[Question], str | None]
+    benchmark: BenchmarkConfig,
+    section: str,
+    answer_form: str,
+    verifier: Verifier,
+    fault_of: Callable[[Question], str | None],
 ) -> list[Question]:
     columns = {"text_column": benchmark.text_column, "answer_column": benchmark.answer_column}
     config = QuestionsConfig.model_validate(
@@ -53,10 +59,11 @@ def _load(
             "answer_form": answer_form,
             "count": benchmark.questions,
             "held_out_share": 0.0,
+            "max_bad_share": benchmark.max_bad_share,
             **(columns if benchmark.format == "rows" else {}),
         }
     )
-    loaded = load_questions(config, seed=0, verifier=verifier, fault_of=fault_of).training
+    loaded = load_questions(config, seed=0, verifier=verifier, fault_of=fault_of, section=section).training
     return [dataclasses.replace(q, source=_source(benchmark.name, q.source), solution=None) for q in loaded]
 
 

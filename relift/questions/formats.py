@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 from relift.config import QuestionsConfig
@@ -29,16 +28,23 @@ class Format:
     """Raises BadRow."""
 
 
-def format_of(config: QuestionsConfig) -> Format:
-    """The reader that ``questions.format`` names; arithmetic has none."""
-    return {"rows": _rows, "gsm8k": _gsm8k, "reference": _reference}[config.format](config)
+def format_of(config: QuestionsConfig, name: str, *, section: str = "questions") -> Format:
+    """The reader that ``format`` names; arithmetic has none.
+
+    ``name`` is the dataset's, and ``section`` where the settings stand that it speaks of to the user.
+    """
+    if config.format == "rows":
+        return _rows(config, name, section)
+    return {"gsm8k": _gsm8k, "reference": _reference}[config.format](section)
 
 
-def _rows(config: QuestionsConfig) -> Format:
+def _rows(config: QuestionsConfig, name: str, section: str) -> Format:
     text, answer, solution = config.text_column, config.answer_column, config.solution_column
     columns = Columns(
         needed=(text, answer, solution) if solution else (text, answer),
-        setting="questions.text_column, questions.answer_column or questions.solution_column",
+        setting=f"{section}.text_column, {section}.answer_column or {section}.solution_column"
+        if solution
+        else f"{section}.text_column or {section}.answer_column",
     )
 
     def question(row: Row) -> Question:
@@ -47,13 +53,13 @@ def _rows(config: QuestionsConfig) -> Format:
             asked=values[text],
             answer=values[answer],
             solution=values[solution] if solution else None,
-            source=Path(row.file).stem,
+            source=name,
         )
 
     return Format(columns, question)
 
 
-def _gsm8k(config: QuestionsConfig) -> Format:
+def _gsm8k(section: str) -> Format:
     def question(row: Row) -> Question:
         solution = row.values["answer"]
         if not isinstance(solution, str) or "####" not in solution:
@@ -61,11 +67,11 @@ def _gsm8k(config: QuestionsConfig) -> Format:
         gold = solution.rpartition("####")[2]
         return _question(asked=row.values["question"], answer=gold, solution=solution, source="gsm8k")
 
-    setting = "questions.format (gsm8k has the columns question and answer; 'rows' takes any names)"
+    setting = f"{section}.format (gsm8k has the columns question and answer; 'rows' takes any names)"
     return Format(Columns(needed=("question", "answer"), setting=setting), question)
 
 
-def _reference(config: QuestionsConfig) -> Format:
+def _reference(section: str) -> Format:
     gold = "reward_model.ground_truth"
 
     def question(row: Row) -> Question:
@@ -78,7 +84,7 @@ def _reference(config: QuestionsConfig) -> Format:
             source=f"reference/{part}" if part else "reference",
         )
 
-    setting = "questions.format ('reference' has prompt, reward_model and, for training, target)"
+    setting = f"{section}.format ('reference' has prompt, reward_model and, for training, target)"
     return Format(Columns(needed=("prompt", gold), optional=("target", "data_source"), setting=setting), question)
 
 
@@ -133,11 +139,18 @@ def _answered(chat: Any) -> Any:
 
 
 def _gold(answer: Any) -> Any:
-    """Numbers as a column stores them are golds too; 3.0 stays ``3.0``, which is equal to 3."""
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        if isinstance(answer, float) and not math.isfinite(answer):
-            raise BadRow(f"its gold answer is {answer}")
+    """Numbers as a column stores them are golds too, as the shortest decimal that is that number: 3.0 is ``3``."""
+    if isinstance(answer, bool):
+        raise BadRow(f"its gold answer is {str(answer).lower()}, neither a number nor text")
+    if isinstance(answer, int):
         return str(answer)
+    if isinstance(answer, float | Decimal):
+        number = Decimal(repr(answer)) if isinstance(answer, float) else answer
+        if not number.is_finite():
+            raise BadRow(f"its gold answer is {answer}")
+        text = f"{number:f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
     return answer.strip() if isinstance(answer, str) else answer
 
 
@@ -148,6 +161,8 @@ def _text(value: Any, what: str) -> str:
         raise BadRow(f"its {what} is a {type(value).__name__}, not text")
     if len(value) > MAX_TEXT_CHARS:
         raise BadRow(f"its {what} has {len(value)} characters, at most {MAX_TEXT_CHARS} are read")
+    if "\0" in value:
+        raise BadRow(f"its {what} holds a NUL character, which is no text")
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise BadRow(f"its {what} holds half a surrogate pair, which no tokenizer can encode")
     return value

@@ -10,11 +10,13 @@ from itertools import islice
 
 from relift.config import QuestionsConfig
 from relift.errors import DataError
+from relift.questions.files import find_dataset
 from relift.questions.formats import BadRow, Format, format_of
-from relift.questions.rows import Row, dataset_files, read_rows
+from relift.questions.rows import Row, read_rows
+from relift.questions.spelling import spelling
 from relift.randomness import key
 from relift.records import Question, Status
-from relift.verifier import Verifier
+from relift.verifier import GoldFinding, Verifier
 
 ROWS_AT_A_TIME = 4_096
 """Whose golds are checked together, by all of the verifier's workers."""
@@ -57,6 +59,7 @@ def load_questions(
     verifier: Verifier,
     held_out_per_family: int = 400,
     fault_of: Callable[[Question], str | None] = lambda question: None,
+    section: str = "questions",
 ) -> QuestionSet:
     """The questions that the configuration names, in the order of the dataset.
 
@@ -64,12 +67,14 @@ def load_questions(
     aside, or where it comes with other messages before it, as is a row without a text or a gold that the verifier can
     compare with, and one that ``fault_of`` gives a reason against. DataError where the dataset cannot
     be read, is empty, or has more such rows than ``max_bad_share``. ``seed`` and ``held_out_per_family`` are for
-    arithmetic; a dataset is split by a hash of the id alone, so that runs with different seeds can be compared.
+    arithmetic; a dataset is split by a hash of the text's ``spelling`` alone, so that runs with different seeds can be
+    compared and no question is trained on that is held out in another spelling. Golds that only the same text will
+    match are used, and counted against ``max_bad_share`` too. ``section`` is where the user set all this.
     """
     if config.format == "arithmetic":
         loaded = _arithmetic(config, seed, held_out_per_family)
     else:
-        loaded = _dataset(config, verifier, fault_of)
+        loaded = _dataset(config, verifier, fault_of, section)
     repeats = sum(question.repeats - 1 for question in loaded.by_id.values())
     logger.info(
         "questions: %d to train on, %d held out, %d repeats folded, %d rows set aside",
@@ -96,17 +101,19 @@ def _folded(questions: Iterable[Question]) -> dict[str, Question]:
     return folded
 
 
-def _dataset(config: QuestionsConfig, verifier: Verifier, fault_of: Callable[[Question], str | None]) -> QuestionSet:
-    files = dataset_files(config.path)
-    form = format_of(config)
+def _dataset(
+    config: QuestionsConfig, verifier: Verifier, fault_of: Callable[[Question], str | None], section: str
+) -> QuestionSet:
+    dataset = find_dataset(config.path, f"{section}.path")
+    form = format_of(config, dataset.name, section=section)
     sorter = _Sorter(verifier)
-    for file in files:
+    for file in dataset.files:
         rows = read_rows(file, form.columns)
         while some := list(islice(rows, ROWS_AT_A_TIME)):
             sorter.add([(row, _question_or_fault(form, row)) for row in some], fault_of)
     questions = sorter.usable()
-    _refuse_if_bad(config, sorter.rows, sorter.quarantined, len(questions))
-    held_out = [question for question in questions if _is_held_out(question.id, config.held_out_share)]
+    _refuse_if_bad(config, sorter, usable=len(questions), section=section)
+    held_out = [question for question in questions if _is_held_out(question.text, config.held_out_share)]
     kept_out = {question.id for question in held_out}
     training = _at_most(config.count, [question for question in questions if question.id not in kept_out])
     return QuestionSet(training=tuple(training), held_out=tuple(held_out), quarantined=tuple(sorter.quarantined))
@@ -125,12 +132,14 @@ class _Sorter:
     def __init__(self, verifier: Verifier) -> None:
         self.rows = 0
         self.quarantined: list[Quarantined] = []
+        self.literal: list[tuple[Row, str]] = []
+        """Rows in use with a gold that only the same text will match."""
         self._verifier = verifier
         self._questions: dict[str, Question] = {}
         self._rows_of: dict[str, list[Row]] = {}
         self._in_conflict: dict[str, str] = {}
         """What differs between the rows of a question, by its id."""
-        self._gold_reasons: dict[str, str | None] = {}
+        self._golds: dict[str, GoldFinding] = {}
 
     def add(self, found: Sequence[tuple[Row, Question | BadRow]], fault_of: Callable[[Question], str | None]) -> None:
         """Rows in their order, with their questions or why they hold none."""
@@ -144,11 +153,13 @@ class _Sorter:
                 self._add(row, question)
 
     def _add(self, row: Row, question: Question) -> None:
-        reason = self._gold_reasons[question.answer]
-        if reason is not None:
-            self.set_aside(row, f"gold answer {question.answer[:60]!r}: {reason}", question)
+        gold = self._golds[question.answer]
+        if gold.fault is not None:
+            self.set_aside(row, f"gold answer {question.answer[:60]!r}: {gold.fault}", question)
             return
         self.rows += 1
+        if gold.is_literal:
+            self.literal.append((row, question.answer))
         self._rows_of.setdefault(question.id, []).append(row)
         known = self._questions.setdefault(question.id, question)
         if len(self._rows_of[question.id]) == 1:
@@ -176,28 +187,51 @@ class _Sorter:
         self.quarantined.append(Quarantined(file=row.file, row=row.number, reason=reason, question=question))
 
     def _check_golds(self, golds: set[str]) -> None:
-        unknown = sorted(golds - self._gold_reasons.keys())
-        self._gold_reasons.update(zip(unknown, self._verifier.check_golds(unknown), strict=True))
+        unknown = sorted(golds - self._golds.keys())
+        self._golds.update(zip(unknown, self._verifier.read_golds(unknown), strict=True))
 
     def _same_gold(self, known: str, again: str) -> bool:
         return known == again or self._verifier.compare(known, again).status is Status.CORRECT
 
 
-def _refuse_if_bad(config: QuestionsConfig, rows: int, bad: Sequence[Quarantined], usable: int) -> None:
+def _refuse_if_bad(config: QuestionsConfig, found: _Sorter, *, usable: int, section: str) -> None:
+    rows, bad, literal = found.rows, found.quarantined, found.literal
     if not rows:
-        raise DataError(f"The dataset {config.path} holds no rows. Set questions.path to a dataset with questions.")
+        raise DataError(f"The dataset {config.path} holds no rows. Set {section}.path to a dataset with questions.")
     first = "; ".join(f"{one.file} row {one.row}: {one.reason}" for one in bad[:3])
-    if len(bad) > config.max_bad_share * rows or not usable:
+    words = "; ".join(f"{row.file} row {row.number}: {gold[:60]!r}" for row, gold in literal[:3])
+    count = len(bad) + len(literal)
+    if count > config.max_bad_share * rows or not usable:
+        kinds = f", {len(literal)} of them for a gold that only the same text will match" if literal else ""
         raise DataError(
-            f"{len(bad)} of {rows} rows of {config.path} hold no question that can be asked and graded ({first}). "
-            f"Mend them, or allow more with questions.max_bad_share (now {config.max_bad_share:g})."
+            f"{count} of {rows} rows of {config.path} ({count / rows:.1%}) hold no question that can be asked and "
+            f"graded{kinds} ({'; '.join(filter(None, (first, words)))}). {_advice(config, literal, section)}Mend them, "
+            f"or allow more with {section}.max_bad_share (now {config.max_bad_share:g})."
         )
     if bad:
         logger.warning("%d of %d rows of %s are set aside: %s", len(bad), rows, config.path, first)
+    if literal:
+        logger.warning(
+            "%d of %d rows of %s have a gold that only the same text will match: %s",
+            *(len(literal), rows, config.path, words),
+        )
 
 
-def _is_held_out(question: str, share: float) -> bool:
-    return key(0, "held-out", question) < share * 2**128
+def _advice(config: QuestionsConfig, literal: Sequence[tuple[Row, str]], section: str) -> str:
+    """What the settings should have been, by what the golds look like."""
+    if not literal:
+        return ""
+    golds = [gold for _, gold in literal]
+    if config.format == "rows" and sum("####" in gold for gold in golds) * 2 > len(golds):
+        return f'They look like solutions of GSM8K: set {section}.format = "gsm8k". '
+    return (
+        f"If they are worked solutions, name the column of the bare answers in {section}.answer_column; if they are "
+        f'meant as text, set questions.answer_kind = "text". '
+    )
+
+
+def _is_held_out(text: str, share: float) -> bool:
+    return key(0, "held-out", spelling(text)) < share * 2**128
 
 
 def _at_most(count: int | None, questions: list[Question]) -> list[Question]:

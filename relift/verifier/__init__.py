@@ -24,6 +24,6 @@ The path of one answer; every step may decide it, and the name in brackets is th
 
 from relift.verifier.extraction import AnswerForm, Extraction, extract
 from relift.verifier.kinds import AnswerKind, Comparison
-from relift.verifier.verifier import Verifier
+from relift.verifier.verifier import GoldFinding, Verifier
 
-__all__ = ["AnswerForm", "AnswerKind", "Comparison", "Extraction", "Verifier", "extract"]
+__all__ = ["AnswerForm", "AnswerKind", "Comparison", "Extraction", "GoldFinding", "Verifier", "extract"]

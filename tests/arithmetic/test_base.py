@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relift.arithmetic import FAMILIES, Kind, base_folder, held_out_questions
+from relift.arithmetic import FAMILIES, Kind, base_folder, held_out_questions, is_held_out
 from relift.arithmetic.build import build_base
 from relift.arithmetic.measure import answer
 from relift.arithmetic.tokenizer import CHARACTERS, VOCABULARY_SIZE
+from relift.records import question_id
 
 DEMO_MASTERED = ["add3", "sub3", "mul1"]
 UNREACHED = [each.name for each in FAMILIES.values() if each.kind is Kind.UNREACHED]
@@ -86,6 +87,15 @@ def test_the_base_is_small_and_says_how_it_was_made(model):
 
 def test_the_base_masters_what_it_should(model, tokenizer):
     assert share_right(model, tokenizer, DEMO_MASTERED) >= 0.95
+
+
+def test_the_base_answers_no_better_where_its_corpus_held_the_mirror(model, tokenizer):
+    questions = held_out_questions(["mul1"], 500, seed=0)
+    mirrored = {q.id for q in questions if not is_held_out(question_id("*".join(q.text[:-1].split("*")[::-1]) + "?"))}
+    answers = answer(model, tokenizer, [question.text for question in questions])
+    for part in ([q for q in questions if q.id in mirrored], [q for q in questions if q.id not in mirrored]):
+        assert len(part) > 200
+        assert sum(answers[q.text] == q.answer for q in part) / len(part) >= 0.98
 
 
 def test_the_base_does_not_reach_what_it_should_not(model, tokenizer):

@@ -103,6 +103,14 @@ def test_the_oldest_makes_room_when_the_buffer_is_full():
     assert buffer.left[Leaving.EVICTED] == 2
 
 
+def test_a_question_solved_meanwhile_waits_on_where_the_configuration_says_so():
+    buffer = DemonstrationBuffer(BufferConfig(leave_when_solved=False))
+    buffer.add("q0", "d0", iteration=0)
+    assert not buffer.solved("q0")
+    assert [entry.question_id for entry in buffer.take(1, iteration=1)] == ["q0"]
+    assert buffer.take_departures() == ()
+
+
 def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
     buffer = filled(3)
     batch = buffer.take(1, 0)

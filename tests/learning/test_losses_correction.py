@@ -132,3 +132,11 @@ def test_what_each_estimator_descends_on_average(estimator, direction):
         first, second = (logprobs, reference) if forwards else (reference, logprobs)
         (want,) = torch.autograd.grad((first.exp() * (first - second)).sum(), logits)
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_k3_is_bounded_where_a_token_has_become_impossible_and_has_no_gradient_there():
+    logprobs = torch.tensor([-0.5, -2.9, -4.0, -90.0, -3.0e38], requires_grad=True)
+    kl = kl_estimate(logprobs, torch.full((5,), -0.5), "k3")
+    assert kl.tolist() == pytest.approx([0, math.exp(2.4) - 1 - 2.4, 10, 10, 10], rel=1e-5)
+    kl.sum().backward()
+    assert logprobs.grad.tolist() == pytest.approx([0, 1 - math.exp(2.4), 0, 0, 0], rel=1e-5)

@@ -95,3 +95,15 @@ def test_a_sequence_ratio_out_of_bounds_silences_the_whole_sequence():
     surrogate.sum().backward()
     assert new.grad.tolist() == pytest.approx([0.0, 0.0, math.exp(-0.5)])
     assert clipped.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+def test_a_ratio_is_bounded_as_in_verl_and_has_no_gradient_beyond(level):
+    old = torch.tensor([-120.0, -1.0, -1.0])
+    new = torch.tensor([-0.5, -120.0, -1.5], requires_grad=True)
+    ratio = policy_ratio(new, old, torch.arange(3), torch.ones(3), level)
+    assert ratio.tolist() == pytest.approx([math.exp(20), math.exp(-20), math.exp(-0.5)])
+    surrogate, _ = clipped_surrogate(ratio, torch.tensor([-1.0, 1.0, 1.0]), None)
+    assert surrogate.isfinite().all()
+    surrogate.sum().backward()
+    assert new.grad.tolist() == pytest.approx([0, 0, math.exp(-0.5)])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relift.config import QuestionsConfig
+from relift.config import BenchmarkConfig, QuestionsConfig
 from relift.errors import DataError
-from relift.questions import load_questions
+from relift.questions import load_questions, with_benchmarks
+from relift.questions.spelling import spelling
 from relift.records import Turn, question_id
-from relift.verifier import Verifier
+from relift.verifier import Comparison, Verifier
 
 DATA = Path(__file__).parents[1] / "data"
 FOREIGN = os.environ.get("RELIFT_DATA")
@@ -219,7 +222,7 @@ def test_more_bad_rows_than_allowed_refuse_the_dataset_and_name_the_first(jsonl,
         load_questions(rows_config(path, max_bad_share=0.09), seed=0, verifier=verifier)
 
 
-def test_the_held_out_split_depends_on_the_id_alone(jsonl, verifier):
+def test_the_held_out_split_depends_on_the_text_alone(jsonl, verifier):
     rows = [{"question": f"What is {n}+1?", "answer": str(n + 1)} for n in range(400)]
     split = QuestionsConfig(path=jsonl(*rows), held_out_share=0.25)
     whole = load_questions(split, seed=0, verifier=verifier)
@@ -285,8 +288,8 @@ def test_golds_are_checked_many_at_a_time_by_all_workers(jsonl, monkeypatch):
     )
     with Verifier("boxed", workers=2) as verifier:
         asked: list[int] = []
-        check = verifier.check_golds
-        monkeypatch.setattr(verifier, "check_golds", lambda golds: asked.append(len(golds)) or check(golds))
+        check = verifier.read_golds
+        monkeypatch.setattr(verifier, "read_golds", lambda golds: asked.append(len(golds)) or check(golds))
         loaded = load_questions(rows_config(path, max_bad_share=0.1), seed=0, verifier=verifier)
         assert asked == [32]
         assert verifier.pool.started == 2
@@ -295,3 +298,131 @@ def test_golds_are_checked_many_at_a_time_by_all_workers(jsonl, monkeypatch):
         (31, r"gold answer '\\frac{1}'"),
         (33, "no gold answer"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "golds"),
+    [
+        (pa.array([0.1, 3.0, 1e22, -0.0, 2.5e-7], pa.float32()), ["0.1", "3", "1" + "0" * 22, "0", "0.00000025"]),
+        (pa.array([0.1, 1 / 3, 1e22, -0.0, 72.0]), ["0.1", "0.3333333333333333", "1" + "0" * 22, "0", "72"]),
+        (pa.array([Decimal("1.50"), Decimal("-0.00"), Decimal("100")], pa.decimal128(9, 2)), ["1.5", "0", "100"]),
+        (pa.array([7, 255], pa.uint8()), ["7", "255"]),
+        (pa.array([-(2**63), 2**63 - 1]), ["-9223372036854775808", "9223372036854775807"]),
+        (pa.array(["0.10", "007"]).dictionary_encode(), ["0.10", "007"]),
+    ],
+    ids=["float32", "float64", "decimal", "uint8", "int64", "dictionary of text"],
+)
+def test_a_number_in_a_column_is_the_shortest_decimal_of_its_own_type(column, golds, tmp_path, verifier):
+    texts = [f"Number {n}?" for n in range(len(golds))]
+    pq.write_table(pa.table({"question": texts, "answer": column}), tmp_path / "a.parquet")
+    loaded = load_questions(rows_config(str(tmp_path / "a.parquet")), seed=0, verifier=verifier)
+    assert [q.answer for q in loaded.training] == golds
+
+
+def test_narrow_floats_are_read_so_in_arrow_and_in_structs_too(tmp_path, verifier):
+    half = pa.array(np.array([0.1, 2.0], np.float16))
+    inside = pa.StructArray.from_arrays([half.cast(pa.float32()), half], names=["single", "half"])
+    table = pa.table({"question": ["one?", "two?"], "gold": inside})
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    for name, wanted in (("half", ["0.1", "2"]), ("single", ["0.099975586", "2"])):
+        config = rows_config(str(tmp_path / "a.arrow"), answer_column=f"gold.{name}")
+        assert [q.answer for q in load_questions(config, seed=0, verifier=verifier).training] == wanted
+
+
+def test_what_is_no_gold_is_set_aside_by_row_with_what_it_is(jsonl, verifier):
+    golds = [True, float("nan"), float("inf"), [1], {"a": 1}, "1\0", 1e400, 0.1]
+    path = jsonl(*({"question": f"{n}?", "answer": gold} for n, gold in enumerate(golds)))
+    loaded = load_questions(rows_config(path, max_bad_share=1.0), seed=0, verifier=verifier)
+    assert [q.answer for q in loaded.training] == ["0.1"]
+    reasons = [bad.reason for bad in loaded.quarantined]
+    wanted = ["gold answer is true, neither", "is nan", "is inf", "is a list", "is a dict", "NUL", "is inf"]
+    assert all(word in reason for word, reason in zip(wanted, reasons, strict=True)), reasons
+
+
+def test_golds_that_are_whole_solutions_refuse_the_dataset_and_say_what_to_set(verifier, tmp_path):
+    config = rows_config(str(DATA / "gsm8k_200.parquet"))
+    with pytest.raises(DataError) as raised:
+        load_questions(config, seed=0, verifier=verifier)
+    message = str(raised.value)
+    assert "200 of 200 rows" in message and "(100.0%)" in message
+    assert "200 of them for a gold that only the same text will match" in message
+    assert "gsm8k_200.parquet row 1: " in message and "row 3: " in message and "row 4: " not in message
+    assert 'set questions.format = "gsm8k"' in message
+    rows = pq.read_table(DATA / "gsm8k_200.parquet").to_pylist()
+    prose = [{**row, "answer": row["answer"].partition("\n####")[0]} for row in rows]
+    pq.write_table(pa.Table.from_pylist(prose), tmp_path / "prose.parquet")
+    with pytest.raises(DataError, match=r"name the column of the bare answers in questions\.answer_column"):
+        load_questions(rows_config(str(tmp_path / "prose.parquet")), seed=0, verifier=verifier)
+
+
+def test_a_few_golds_in_words_stay_in_use_with_one_line_for_all(jsonl, verifier, caplog):
+    good = [{"question": f"What is {n}+1?", "answer": str(n + 1)} for n in range(96)]
+    words = ["$t(0,4]$", "Add three to both sides.\nThen x is 5.", "The rent of each room is fifty yuan at most in all"]
+    rows = [*good, *({"question": f"And {n}?", "answer": text} for n, text in enumerate([*words, "Paris"]))]
+    loaded = load_questions(rows_config(jsonl(*rows), max_bad_share=0.03), seed=0, verifier=verifier)
+    assert len(loaded.training) == 100 and not loaded.quarantined
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "3 of 100 rows" in warning and "train.jsonl row 97: '$t(0,4]$'" in warning
+    with pytest.raises(DataError, match=r"3 of 100 rows .*\(3\.0%\).*questions\.max_bad_share \(now 0\.029\)"):
+        load_questions(rows_config(jsonl(*rows), max_bad_share=0.029), seed=0, verifier=verifier)
+
+
+def test_golds_that_are_meant_as_text_are_compared_as_text(jsonl):
+    rows = [
+        {"question": f"{n}?", "answer": f"The {n}th of the words that are asked for in this long list"}
+        for n in range(9)
+    ]
+    with Verifier("boxed", comparison=Comparison(kind="text")) as verifier:
+        loaded = load_questions(rows_config(jsonl(*rows), answer_kind="text"), seed=0, verifier=verifier)
+    assert len(loaded.training) == 9
+
+
+SPELLINGS = [
+    "What is the value of $2x + 1$ for x = {n}?",
+    "what is the value of 2x+1 for x={n} ?",
+    "  What is  the value of \\(2x+1\\) for $x={n}$.",
+    "WHAT IS THE VALUE OF 2\uff58 \uff0b 1 FOR X = {n}",
+    "**What is the value of** 2x + 1, for x = {n}?",
+]
+
+
+def test_two_spellings_of_a_question_stand_on_one_side_of_the_split(jsonl, verifier):
+    rows = [{"question": text.format(n=n), "answer": str(2 * n + 1)} for n in range(60) for text in SPELLINGS]
+    config = QuestionsConfig(path=jsonl(*rows), held_out_share=0.5)
+    loaded = load_questions(config, seed=0, verifier=verifier)
+    assert len(loaded.by_id) == 300, "an id keeps the spelling"
+    sides = [{q.text for q in side} for side in (loaded.training, loaded.held_out)]
+    for n in range(60):
+        assert sum(any(text.format(n=n) in side for text in SPELLINGS) for side in sides) == 1, n
+    assert 15 * 5 <= len(loaded.held_out) <= 45 * 5
+
+
+def test_a_questions_spelling_keeps_what_makes_it_another(verifier):
+    others = [
+        "1+2?",
+        "1-2?",
+        "1*2?",
+        "1/2?",
+        "1<2?",
+        "1 = 2?",
+        "1 2 3?",
+        "x^2?",
+        "|x|?",
+        "1 \u2264 2?",
+        "1%2?",
+        "?",
+        "??",
+    ]
+    assert len({spelling(text) for text in others}) == len(others)
+
+
+def test_a_benchmarks_question_in_another_spelling_is_not_trained_on(jsonl, verifier, tmp_path):
+    own = load_questions(
+        rows_config(jsonl(*({"question": SPELLINGS[0].format(n=n), "answer": "1"} for n in range(20)))),
+        seed=0,
+        verifier=verifier,
+    )
+    path = jsonl(*({"question": SPELLINGS[1].format(n=n), "answer": "1"} for n in range(5)), name="test.jsonl")
+    kept = with_benchmarks(own, [BenchmarkConfig(name="b", path=path)], answer_form="boxed", verifier=verifier)
+    assert [q.text for q in kept.training] == [SPELLINGS[0].format(n=n) for n in range(5, 20)]

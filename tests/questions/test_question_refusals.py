@@ -13,7 +13,7 @@ import pytest
 from relift.config import QuestionsConfig
 from relift.errors import ConfigError, DataError
 from relift.questions import load_questions
-from relift.questions.rows import MAX_LINE_BYTES
+from relift.questions.text_files import MAX_LINE_BYTES
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -38,14 +38,15 @@ def test_no_path_a_missing_file_and_a_remote_one(refusal, tmp_path):
 
 
 def test_an_unknown_extension_names_the_known_ones(refusal, tmp_path):
-    (tmp_path / "train.csv").write_text("question,answer\n")
-    message = refusal(tmp_path / "train.csv")
-    assert "'.csv'" in message
-    assert ".jsonl and .parquet" in message
+    for name in ("train.docx", "train.parquet.gz", "train.jsonl.xz"):
+        (tmp_path / name).write_text("question,answer\n")
+        message = refusal(tmp_path / name)
+        assert repr("".join((tmp_path / name).suffixes)) in message
+        assert ".jsonl, .ndjson, .parquet, .tsv, text also as .gz or .zst" in message
 
 
 def test_a_folder_with_nothing_to_read_or_with_two_datasets(refusal, tmp_path):
-    assert "holds no .jsonl or .parquet" in refusal(tmp_path)
+    assert "holds no file to read (.arrow, .csv, .json, .jsonl, .ndjson, .parquet, .tsv" in refusal(tmp_path)
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text('{"question": "1+1?", "answer": "2"}\n')
     message = refusal(tmp_path)
