@@ -13,12 +13,12 @@ from relift.records import DecidedBy, Status
 from relift.verifier.bounds import is_whole_text, too_costly, too_large, too_long
 from relift.verifier.extraction import extract
 from relift.verifier.forms.agreement import compare
-from relift.verifier.forms.choices import is_dated, letter_and_text, same_words
+from relift.verifier.forms.choices import choice_of, is_choice_letter, is_dated, label_of, letter_and_text, same_words
 from relift.verifier.forms.finding import Finding
 from relift.verifier.forms.parameters import with_same_parameter
-from relift.verifier.forms.shapes import Several, Shape, Single, parse
+from relift.verifier.forms.shapes import Several, Shape, Single, Solutions, parse
 from relift.verifier.forms.units import quantities, unit_of
-from relift.verifier.guards import disguised, is_expression, number_base
+from relift.verifier.guards import digits_of, disguised, is_expression, number_base
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import MAX_CHARS as MAX_DIGITS
 from relift.verifier.rational import Exact, exact_value
@@ -33,6 +33,7 @@ MAX_RAW_CHARS = 2_000
 _PLACEHOLDERS = {"nan", "null", "n/a", "none given", "-", "?"}
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 _COMMA_THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
+_BASE_TEN = re.compile(r"_\s*\{?\s*(?:10|\\text\{\s*ten\s*\})\s*\}?[\s$).\\]*$")
 _DOLLARS = unit_of("dollars")
 
 
@@ -82,7 +83,7 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     normal = _spelled(prepared, gold, answer)
     if isinstance(normal, Decision):
         return normal
-    if decided := _as_numbers(prepared, normal) or _as_texts(prepared.normal, normal):
+    if decided := _as_numbers(prepared, normal) or _as_labelled(prepared, normal) or _as_texts(prepared.normal, normal, answer):
         return decided
     choice, text = letter_and_text(normal)
     if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B
@@ -95,7 +96,7 @@ def check_gold(gold: str) -> Decision | Undecided:
     prepared = _prepared(gold)
     if prepared.fault is not None:
         return prepared.fault
-    if decided := _as_texts(prepared.normal, prepared.normal):
+    if decided := _as_texts(prepared.normal, prepared.normal, gold):
         return decided
     finding = compare(prepared.shape, prepared.shape)
     if prepared.number is not None or finding.is_equal:
@@ -157,7 +158,20 @@ def _as_numbers(gold: _Gold, normal: str) -> Decision | None:
     return _EQUAL_VALUE if number.equals_gold(gold.number) else _OTHER_VALUE
 
 
-def _as_texts(gold: str, answer: str) -> Decision | None:
+def _as_labelled(gold: _Gold, normal: str) -> Decision | Undecided | None:
+    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None where the gold is nothing of the kind."""
+    letter, text = label_of(gold.normal)
+    if not letter or isinstance(gold.shape, Solutions):
+        return None
+    given, given_text = letter_and_text(normal)
+    if given:
+        return decide(text, given_text) if given == letter else _OTHER_TEXT
+    if choice_of(normal) == letter and is_choice_letter(gold.normal, letter):
+        return _EQUAL_TEXT
+    return decide(text, normal)
+
+
+def _as_texts(gold: str, answer: str, raw: str) -> Decision | None:
     """Words, choices, dates, times, hours with minutes, numbers with a base; None where the gold is none of them."""
     if (is_same := same_words(gold, answer)) is not None:
         return _EQUAL_TEXT if is_same else _OTHER_TEXT
@@ -165,8 +179,10 @@ def _as_texts(gold: str, answer: str) -> Decision | None:
         return _EQUAL_TEXT if quantities(answer) == measured else _OTHER_TEXT
     if (expected := number_base(gold)) is None:
         return None
-    given = number_base(answer)
-    if given is not None and given[1] != expected[1]:
+    if _BASE_TEN.search(raw):  # normalising leaves it out
+        return _wrong("another number base")
+    given = number_base(answer) or (digits_of(answer), expected[1])  # a question says in which base it wants a number
+    if given[1] != expected[1]:
         return _wrong("another number base")
     return _EQUAL_TEXT if given == expected else _OTHER_TEXT
 

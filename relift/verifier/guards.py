@@ -9,6 +9,10 @@ from relift.verifier.forms.units import split_unit
 from relift.verifier.spelling.latex import FUNCTIONS
 
 _BASE = re.compile(r"(?:\\text\{|\()?([0-9A-Fa-f]+)[})]?_\{(?:\\text\{)?(\w+)\}?\}")
+_BASE_BEHIND = re.compile(
+    r"([0-9A-Fa-f]+)\s*(?:\\text\{)?\s*(?:\(?\s*(?:in )?base[ -]?(\w+)\s*\)?)\s*\}?", re.IGNORECASE
+)
+_DIGITS = re.compile(r"(?:\\text\{)?([0-9A-F]+)\}?")
 _BASE_WORDS = "two three four five six seven eight nine ten"
 _BASES = {word: str(base) for base, word in enumerate(_BASE_WORDS.split(), 2)}
 GREEK = (
@@ -60,11 +64,17 @@ def disguised(gold: str, answer: str) -> str | None:
 
 
 def number_base(text: str) -> tuple[str, str] | None:
-    """Digits and base of ``10110_{2}``; None where there is no such index."""
-    found = _BASE.fullmatch(text)
+    """Digits and base of ``10110_{2}`` and ``10110 \\text{ (base 2)}``; None where there is no such index."""
+    found = _BASE.fullmatch(text) or _BASE_BEHIND.fullmatch(text)
     if found is None or not (found[1].isdigit() or found[2].isdigit()) or not any(char.isdigit() for char in found[1]):
         return None
     return found[1].upper().lstrip("0"), _BASES.get(found[2].lower(), found[2])
+
+
+def digits_of(text: str) -> str:
+    """The digits of a number whose base is not written, as ``number_base`` gives them."""
+    found = _DIGITS.fullmatch(text)
+    return found[1].upper().lstrip("0") if found else ""
 
 
 def _has_no_mathematics(gold: str, answer: str) -> bool:

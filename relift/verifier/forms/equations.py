@@ -70,7 +70,7 @@ def is_quantity(text: str) -> bool:
     applied = _FUNCTION.findall(text)
     if indexed > 1 or len(applied) > 1:
         return True
-    return len(letters) > 1 and not (letters & _COORDINATES)
+    return len(letters) > 1 and not (letters & _COORDINATES) and read(text) is not None
 
 
 def _is_applied(text: str) -> bool:

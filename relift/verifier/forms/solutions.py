@@ -84,7 +84,7 @@ def _grouped(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
     """``x=1, y=2, x=3, y=4`` as two solutions: the names come round again."""
     names = [name for name, _ in pairs]
     width = next((at for at in range(1, len(names)) if names[at] == names[0]), len(names))
-    if len(names) % width or width == 1 or len(set(names[:width])) < width:
+    if not names or len(names) % width or width == 1 or len(set(names[:width])) < width:
         return []
     rows = [dict(pairs[at : at + width]) for at in range(0, len(pairs), width)]
     return rows if all(list(row) == names[:width] for row in rows) else []
