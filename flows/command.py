@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.server import PrefectServer
 from relift.batch_arithmetic import batch_arithmetic
 from relift.config import RunConfig
+from relift.evaluation import pass_interval
 from relift.identity import BY_TRAINING, find_run, is_run, require_same_configuration, run_store
 from relift.policy.vllm_install import require_engine
 from relift.recipe import load_recipe
@@ -84,12 +85,12 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
                 results = asyncio.run(evaluate(config, name))
             finally:
                 flush_prefect()
-            table = Table("benchmark", "questions", "k", "avg@k", "95 %", "pass@k")
+            table = Table("benchmark", "questions", "k", "avg@k", "95 %", "pass@k", "95 %")
             for r in results:
-                interval = f"{r.low:.1%} to {r.high:.1%}"
-                table.add_row(
-                    r.benchmark, str(r.questions), str(r.k), f"{r.avg_at_k:.1%}", interval, f"{r.pass_at_k:.1%}"
-                )
+                intervals = [(r.low, r.high), pass_interval(r.pass_at_k, r.questions)]
+                avg, passed = (f"{low:.1%} to {high:.1%}" for low, high in intervals)
+                shares = (f"{r.avg_at_k:.1%}", avg, f"{r.pass_at_k:.1%}", passed)
+                table.add_row(r.benchmark, str(r.questions), str(r.k), *shares)
             console.print(table)
             console.print(f"Report: {run.root / 'report' / 'index.html'}")
             console.print(f"Ledger: {run.snapshot_path}")

@@ -25,6 +25,7 @@ from prefect.workers.process import ProcessWorker
 from flows.server import PROJECT_FILE
 from relift.errors import RunError
 from relift.recipe import load_recipe
+from relift.urls import shown_url, without_passwords
 
 DEPLOY_LIMIT_SECONDS = 120.0
 SCHEDULED_QUEUE = "scheduled"
@@ -131,9 +132,9 @@ def deploy(environment: Mapping[str, str]) -> None:
     except subprocess.TimeoutExpired:
         raise RunError(
             f"{PROJECT_FILE} was not deployed within {DEPLOY_LIMIT_SECONDS:.0f} s: the Prefect server at "
-            f"{environment.get('PREFECT_API_URL')} or this machine is too busy. Run the same command again: what was "
-            f"deployed is not made twice."
+            f"{shown_url(environment.get('PREFECT_API_URL', ''))} or this machine is too busy. Run the same command "
+            f"again: what was deployed is not made twice."
         ) from None
     if told.returncode or "Traceback" in told.stdout:
-        said = "\n".join((told.stdout + told.stderr).strip().splitlines()[-15:])
+        said = without_passwords("\n".join((told.stdout + told.stderr).strip().splitlines()[-15:]))
         raise RunError(f"{PROJECT_FILE} could not be deployed; Prefect said:\n{said}")

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from flows.ask import new_console
 from flows.plain import cropped
-from relift.store.interface import is_bucket
 from relift.store.snapshots import ledgers_folder
+from relift.store.uris import is_bucket
 
 if TYPE_CHECKING:
     from relift.ledger.exchange import ImportReport

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from relift.evaluation import pass_interval
 from relift.records import EvalResult, IterationReport
 from relift.summary import RunSummary
 
@@ -59,10 +60,12 @@ def summary_text(summary: RunSummary, reports: Sequence[Mapping[str, Any]], *, u
 def evaluation_text(run: str, model: str, results: Sequence[EvalResult], *, uri: str) -> str:
     """The same for an evaluation without training."""
     mean = sum(r.avg_at_k for r in results) / len(results)
-    lines = [_cells(["benchmark", "questions", "k", "avg@k", "95 % interval", "pass@k"])]
-    lines.append(_cells(["---", "---:", "---:", "---:", "---:", "---:"]))
+    lines = [_cells(["benchmark", "questions", "k", "avg@k", "95 % interval", "pass@k", "95 % interval"])]
+    lines.append(_cells(["---", "---:", "---:", "---:", "---:", "---:", "---:"]))
     for r in results:
-        shares = [f"**{r.avg_at_k:.1%}**", f"{r.low:.1%} to {r.high:.1%}", f"{r.pass_at_k:.1%}"]
+        low, high = pass_interval(r.pass_at_k, r.questions)
+        shares = [f"**{r.avg_at_k:.1%}**", f"{r.low:.1%} to {r.high:.1%}"]
+        shares += [f"{r.pass_at_k:.1%}", f"{low:.1%} to {high:.1%}"]
         lines.append(_cells([r.benchmark, f"{r.questions:,}", str(r.k), *shares]))
     places = {"report with a figure": "report/index.html", "ledger (DuckDB)": "hard_examples.duckdb"}
     parts = [

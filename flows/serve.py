@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -26,9 +25,11 @@ from typing import IO
 
 from rich.console import Console
 
-from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, locked, served_url
+from flows.protection import CLIENT_KEY, SERVER_KEY
+from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, Served, locked, make_home, served_here
 from flows.worker_child import end_groups
 from relift.errors import RunError
+from relift.urls import shown_url
 
 GRACE_SECONDS = 20.0
 """A flow run that is told to stop is out within 5 s, unless the machine is busy; what is not after this is ended."""
@@ -124,7 +125,7 @@ def serve_command(*, host: str, port: int, cpu_runs: int, gpu_runs: int, pools: 
     if unknown := [pool for pool in pools if pool not in limits]:
         raise RunError(f"there is no work pool {unknown[0]!r} here: choose among {', '.join(limits)}")
     _require_project()
-    HOME.mkdir(exist_ok=True)
+    make_home()
     level = os.environ.get("PREFECT_LOGGING_LEVEL", "INFO")
     with _only_one(), _stopped_by_signals():
         server = PrefectServer(host=host, port=port)
@@ -153,7 +154,7 @@ def deploy_command() -> None:
     server.start()
     server.wait()
     _deploy()
-    console.print(f"Deployed to {os.environ['PREFECT_API_URL']}", highlight=False, soft_wrap=True)
+    console.print(f"Deployed to {shown_url(os.environ['PREFECT_API_URL'])}", highlight=False, soft_wrap=True)
 
 
 def _deploy() -> None:
@@ -176,14 +177,16 @@ def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limi
     os.environ.setdefault("PREFECT_HOME", str(HOME.absolute()))
     server.wait()
     url = os.environ["PREFECT_API_URL"]
-    SERVED.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    Served(url=url, key_file=str(server.key_file or ""), pid=os.getpid()).write()
     _deploy()
     environment = worker_environment(os.environ, level=level)
     for pool, limit in limits.items():
         workers.append(WorkerProcess(pool=pool, limit=limit, environment=environment))
         workers[-1].start()
     _wait_until_started(workers)
-    console.print(f"Prefect UI   {url.removesuffix('/api')}", highlight=False, soft_wrap=True)
+    console.print(f"Prefect UI   {shown_url(url.removesuffix('/api'))}", highlight=False, soft_wrap=True)
+    if server.is_ours:
+        console.print(f"key          {how_to_get_in(server.key_file)}", highlight=False, soft_wrap=True)
     for worker in workers:
         line = f"worker       pool {worker.pool}, {worker.limit} at a time, log in {worker.log}"
         console.print(line, highlight=False, soft_wrap=True)
@@ -211,6 +214,13 @@ def worker_environment(base: Mapping[str, str], *, level: str = "INFO") -> dict[
     return {**told, **base, "PREFECT_LOGGING_LEVEL": level}
 
 
+def how_to_get_in(key_file: Path | None) -> str:
+    """Where the key stands, never the key: what is printed ends up in logs."""
+    if key_file is None:
+        return f"yours, of {SERVER_KEY}: the UI asks for it, the `prefect` command takes it as {CLIENT_KEY}"
+    return f"in {key_file}: the UI asks for it; for the `prefect` command: export {CLIENT_KEY}=$(cat {key_file})"
+
+
 def _wait_until_started(workers: Sequence[WorkerProcess]) -> None:
     deadline = time.monotonic() + WORKER_START_SECONDS
     for worker in workers:
@@ -235,12 +245,12 @@ def end(workers: Sequence[WorkerProcess]) -> None:
 
 @contextmanager
 def _only_one() -> Iterator[IO[str]]:
-    """Held while serving; ``flows.server.served_url`` looks at it. Raises RunError where this folder is served."""
+    """Held while serving; ``flows.server.served_here`` looks at it. Raises RunError where this folder is served."""
     file = locked(SERVED, fcntl.LOCK_EX)
     if file is None:
+        where = shown_url(served.url) if (served := served_here()) else "it is starting"
         raise RunError(
-            f"`relift serve` runs in this folder already: {served_url() or 'it is starting'}. Use that one, or end it "
-            f"with Ctrl-C where it runs."
+            f"`relift serve` runs in this folder already: {where}. Use that one, or end it with Ctrl-C where it runs."
         )
     with file:
         file.truncate(0)

@@ -5,35 +5,30 @@ Where `relift serve` runs in this folder, its server is the one: two on one home
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
+from flows.address import LOCALHOST, answers, api_url, free_port, require_answer, require_free, require_url
+from flows.protection import CLIENT_KEY, given_key, own_key, protected, require_own_key
 from relift.errors import RunError
 
 PROJECT_FILE = "prefect.yaml"
 """What is deployed; the folder that holds it is the project."""
 HOME = Path(".prefect")
 SERVED = HOME / "serve.json"
-"""Locked by a running `relift serve`; holds the URL of its API."""
+"""Locked by a running `relift serve`; holds the URL of its API, and where its key is, if it was made here."""
+KEY = HOME / "key"
+"""Of the servers of this folder, unless the user gives one."""
 HOME_LOCK = HOME / "server.lock"
 """Held while a server uses this home: together by runs with one of their own, by `relift serve` alone."""
 START_LIMIT_SECONDS = 120.0
-ANSWER_LIMIT_SECONDS = 10.0
-"""For a server that was there: a busy one takes its time, one that is not there refuses at once."""
-LOCALHOST = "127.0.0.1"
-EVERYWHERE = {"0.0.0.0": LOCALHOST, "::": "::1"}
-"""Hosts that are no address to ask, and where a server that listens on them is found on its own machine."""
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -58,6 +53,8 @@ class PrefectServer:
         self.host = host
         self.port = port
         """Any free one when empty, as for a run; `relift serve` gives one."""
+        self.key_file: Path | None = None
+        """Where the key of a server of ours stands, unless the user gave one."""
         self._child: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._home: IO[str] | None = None
@@ -73,28 +70,36 @@ class PrefectServer:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         if given := os.environ.get("PREFECT_API_URL"):
-            _require_url(given)
-            _require_answer(given)
+            require_url(given)
+            if HOME.is_dir() and (served := served_here()) and served.url == given:
+                _use(served)
+            require_answer(given)
             return
-        HOME.mkdir(exist_ok=True)
-        port = self.port or _free_port()
+        make_home()
+        port = self.port or free_port()
         url = api_url(self.host, port)
         if self.port is not None:
-            _require_free(self.host, port, url)
+            require_free(self.host, port, url)
+            require_own_key(self.host, os.environ)
             self._take_home_alone()
         elif served := self._served_or_share_home():
-            os.environ["PREFECT_API_URL"] = served
+            _use(served)
             return
+        key = given_key(os.environ) or own_key(KEY)
+        self.key_file = None if given_key(os.environ) else KEY
+        protection = protected(os.environ, key=key, host=self.host, port=port)
         os.environ["PREFECT_HOME"] = str(HOME.absolute())
         # Prefect derives this one from the user's home, whatever PREFECT_HOME says.
         os.environ["PREFECT_SERVER_MEMO_STORE_PATH"] = str(HOME.absolute() / "memo_store.toml")
         os.environ["PREFECT_API_URL"] = url
+        os.environ[CLIENT_KEY] = key
         # Relative, so that the UI asks the server it came from, whatever that is called where the browser is.
         os.environ.setdefault("PREFECT_SERVER_UI_API_URL", "/api")
         self._log = (HOME / "server.log").open("ab")
         self._started = time.perf_counter()
         self._child = subprocess.Popen(
             [sys.executable, "-m", "flows.server_child", self.host, str(port)],
+            env=os.environ | protection,
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -105,16 +110,21 @@ class PrefectServer:
         """Raises RunError when the server ends or does not answer; a second call only looks again."""
         url = os.environ["PREFECT_API_URL"]
         if self._child is None:
-            _require_answer(url)
+            require_answer(url)
             return
         deadline = time.perf_counter() + START_LIMIT_SECONDS
-        while not _answers(url):
+        while not answers(url):
             if self._child.poll() is not None or time.perf_counter() > deadline:
                 raise RunError(f"the Prefect server did not start: see {HOME / 'server.log'}")
             time.sleep(0.1)
         if self._child.poll() is not None:
             raise RunError(f"the Prefect server did not start, but another one answers: see {HOME / 'server.log'}")
         self.seconds = self.seconds or time.perf_counter() - self._started
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the server was started here."""
+        return self._child is not None
 
     @property
     def has_ended(self) -> bool:
@@ -146,12 +156,12 @@ class PrefectServer:
                 f"stop it with Ctrl-C: after `relift serve` its command goes on with it, on the server that serves."
             )
 
-    def _served_or_share_home(self) -> str | None:
-        """URL of this folder's `relift serve`, waited for while it starts; None once a server of ours may use HOME."""
+    def _served_or_share_home(self) -> Served | None:
+        """This folder's `relift serve`, waited for while it starts; None once a server of ours may use HOME."""
         deadline = time.perf_counter() + START_LIMIT_SECONDS
         while time.perf_counter() < deadline:
-            if url := served_url():
-                return url
+            if served := served_here():
+                return served
             self._home = locked(HOME_LOCK, fcntl.LOCK_SH)
             if self._home is not None:
                 return None
@@ -162,21 +172,47 @@ class PrefectServer:
         )
 
 
-def served_url() -> str | None:
-    """Of the API of a `relift serve` that runs in this folder; None where none does, or it has only begun to start."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A running `relift serve`, e.g. ``url="http://127.0.0.1:4200/api", key_file=".prefect/key"``."""
+
+    url: str
+    """Of its server's API."""
+    key_file: str = ""
+    """Empty where the key is one that the user gave."""
+    pid: int = 0
+
+    def write(self) -> None:
+        SERVED.write_text(json.dumps(asdict(self)))
+
+
+def served_here() -> Served | None:
+    """The `relift serve` that runs in this folder; None where none does, or it has only begun to start."""
     if (free := locked(SERVED, fcntl.LOCK_SH)) is not None:
         free.close()
         return None
     try:
-        return str(json.loads(SERVED.read_text())["url"])
-    except (OSError, ValueError, KeyError):
+        return Served(**json.loads(SERVED.read_text()))
+    except (OSError, ValueError, TypeError):
         return None
 
 
-def api_url(host: str, port: int) -> str:
-    """Of the API of a server on this machine that listens on ``host``."""
-    name = EVERYWHERE.get(host, host)
-    return f"http://[{name}]:{port}/api" if ":" in name else f"http://{name}:{port}/api"
+def _use(served: Served) -> None:
+    os.environ["PREFECT_API_URL"] = served.url
+    if served.key_file:
+        os.environ[CLIENT_KEY] = own_key(Path(served.key_file))
+
+
+def make_home() -> None:
+    """HOME, for this user alone: it holds the key, and logs of whatever ran. Raises RunError."""
+    try:
+        HOME.mkdir(mode=0o700, exist_ok=True)
+        HOME.chmod(0o700)
+    except OSError as problem:
+        raise RunError(
+            f"{HOME.absolute()}, where the Prefect server of this folder lives, cannot be made or is another user's "
+            f"({problem.strerror}). Work in a folder of your own, or set PREFECT_API_URL to a server that is there."
+        ) from problem
 
 
 def locked(path: Path, how: int) -> IO[str] | None:
@@ -188,71 +224,3 @@ def locked(path: Path, how: int) -> IO[str] | None:
         file.close()
         return None
     return file
-
-
-def _require_url(text: str) -> None:
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise RunError(
-            f"PREFECT_API_URL={text!r} is no URL of a Prefect server's API. Give it as http://HOST:PORT/api, such as "
-            f"http://127.0.0.1:4200/api, or unset it: relift then starts a server."
-        )
-
-
-def _require_answer(url: str) -> None:
-    if not _answers(url, ANSWER_LIMIT_SECONDS):
-        raise RunError(
-            f"no Prefect server answers at PREFECT_API_URL={url}. Start one with `relift serve` or `prefect server "
-            f"start`, correct the variable, or unset it: relift then starts one."
-        )
-
-
-def _require_free(host: str, port: int, url: str) -> None:
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:  # as the server does: beside 0.0.0.0, not instead of it
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-    except (OSError, UnicodeError) as problem:
-        raise RunError(_why_not_free(problem, host, port, url)) from problem
-
-
-def _why_not_free(problem: OSError | UnicodeError, host: str, port: int, url: str) -> str:
-    number = problem.errno if isinstance(problem, OSError) else None
-    why = (problem.strerror if isinstance(problem, OSError) else None) or problem
-    if number == errno.EADDRINUSE:
-        is_prefect = _answers(url)
-        found = "a Prefect server answers there" if is_prefect else "something else listens there"
-        use = f"set PREFECT_API_URL={url} to use it" if is_prefect else "end it"
-        return (
-            f"port {port} of {host} cannot be used for the Prefect server ({why}; {found}). Choose another one with "
-            f"--port, or {use}."
-        )
-    if number == errno.EACCES:
-        return f"port {port} of {host} may not be used by this user ({why}). Choose one above 1023 with --port."
-    return (
-        f"--host {host}: the Prefect server cannot listen there ({why}). Use 127.0.0.1 for this machine alone, 0.0.0.0 "
-        f"for every machine, or an address that this machine has."
-    )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOCALHOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a Prefect server's API is there; whatever else listens may say anything."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=timeout) as response:
-            return bool(response.status == 200)
-    except (OSError, ValueError, http.client.HTTPException):
-        return False

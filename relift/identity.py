@@ -18,7 +18,7 @@ from relift.recipe import differences, recorded_config, validated
 from relift.resolved import Resolved
 from relift.store import FolderStore, Store, open_store
 from relift.store.folder import working_copy_of, write_atomically
-from relift.store.interface import is_bucket, require_scheme
+from relift.store.uris import is_bucket, require_uri
 
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
@@ -144,9 +144,9 @@ def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunCon
 
     Raises RunError where there is no run, StoreError where the store cannot be read.
     """
-    folder = Path(uri).expanduser().absolute()
+    uri = require_uri(uri)
     if not is_bucket(uri):
-        require_scheme(uri)
+        folder = Path(uri).expanduser().absolute()
         uri = working_copy_of(folder) or str(folder)
     parent, _, name = uri.rstrip("/").rpartition("/")
     store = open_store(uri.rstrip("/"), Path(name))
@@ -162,11 +162,11 @@ def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunCon
 def run_root(config: RunConfig, name: str) -> Path:
     if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name) > 100:
         raise RunError(f"a run cannot be called {name!r}: use up to 100 letters, digits, '-', '_' or '.'")
-    require_scheme(config.store)
+    require_uri(config.store)
     return Path(config.scratch if is_bucket(config.store) else config.store).expanduser() / name
 
 
 def run_store(config: RunConfig, name: str) -> Store:
     """Where the run of that name keeps what it writes; nothing is asked of a server yet."""
     root = run_root(config, name)
-    return open_store(f"{config.store.rstrip('/')}/{name}", root) if is_bucket(config.store) else FolderStore(root)
+    return open_store(f"{require_uri(config.store)}/{name}", root) if is_bucket(config.store) else FolderStore(root)

@@ -135,8 +135,9 @@ def _assemble(
         "base weights": base.checksum,
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
     }
-    machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary)
+    machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
     resolved, is_same_machine = write_identity(store, config, machine, made_from, instead=instead)
+    _say_what_schedules_come_to(config, iterations, scheduled=resolved.schedule_iterations)
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
@@ -179,6 +180,23 @@ def _assemble(
     )
     policy.materialise_with(functools.partial(materialise, run))
     return run
+
+
+def _say_what_schedules_come_to(config: RunConfig, iterations: int, *, scheduled: int) -> None:
+    """A run that was made longer or shorter keeps its schedules, and says what that means for its last iteration."""
+    from relift.learning import schedule_factor
+
+    for name, update in (("rl", config.rl), ("sft", config.sft)):
+        schedule = update.optimizer.schedule if update else None
+        if schedule is None or scheduled == iterations or schedule.final_share == 1:
+            continue
+        last = schedule_factor(schedule, iterations - 1, scheduled)
+        what = f"stays there for the {iterations - scheduled} added" if iterations > scheduled else "is cut short"
+        log.warning(
+            "%s.optimizer.schedule was laid over the %d iterations that this run began with and %s: the last of %d "
+            "iterations has %.2f of the full rate. Start another run (--name) for a schedule over all of them.",
+            *(name, scheduled, what, iterations, last),
+        )
 
 
 def _reference(config: RunConfig) -> Any:

@@ -1,4 +1,4 @@
-"""What is resolved from the machine, once, at the start of a run (contract 4)."""
+"""What is resolved from machine and questions, once, at the start of a run (contract 4)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class Resolved:
     torch: str
     transformers: str
     relift: str
+    schedule_iterations: int = 0
+    """Iterations that the learning rates' schedules were laid over: those of the run when it began. A run that goes on
+    for longer keeps it, since another length would be other rates in iterations that are done. 0 in older runs."""
     vllm: str = ""
     """Empty where another engine samples."""
 
@@ -43,6 +46,7 @@ class Resolved:
             micro_batch_tokens=self.micro_batch_tokens,
             chunk_tokens=self.chunk_tokens,
             threads=self.threads,
+            schedule_iterations=self.schedule_iterations or now.schedule_iterations,
         )
 
     def what_may_differ(self, now: Resolved) -> list[str]:
@@ -51,7 +55,7 @@ class Resolved:
         return [f"{name} {before[name]} is now {after[name]}" for name in before if before[name] != after[name]]
 
 
-def resolve_machine(config: RunConfig, *, device: str, vocabulary: int) -> Resolved:
+def resolve_machine(config: RunConfig, *, device: str, vocabulary: int, iterations: int) -> Resolved:
     """Sizes from the recipe where it sets them, else from the kind of device and its free memory."""
     from relift.learning import chunk_tokens_for, free_memory
 
@@ -72,5 +76,6 @@ def resolve_machine(config: RunConfig, *, device: str, vocabulary: int) -> Resol
         torch=version("torch"),
         transformers=version("transformers"),
         relift=version("relift"),
+        schedule_iterations=iterations,
         vllm=installed_version() if config.rollout.engine == "vllm" else "",
     )

@@ -20,7 +20,10 @@ from relift.config.section import Section, Share, none_if_off
 
 
 class ScheduleConfig(Section):
-    """Factor on a learning rate over the iterations of a run: linear warm-up, hold, linear decay."""
+    """Factor on a learning rate over the iterations of a run: linear warm-up, hold, linear decay.
+
+    Over those that the run begins with: one that is made longer on resume keeps it, and goes on at its last factor.
+    """
 
     warmup_iterations: int = Field(0, ge=0)
     """The factor climbs to 1 over this many iterations."""

@@ -13,6 +13,7 @@ from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 from relift.config.teacher import TeacherConfig
+from relift.store.uris import require_uri
 
 
 class RunConfig(Section):
@@ -52,6 +53,11 @@ class RunConfig(Section):
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        return require_uri(value)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,13 +6,8 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from relift import randomness
-from relift.evaluation.scores import band, pass_at_k, wilson_interval
+from relift.evaluation.scores import band, mean_interval, pass_at_k
 from relift.records import EvalResult, FinishReason, RolloutGroup
-
-BOOTSTRAP_DRAWS = 2000
 
 
 def grouped(groups: Iterable[RolloutGroup]) -> list[tuple[str, list[RolloutGroup]]]:
@@ -24,16 +19,12 @@ def grouped(groups: Iterable[RolloutGroup]) -> list[tuple[str, list[RolloutGroup
 
 
 def summarise(benchmark: str, groups: Sequence[RolloutGroup], version: int, iteration: int) -> EvalResult:
-    """avg@k and pass@k with a 95 % interval of avg@k: Wilson's for one sample per question, a bootstrap over questions
-    for more, since samples of one question are not independent trials."""
+    """avg@k and pass@k with a 95 % interval of avg@k over questions, since samples of one question are not independent
+    trials."""
     k = len(groups[0].rollouts)
     accuracies = [group.accuracy for group in groups]
     completions = [rollout.completion for group in groups for rollout in group.rollouts]
-    if k == 1 or len(set(accuracies)) == 1:
-        # Where all questions agree a bootstrap sees no spread at all: one trial per question is the careful reading.
-        low, high = wilson_interval(round(sum(accuracies)), len(accuracies))
-    else:
-        low, high = _bootstrap_interval(benchmark, accuracies)
+    low, high = mean_interval(accuracies, k)
     return EvalResult(
         benchmark=benchmark,
         version=version,
@@ -48,11 +39,3 @@ def summarise(benchmark: str, groups: Sequence[RolloutGroup], version: int, iter
         mean_tokens=statistics.fmean(len(c.token_ids) for c in completions),
         truncated=sum(c.finish_reason is FinishReason.LENGTH for c in completions),
     )
-
-
-def _bootstrap_interval(benchmark: str, accuracies: Sequence[float]) -> tuple[float, float]:
-    values = np.asarray(accuracies)
-    rng = randomness.generator(0, "bootstrap", benchmark)
-    means = values[rng.integers(len(values), size=(BOOTSTRAP_DRAWS, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -4,9 +4,11 @@
         CPU                   span by span, in blocks: no pads; the one that can read shared prompts
         GPU, half precision   variable-length flash attention
         GPU, else             FlexAttention, compiled, with a block mask
-    model(...) without it     scaled_dot_product_attention, as before
+    model(...) without it     scaled_dot_product_attention, as before; the engine's mask, which is the same for all
+                              layers, is cut to the window of those that have one
 
-Shapes: P tokens packed, S sequences, H query heads, K key-value heads, D head width.
+Shapes: P tokens packed, S sequences, H query heads, K key-value heads, D head width. Of one that is not packed: B
+sequences, Q tokens that ask, T that are there, the last Q of them those that ask.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ NAME = "relift_packed"
 """Of the attention function in the library's registry."""
 # What some models hand to their attention beside the usual, each changing the result; we do not compute them.
 REFUSED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
+WAY_OUT = "Use a model with plain causal attention (Qwen2, Qwen3, Llama, Mistral, Gemma 3, ...: docs/models.md)."
+WINDOW = "relift_window"
+"""Attribute of a mask that the library makes for us: how far back it lets a token look; None for no limit."""
 _in_packed_forward: ContextVar[bool] = ContextVar("in_packed_forward", default=False)
 
 
@@ -104,7 +109,8 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     """Let the model attend through ``packed_attention`` from now on; nothing to do the second time.
 
     It stays so, because recomputing a layer in a backward pass must meet the attention of its forward pass. Calls
-    without a packing (sampling) take the very path they took before.
+    without a packing (sampling) take the very path they took before, but that windows are kept to whoever made the
+    mask. Raises ModelError for a model whose attention is not plain.
     """
     if model.config._attn_implementation == NAME:
         return
@@ -138,23 +144,57 @@ def packed_attention(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """(1, P, H, D) in the form in which the library calls such functions. Raises ModelError."""
+    _refuse_extras(module, dropout, others)
     if packed is None:
         if _in_packed_forward.get():
             raise _cannot_pack(type(module).__name__, "it does not hand on to its attention what the model was given")
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        kept = others if sliding_window is None else {**others, "sliding_window": sliding_window}
+        _require_window(module, attention_mask, sliding_window)
+        if sliding_window is not None:
+            key_1KPD, value_1KPD, attention_mask = _within_window(
+                query_1HPD.shape[2], key_1KPD, value_1KPD, attention_mask, sliding_window
+            )
         result: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query_1HPD, key_1KPD, value_1KPD, attention_mask, dropout=dropout, scaling=scaling, **kept
+            module, query_1HPD, key_1KPD, value_1KPD, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return result
-    _refuse_extras(module, dropout, others)
     window = None if sliding_window is None or sliding_window >= packed.longest else sliding_window
     function = _by_span
     if query_1HPD.is_cuda:
         half = _product_type(query_1HPD, value_1KPD) in (torch.bfloat16, torch.float16)
         function = _variable_length if half else _flex
     return function(query_1HPD, key_1KPD, value_1KPD, packed, scaling, window), None
+
+
+def _within_window(
+    asking: int, key_BKTD: Tensor, value_BKTD: Tensor, mask_B1QT: Tensor | None, window: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys, values and mask as a layer sees them whose tokens look back at ``window`` tokens, themselves included.
+
+    Columns stand for places: rows are padded on their left, so whatever lies between two real tokens of one is real.
+    Without a mask nothing is beyond the window, as the library leaves it out for that reason alone.
+    """
+    there = key_BKTD.shape[2]
+    if mask_B1QT is None or there <= window:
+        return key_BKTD, value_BKTD, mask_B1QT
+    if asking == 1:
+        return key_BKTD[:, :, -window:], value_BKTD[:, :, -window:], mask_B1QT[..., -window:]
+    place_T = torch.arange(there, device=key_BKTD.device)
+    return key_BKTD, value_BKTD, mask_B1QT & (place_T > place_T[-asking:, None] - window)
+
+
+def _require_window(module: torch.nn.Module, mask: Tensor | None, window: int | None) -> None:
+    """Raises ModelError when a mask of the library's keeps to another window than the layer says it has.
+
+    We go by what the layer says; the engine's own masks know no window.
+    """
+    masked = getattr(mask, WINDOW, window)
+    if masked != window:
+        raise _cannot_pack(
+            type(module).__name__,
+            f"its mask is cut to {masked or 'no'} tokens, but its attention is told of {window or 'no window'}",
+        )
 
 
 def _by_span(
@@ -231,8 +271,8 @@ def _refuse_extras(module: torch.nn.Module, dropout: float, others: dict[str, An
 
 def _cannot_pack(kind: str, reason: str) -> ModelError:
     return ModelError(
-        f"{kind} cannot be trained on packed sequences: {reason}. The trainer packs sequences without padding, and "
-        f"without that they would see each other. Use a model with plain causal attention (Qwen2, Qwen3, Llama, ...)."
+        f"{kind} cannot be trained on packed sequences: {reason}. Engine and trainer compute attention themselves, and "
+        f"here it would be another than the model's. {WAY_OUT}"
     )
 
 
@@ -252,7 +292,10 @@ def _register() -> None:
 
     def mask(*args: Any, **kwargs: Any) -> Tensor | None:
         """None for a packed forward: its mask would be (P, P)."""
-        return None if _in_packed_forward.get() else sdpa_mask(*args, **kwargs)
+        made = None if _in_packed_forward.get() else sdpa_mask(*args, **kwargs)
+        if made is not None:
+            setattr(made, WINDOW, kwargs.get("local_size"))
+        return made
 
     AttentionInterface.register(NAME, packed_attention)
     AttentionMaskInterface.register(NAME, mask)

@@ -6,13 +6,13 @@ Shapes: P tokens packed, C of them in the loss, T tokens of one sequence, D hidd
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.attention import Packing, can_share_prompts, packed_hidden_states
+from relift.learning.attention import WAY_OUT, Packing, can_share_prompts, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.branches import Span
 from relift.learning.head import Entropy, logprobs_and_entropy
@@ -80,7 +80,7 @@ def packing_error(
             model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=chunk_tokens
         )
         for place, index in enumerate(batch.indices):
-            alone_T = _last_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
+            alone_T = plain_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
             skipped = len(sequences[index].token_ids) - len(alone_T)
             in_loss_T = torch.tensor(sequences[index].loss_mask[skipped:], dtype=torch.bool)
             alone = alone_T[in_loss_T.to(alone_T.device)]
@@ -99,10 +99,14 @@ def _hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     return packed_hidden_states(model, token_ids_P, positions_P, packing)
 
 
-def _last_logprobs(
+@torch.no_grad()
+def plain_logprobs(
     model: PreTrainedModel, sequence: TrainingSequence, temperature: float, vocabulary: int, count: int
 ) -> Tensor:
-    """(T,) log-probabilities of the last ``count`` tokens of a sequence, or of all but its first."""
+    """(T,) log-probabilities of the last ``count`` tokens of a sequence, or of all but its first.
+
+    As the library runs the model: one sequence, no cache, its own masks and head.
+    """
     count = min(count, len(sequence.token_ids) - 1)
     token_ids_1T = torch.tensor([sequence.token_ids], device=model.device)
     logits_TV = model(input_ids=token_ids_1T, use_cache=False, logits_to_keep=count + 1).logits[0, :-1, :vocabulary]
@@ -118,13 +122,18 @@ def _head(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
     if not isinstance(head, torch.nn.Linear):
         raise ModelError(
             f"the head of {model.config.model_type} is {type(head).__name__}, not one linear layer, so its logits "
-            f"cannot be computed in chunks. Use a model with a plain linear head."
+            f"cannot be computed in chunks. {WAY_OUT}"
         )
+    require_linear_head(model.config)
+    return head.weight, head.bias
+
+
+def require_linear_head(config: Any) -> None:
+    """Raises ModelError for a model that does more to its logits than one linear layer; looks at settings alone."""
     for name in HEAD_SCALES:
-        value = getattr(model.config, name, None)
+        value = getattr(config, name, None)
         if value is not None and value != 1:
             raise ModelError(
-                f"{model.config.model_type} changes its logits by {name}={value!r}, which the trainer does not do, so "
-                f"its log-probabilities would not be the model's. Use a model with a plain linear head."
+                f"{config.model_type} changes its logits by {name}={value!r}, which the trainer does not do, so its "
+                f"log-probabilities would not be the model's. {WAY_OUT}"
             )
-    return head.weight, head.bias

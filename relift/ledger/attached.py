@@ -19,7 +19,7 @@ from pathlib import Path
 from relift.errors import LedgerError, StoreError
 from relift.ledger import parquet, schema
 from relift.ledger.schema import LEDGER, SNAPSHOT, snapshots
-from relift.store.interface import is_bucket, require_scheme
+from relift.store.uris import is_bucket, require_uri
 
 log = logging.getLogger(__name__)
 FILE = "attached.toml"
@@ -75,8 +75,7 @@ def attach(store: Path, uri: str, name: str = "") -> tuple[Place, list[Source]]:
     ``name`` is the place's own when empty: a folder's, a file's, the last part of a URI. Attached again under the same
     name, it is only looked at again. Raises LedgerError or StoreError.
     """
-    require_scheme(uri)
-    full = uri.rstrip("/") if is_bucket(uri) else str(Path(uri).expanduser().resolve())
+    full = require_uri(uri) if is_bucket(uri) else str(Path(require_uri(uri)).expanduser().resolve())
     if not is_bucket(uri) and Path(full) == store.resolve():
         raise LedgerError(f"{uri} is the project itself ({store}), and its runs are read anyway. Attach another one.")
     place = Place(name=name or _name_of(full), uri=full)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from relift import checkpoint as snapshots
 from relift.records import CheckpointRef, PolicyVersion
 from relift.run import Run
-from relift.store.interface import is_bucket
 from relift.store.manifest import digest
+from relift.store.uris import is_bucket
 
 OF_REPLAY = frozenset({"rollout", "probe", "verify", "record", "source", "rl_update", "sft_update"})
 

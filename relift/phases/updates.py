@@ -22,7 +22,7 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     """Of an update in an iteration; recorded with it, so that a replay does not depend on how long the run became."""
     config = run.config
     adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
-    return adam.lr * schedule_factor(adam.schedule, iteration, run.iterations)
+    return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
 
 
 def sizes_of(run: Run) -> Sizes:

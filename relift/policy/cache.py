@@ -52,8 +52,8 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # the library is not type
 
     def _grow(self, key_states: Tensor, value_states: Tensor, end: int) -> None:
         self.capacity = max(self.capacity, end, 2 * self.length)
-        rows, heads, _, width = key_states.shape
-        keys, values = (key_states.new_zeros((rows, heads, self.capacity, width)) for _ in range(2))
+        # Values may be narrower than keys (DeepSeek's latent attention).
+        keys, values = (t.new_zeros((*t.shape[:2], self.capacity, t.shape[3])) for t in (key_states, value_states))
         if self._keys_BHTD is not None and self._values_BHTD is not None:
             keys[:, :, : self.length] = self._keys_BHTD[:, :, : self.length]
             values[:, :, : self.length] = self._values_BHTD[:, :, : self.length]
@@ -68,12 +68,6 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # the library is not type
 def sampling_cache(layer_count: int, capacity: int) -> Cache:
     """An empty cache for that many layers, with room for ``capacity`` tokens a sequence before it first grows."""
     return Cache(layers=[RoomyLayer(capacity) for _ in range(layer_count)])
-
-
-def is_uniform_attention(config: Any) -> bool:
-    """Whether every layer attends to the whole past, so that one mask and one kind of cache layer serve all."""
-    kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    return set(kinds) == {"full_attention"}
 
 
 def left_padded(sequences: list[tuple[int, ...]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

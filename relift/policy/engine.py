@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from relift import randomness
-from relift.errors import ModelError
-from relift.policy.cache import is_uniform_attention, left_padded, sampling_cache
+from relift.learning.attention import use_packed_attention
+from relift.policy.cache import left_padded, sampling_cache
 from relift.records import Completion, FinishReason, Purpose, Question
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class TransformersEngine:
     """Samples completions; each prompt is computed once for its whole group.
 
     ``vocabulary`` is the number of real tokens: ids beyond it pad the embedding and are never sampled. A rollout's
-    draws depend only on (seed, iteration, purpose, question, sample), whatever else is in the batch.
+    draws depend only on (seed, iteration, purpose, question, sample), whatever else is in the batch. Raises ModelError
+    for a model whose attention neither it nor the trainer computes.
     """
 
     def __init__(
@@ -87,11 +88,7 @@ class TransformersEngine:
         self.vocabulary = vocabulary
         self.decode = decode
         self.max_rows = max_rows
-        if not is_uniform_attention(model.config):
-            raise ModelError(
-                f"the transformers engine cannot sample from {model.config.model_type}: it mixes sliding-window and "
-                f"full attention layers, which its cache does not hold"
-            )
+        use_packed_attention(model)  # which keeps each layer to its window, or refuses the model
 
     def serve(self, policy: Policy) -> None:
         """Nothing to do: it samples from the trainer's own weights."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from relift.config import PolicyConfig
-from relift.errors import ModelError
+from relift.errors import ModelError, ReliftError
 from relift.policy.lora import adapter_tensors, add_adapters, merged, merged_name, require_peft
 from relift.policy.recompute import recompute_layers
 from relift.policy.student import Student, make_student
@@ -24,10 +24,10 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
     The seed draws what no file holds: a random model, first values of adapters. Raises ModelError when the folder or
     name holds no causal language model, tokenizer or chat template, ConfigError when peft is needed and missing.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
     from transformers.utils import logging as library_logging
+
+    from relift.policy.supported import require_same
 
     if config.lora is not None:
         require_peft()
@@ -41,13 +41,7 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
     else:
         source = _source(config.model)
         tokenizer = _load_tokenizer(source, config.model)
-        try:
-            model_config = _stretched(AutoConfig.from_pretrained(source), config)
-            model = AutoModelForCausalLM.from_pretrained(source, config=model_config, dtype=torch.float32)
-        except (OSError, ValueError, SafetensorError) as problem:
-            raise ModelError(
-                f"policy.model={config.model!r} has no model that loads: {_first_line(problem)}"
-            ) from problem
+        model = _load_weights(source, _load_config(source, config), config.model)
     generation = getattr(model, "generation_config", None) or GenerationConfig()
     student = make_student(tokenizer, model.config, generation, config)
     if student.vocabulary > model.config.vocab_size:
@@ -60,23 +54,20 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
         add_adapters(model, config.lora, seed=seed)
     if config.activation_checkpointing is not None:
         recompute_layers(model, config.activation_checkpointing)
-    return model.to(device), student
+    model = model.to(device)
+    require_same(model, config.model, vocabulary=student.vocabulary, pad_id=student.pad_id, context=student.context)
+    return model, student
 
 
 def load_student(config: PolicyConfig) -> Student:
     """The tokenizer side of the model alone, without its weights. Raises ModelError."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     if config.model == "random-bytes":
         return load_model(config, seed=0)[1]
     source = _source(config.model)
     tokenizer = _load_tokenizer(source, config.model)
-    try:
-        model_config = _stretched(AutoConfig.from_pretrained(source), config)
-    except (OSError, ValueError) as problem:
-        raise ModelError(
-            f"policy.model={config.model!r} has no configuration that loads: {_first_line(problem)}"
-        ) from problem
+    model_config = _load_config(source, config)
     try:
         generation = GenerationConfig.from_pretrained(source)
     except OSError:  # few models need one
@@ -88,10 +79,64 @@ def _load_tokenizer(source: str, name: str) -> Any:
     from transformers import AutoTokenizer
 
     _require_tokenizer_files(source, name)
+    with _loading(name, "tokenizer"):
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def _load_config(source: str, config: PolicyConfig) -> Any:
+    """The model's configuration, stretched as the recipe says. Raises ModelError for a model that is not supported."""
+    from transformers import AutoConfig
+
+    from relift.policy.supported import require_plain
+
+    with _loading(config.model, "configuration"):
+        model_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        require_plain(model_config, config.model)
+        return _stretched(model_config, config)
+
+
+def _load_weights(source: str, model_config: Any, name: str) -> Any:
+    """The model in float32; all of its weights come from safetensors. Raises ModelError."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    _require_safetensors(source, name)
+    with _loading(name, "model"):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=model_config,
+            dtype=torch.float32,
+            attn_implementation="sdpa",  # said, since a configuration may name one that is fetched and run
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"policy.model={name!r} holds no values for {len(missing)} of its weights ({', '.join(missing[:3])}, ...), "
+            f"which would start as random numbers. Download or save the model anew."
+        )
+    return model
+
+
+@contextmanager
+def _loading(name: str, what: str) -> Iterator[None]:
+    """Files from outside can be broken in any way, and the library then raises anything: here it is one error.
+
+    No code that comes with a model is ever run, nor is anybody asked whether it may be.
+    """
     try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"policy.model={name!r} has no tokenizer that loads: {_first_line(problem)}") from problem
+        yield
+    except (ReliftError, MemoryError):
+        raise
+    except Exception as problem:
+        if "trust_remote_code" in str(problem):
+            raise ModelError(
+                f"policy.model={name!r} comes with code of its own (auto_map in its files) for its {what}, which is "
+                f"never run: it could do anything on this machine. Use a model whose architecture and tokenizer are "
+                f"part of transformers (docs/models.md)."
+            ) from problem
+        raise ModelError(f"policy.model={name!r} has no {what} that loads: {_first_line(problem)}") from problem
 
 
 def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
@@ -185,6 +230,18 @@ def _require_tokenizer_files(source: str, name: str) -> None:
         )
 
 
+def _require_safetensors(source: str, name: str) -> None:
+    """Pickled weights run code when they are read, so they are not."""
+    folder = Path(source)
+    pickled = sorted(folder.glob("pytorch_model*.bin")) if folder.is_dir() else []
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"policy.model={name!r} has its weights in {pickled[0].name} alone, a pickle, which can run code when it "
+            f"is read, so it is not. Write it anew where you trust it: AutoModelForCausalLM.from_pretrained(folder)"
+            f".save_pretrained(folder) makes model.safetensors."
+        )
+
+
 def _device(config: PolicyConfig) -> str:
     import torch
 
@@ -196,5 +253,7 @@ def _device(config: PolicyConfig) -> str:
 
 
 def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__
+    kind, lines = type(problem).__name__, str(problem).strip().splitlines()
+    if not lines:
+        return kind
+    return lines[0] if isinstance(problem, OSError | ValueError) else f"{kind}: {lines[0]}"

@@ -182,6 +182,7 @@ class VllmEngine:
                     model=folder,
                     load_format="dummy",
                     skip_tokenizer_init=True,
+                    trust_remote_code=False,  # it runs no code that comes with a model
                     generation_config="vllm",  # the model's own sampling defaults have no say
                     dtype=self.config.policy.dtype,
                     max_model_len=self.max_length,

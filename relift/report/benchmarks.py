@@ -10,6 +10,7 @@ from string import Template
 
 from matplotlib.ticker import PercentFormatter
 
+from relift.evaluation import pass_interval
 from relift.records import EvalResult
 from relift.report.data import short_name
 from relift.report.page import percent
@@ -31,7 +32,7 @@ def _draw(results: Sequence[EvalResult]) -> bytes:
     axes = figure.add_subplot()
     heights = range(len(results))
     shares = [r.avg_at_k for r in results]
-    # Rounding may put the mean a hair outside of its bootstrap interval.
+    # Rounding may put the mean a hair outside of its interval.
     errors = [[max(0.0, r.avg_at_k - r.low) for r in results], [max(0.0, r.high - r.avg_at_k) for r in results]]
     axes.barh(heights, shares, height=0.6, color=BLUE, alpha=0.85)
     axes.errorbar(shares, heights, xerr=errors, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
@@ -46,15 +47,17 @@ def _draw(results: Sequence[EvalResult]) -> bytes:
 
 def _page(run: str, results: Sequence[EvalResult], png: bytes) -> str:
     encoded = base64.b64encode(png).decode("ascii")
-    heads = ("benchmark", "questions", "k", "avg@k", "95 % interval", "pass@k", "tokens a completion", "cut")
+    interval = "95 % interval"
+    heads = ("benchmark", "questions", "k", "avg@k", interval, "pass@k", interval, "tokens a completion", "cut")
     rows = [
         (
             short_name(r.benchmark),
             f"{r.questions:,}",
             str(r.k),
             percent(r.avg_at_k),
-            f"{100 * r.low:.1f} to {percent(r.high)}",
+            _interval(r.low, r.high),
             percent(r.pass_at_k),
+            _interval(*pass_interval(r.pass_at_k, r.questions)),
             f"{r.mean_tokens:,.1f}",
             f"{r.truncated:,}",
         )
@@ -70,3 +73,7 @@ def _page(run: str, results: Sequence[EvalResult], png: bytes) -> str:
         body=f'<img alt="avg@k by benchmark" src="data:image/png;base64,{encoded}">\n'
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>',
     )
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {percent(high)}"

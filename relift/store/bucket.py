@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from relift.errors import ReliftError, StoreError
+from relift.store.names import checked
 from relift.store.ranges import fetch
 from relift.store.refusals import explained, uploads_cause
+from relift.store.uris import SCHEME, require_uri
 
-SCHEME = "s3://"
 DELETED_AT_ONCE = 1000
 """S3's own limit."""
 TRANSFER = {"multipart_threshold": 64 << 20, "multipart_chunksize": 64 << 20, "max_concurrency": 8}
 """Parts are read from and written to the file as they go, so memory holds buffers and never a part."""
 _CHECKSUM = "sha256"
 """Metadata of an object that no manifest lists."""
+MOST_BYTES_AT_ONCE = 64 << 20
+"""Of an object that is read into memory, such as a manifest or an answer of a teacher."""
 
 
 class Taken(Exception):
@@ -51,22 +54,26 @@ class Checksums:
 
 
 class Bucket:
-    """What lies below ``s3://bucket/prefix``; names are relative to the prefix. May be used from any thread."""
+    """What lies below ``s3://bucket/prefix``; names are relative to the prefix. May be used from any thread.
+
+    Names that the bucket lists are checked: another writer may have made them up.
+    """
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
+        """Raises StoreError for a URI that could not be kept apart from another (``require_uri``)."""
+        self.uri = require_uri(uri)
         self.bucket, _, self.prefix = self.uri.removeprefix(SCHEME).partition("/")
-        if not self.bucket:
-            raise StoreError(f"store={uri!r} names no bucket: give s3://bucket or s3://bucket/prefix.")
 
     def where(self, name: str) -> str:
         return f"{self.uri}/{name}".rstrip("/")
 
     def get(self, name: str) -> Object | None:
-        """None where there is no such object."""
+        """None where there is no such object. Raises StoreError for one too large to be what is read this way."""
         with self._explained("s3:GetObject", name, absent=True) as outcome:
             found = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            content = found["Body"].read()
+            with found["Body"] as body:
+                self._require_small(name, found["ContentLength"])
+                content = body.read()
         if outcome.is_absent:
             return None
         headers = found["ResponseMetadata"]["HTTPHeaders"]
@@ -139,7 +146,9 @@ class Bucket:
         with self._explained("s3:ListBucket", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=below)
             keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return [key.removeprefix(self._key("")) for key in keys]
+        # A key that ends with a slash is no object of ours: consoles make it to show an empty folder.
+        names = (key.removeprefix(self._key("")) for key in keys if not key.endswith("/"))
+        return [checked(name, where=f"the listing of {self.uri}") for name in names]
 
     def folders(self) -> list[str]:
         """Names of the folders directly below the prefix."""
@@ -148,7 +157,8 @@ class Bucket:
                 Bucket=self.bucket, Prefix=self._key(""), Delimiter="/"
             )
             found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ())]
-        return [prefix.removeprefix(self._key("")).rstrip("/") for prefix in found]
+        names = (prefix.removeprefix(self._key("")).removesuffix("/") for prefix in found)
+        return [checked(name, where=f"the listing of {self.uri}") for name in names]
 
     def delete(self, names: Sequence[str]) -> None:
         """Those that are not there are passed over."""
@@ -208,6 +218,13 @@ class Bucket:
         with self._explained("s3:ListBucket", ""):
             _client(patient=False).list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
             return _client(patient=True)
+
+    def _require_small(self, name: str, size: int) -> None:
+        if size > MOST_BYTES_AT_ONCE:
+            raise StoreError(
+                f"{self.where(name)} has {size / 2**20:,.0f} MiB, and what relift writes under that name has at most "
+                f"{MOST_BYTES_AT_ONCE >> 20}: it was written by something else. Remove it, or restore it from a copy."
+            )
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name

@@ -14,7 +14,8 @@ from typing import Any
 
 from relift.errors import RunError, StoreError
 from relift.interrupt import StopFlag
-from relift.store.manifest import MANIFEST, FileEntry, Manifest
+from relift.store.manifest import MANIFEST, FileEntry, Manifest, require_small
+from relift.store.names import inside
 
 WORKING_COPY = "working_copy.json"
 """In a folder that another store's run works in: whose, and an id that the lease names."""
@@ -65,8 +66,10 @@ class FolderStore:
 
     def manifest(self, place: str) -> Manifest | None:
         """None where the place was never finished."""
+        path = self.path(place) / MANIFEST
         try:
-            content = (self.path(place) / MANIFEST).read_bytes()
+            require_small(path.stat().st_size, str(path))
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
         return Manifest.from_json(content, str(self.path(place)))
@@ -94,7 +97,7 @@ class FolderStore:
 
     def write_files(self, place: str, files: Mapping[str, Content]) -> tuple[FileEntry, ...]:
         """The data of a place, without its manifest."""
-        folder = self.path(place)
+        folder = inside(self.root, self.path(place))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST).unlink(missing_ok=True)  # while files change, the place is not whole
@@ -104,7 +107,7 @@ class FolderStore:
 
     def seal(self, place: str, manifest: Manifest) -> None:
         """Make a place visible."""
-        folder = self.path(place)
+        folder = inside(self.root, self.path(place))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder / MANIFEST, manifest.to_json())
@@ -172,7 +175,7 @@ class FolderStore:
         raise StoreError(f"{self.path(place)} holds no {name}: its manifest names {[e.name for e in manifest.files]}")
 
     def _write(self, path: Path, content: Content) -> FileEntry:
-        partial = path.with_name(path.name + ".partial")
+        partial = inside(self.root, path.with_name(path.name + ".partial"))
         if isinstance(content, bytes):
             partial.write_bytes(content)
         else:

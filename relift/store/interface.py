@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from relift.errors import StoreError
 from relift.interrupt import StopFlag
 from relift.store.folder import Content, FolderStore
 from relift.store.manifest import Manifest
+from relift.store.uris import is_bucket, require_uri
 
 
 class Store(Protocol):
@@ -80,27 +79,13 @@ class Store(Protocol):
         """The stored bytes of a small file, without touching ``root``; None where there is none."""
 
 
-def is_bucket(uri: str) -> bool:
-    return uri.startswith("s3://")
-
-
 def open_store(uri: str, cache: Path) -> Store:
     """The store of the run at a URI; ``cache`` is the folder to work in where that is not a folder itself.
 
-    Raises StoreError for a scheme that is not supported.
+    Raises StoreError for a URI that is neither (``require_uri``).
     """
     if is_bucket(uri):
         from relift.store.s3 import S3Store
 
         return S3Store(uri, cache)
-    require_scheme(uri)
-    return FolderStore(Path(uri).expanduser())
-
-
-def require_scheme(uri: str) -> None:
-    """Raises StoreError for a URI that is neither a folder nor a bucket, one with too few slashes among them."""
-    if re.match(r"s3:|[a-z][a-z0-9+.-]+:/", uri, re.IGNORECASE) and not is_bucket(uri):
-        raise StoreError(
-            f"store={uri!r}: only folders and s3:// buckets can hold runs. Give a path such as 'runs', or "
-            f"s3://bucket/prefix (for another S3 server than AWS, set AWS_ENDPOINT_URL_S3)."
-        )
+    return FolderStore(Path(require_uri(uri)).expanduser())

@@ -32,6 +32,7 @@ from relift.store.folder import (
 )
 from relift.store.lease import TTL_SECONDS, Lease
 from relift.store.manifest import MANIFEST, FileEntry, Manifest
+from relift.store.names import checked, inside
 
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
@@ -239,8 +240,8 @@ class S3Store:
 
     def _download(self, name: str, entry: FileEntry | None) -> bool:
         """Into the folder, whole and checked against the manifest or else the object's own metadata."""
-        path = self.root / name
-        partial = path.with_name(path.name + ".partial")
+        path = self.root / checked(name, where=self.bucket.uri)
+        partial = inside(self.root, path.with_name(path.name + ".partial"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             checksums = self._downloaded(name, partial)

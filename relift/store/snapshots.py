@@ -9,8 +9,8 @@ from pathlib import Path
 from relift.errors import StoreError
 from relift.store.bucket import Bucket, Taken
 from relift.store.folder import sha256_of
-from relift.store.interface import is_bucket, require_scheme
 from relift.store.s3 import S3Store
+from relift.store.uris import is_bucket, require_uri
 
 CACHE = Path(".relift") / "snapshots"
 SNAPSHOT = "hard_examples.duckdb"
@@ -22,8 +22,7 @@ def ledgers_folder(uri: str, cache: Path = CACHE) -> Path:
     Raises StoreError where the store cannot be read.
     """
     if not is_bucket(uri):
-        require_scheme(uri)
-        return Path(uri).expanduser()
+        return Path(require_uri(uri)).expanduser()
     bucket = Bucket(uri)
     folder = cache / bucket.uri.removeprefix("s3://")
     refresh_runs(bucket, folder)
@@ -60,6 +59,7 @@ def fetch_object(bucket: Bucket, name: str, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)  # whatever lies there, a link above all
     try:
         found = bucket.download(name, partial)
     except Taken:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from relift.errors import StoreError
 from relift.records import FinishReason, TeacherAnswer, TeacherRequest
-from relift.store.interface import is_bucket
+from relift.store.uris import is_bucket, require_uri
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -77,7 +77,7 @@ class BucketObjects:
 def project_answers(store: str, run: str) -> AnswerStore:
     """The answers kept beside the runs of a store, a folder or a bucket: no run is ever called like theirs."""
     if is_bucket(store):
-        return AnswerStore(BucketObjects(f"{store.rstrip('/')}/{FOLDER}"), run)
+        return AnswerStore(BucketObjects(f"{require_uri(store)}/{FOLDER}"), run)
     return AnswerStore(FolderObjects(Path(store).expanduser() / FOLDER), run)
 
 

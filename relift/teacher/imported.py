@@ -14,7 +14,7 @@ from relift.ledger.imported import PREFIX, ImportedSolution, imported_solutions,
 from relift.policy.student import Student
 from relift.questions.solutions import render_solution
 from relift.records import Demonstration, Question
-from relift.store.interface import is_bucket
+from relift.store.uris import is_bucket
 from relift.teacher.admission import admit, choose_shortest
 from relift.verifier import Verifier
 

@@ -135,7 +135,7 @@ def resolved_sizes(shape: str, longest: int, device: str, *, micro_batch_tokens:
         "rollout": {"max_tokens": longest - 1},
         "teacher": {"max_tokens": longest - 1},
     }
-    resolved = resolve_machine(RunConfig.model_validate(tree), device=device, vocabulary=vocabulary)
+    resolved = resolve_machine(RunConfig.model_validate(tree), device=device, vocabulary=vocabulary, iterations=1)
     return Sizes(
         vocabulary=vocabulary,
         micro_batch_tokens=resolved.micro_batch_tokens,

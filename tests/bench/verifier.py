@@ -6,6 +6,8 @@ Needs the folder of public data that RELIFT_DATA names (GSM8K's training split a
 (c) pairs: such pairs alone; the right ones are a gold with itself.
 Every measurement has a verifier of its own with two workers and counts their start; `warm` is a second pass over (b) in
 the same verifier. Each figure is the median of several runs, ours and theirs in turn. Fails when one is below its bar.
+
+Before that come the verdicts themselves: real golds with one thing changed (verifier_mutations.py).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import pyarrow.parquet as pq
 
 from relift.records import Completion, FinishReason, Status, Verdict
 from relift.verifier import Verifier
+from tests.bench import verifier_mutations
 from tests.bench.figures import write
 
 DATA = Path(os.environ.get("RELIFT_DATA", "../shared/data"))
@@ -85,7 +88,7 @@ def mixed_pairs(count: int, seed: int) -> list[Pair]:
 def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"RELIFT_DATA: there is no folder {DATA} with gsm8k_train.parquet and reference_benchmarks.parquet")
-    figures: dict[str, float] = {}
+    figures = verifier_mutations.main(DATA)
     for name, pairs in {
         "numeric": numeric_pairs(NUMERIC, 0),
         "mixed": mixed_pairs(MIXED, 1),
@@ -93,10 +96,14 @@ def main() -> None:
     }.items():
         figures |= measured(name, pairs)
     write("verifier", figures)
-    below = {name: bar for name, bar in BARS.items() if figures[name] < bar}
-    for name, bar in below.items():
-        print(f"verifier.{name} {figures[name]:.4g} is below its bar of {bar:g}")
-    sys.exit(1 if below else 0)
+    missed = verifier_mutations.misses(figures)
+    missed += [
+        f"verifier.{name} {figures[name]:.4g} is below its bar of {bar:g}"
+        for name, bar in BARS.items()
+        if not figures[name] >= bar
+    ]
+    print("\n".join(missed), end="\n" if missed else "")
+    sys.exit(1 if missed else 0)
 
 
 def measured(name: str, pairs: list[Pair]) -> dict[str, float]:

@@ -15,6 +15,8 @@ from typing import IO
 
 import pytest
 
+from flows.protection import CLIENT_KEY
+
 RELIFT = Path(sys.executable).with_name("relift")
 
 
@@ -32,6 +34,8 @@ class Command:
         environment |= {"RELIFT_TEST_MARK": self.mark, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         if self.server:
             environment["PREFECT_API_URL"] = self.server
+            if key := os.environ.get(CLIENT_KEY):
+                environment[CLIENT_KEY] = key
         self.process = subprocess.Popen(
             [str(RELIFT), *self.arguments],
             cwd=self.folder,

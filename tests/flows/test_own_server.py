@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import threading
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.address import LOCALHOST, api_url
 from flows.command import train_command
-from flows.server import HOME, HOME_LOCK, LOCALHOST, SERVED, PrefectServer, api_url, locked
+from flows.server import HOME, HOME_LOCK, SERVED, PrefectServer, Served, locked
 from relift.errors import ConfigError, RunError
 from relift.policy import vllm_install
 from tests.small_run import SETTINGS
@@ -128,7 +128,7 @@ def test_a_run_waits_for_the_server_that_is_just_being_started_and_uses_it() -> 
 
     def say() -> None:
         time.sleep(0.5)
-        SERVED.write_text(json.dumps({"url": "http://127.0.0.1:4999/api"}))
+        Served(url="http://127.0.0.1:4999/api").write()
 
     starting = threading.Thread(target=say)
     starting.start()

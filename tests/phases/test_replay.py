@@ -153,14 +153,24 @@ def test_another_configuration_is_refused_before_anything_is_written(opener: Ope
     opener("iterations=3").__exit__()
 
 
-def test_a_replay_uses_the_recorded_learning_rate_when_the_run_became_longer(opener: Opener) -> None:
+@pytest.mark.parametrize(("iterations", "said"), [(12, "stays there for the 4 added"), (7, "is cut short")])
+def test_a_run_of_another_length_keeps_its_schedules_and_says_so(
+    opener: Opener, caplog: pytest.LogCaptureFixture, iterations: int, said: str
+) -> None:
     first = opener("iterations=8")
     version = drive(first, 3)[-1]
+    began_with = [rl_phase.learning_rate(first, kind, i) for kind in UpdateKind for i in range(8)]
+    assert not [r for r in caplog.records if "schedule" in r.message]
     first.__exit__()
-    longer = opener("iterations=400")
-    longer.policy.at(version)
-    assert weights_checksum(longer.policy.model) == version.checksum
-    assert rl_phase.learning_rate(longer, UpdateKind.RL, 6) > rl_phase.learning_rate(first, UpdateKind.RL, 6)
+    again = opener(f"iterations={iterations}")
+    again.policy.at(version)
+    assert weights_checksum(again.policy.model) == version.checksum
+    assert [rl_phase.learning_rate(again, kind, i) for kind in UpdateKind for i in range(8)] == began_with
+    added = [rl_phase.learning_rate(again, UpdateKind.RL, i) for i in range(7, 12)]
+    assert added == pytest.approx([0.1 * again.config.rl.optimizer.lr] * 5), "a rate leaps in what was added"
+    warnings = [r.message for r in caplog.records if "schedule was laid over the 8 iterations" in r.message]
+    assert [w.partition(".")[0] for w in warnings] == ["rl", "sft"]
+    assert all(said in warning for warning in warnings)
 
 
 def test_a_version_that_did_not_move_for_longer_than_checkpoints_are_kept_is_found_again(opener: Opener) -> None:

@@ -9,11 +9,15 @@ import socket
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.protection import authorization
+from flows.server import KEY
 from tests.flows.conftest import Command
 
 REPOSITORY = Path(__file__).parents[2]
@@ -35,9 +39,11 @@ class Refused(Exception):
 
 @dataclass
 class Api:
-    """A Prefect server over HTTP, in the words of its UI."""
+    """A Prefect server over HTTP, in the words of its UI, which gives the key and a token against forged requests."""
 
     url: str
+    key: str
+    token: dict[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer; a server whose SQLite file is busy (503) is asked again, as Prefect's own client does."""
@@ -50,11 +56,18 @@ class Api:
                     raise
             time.sleep(0.5)
 
+    def headers(self, method: str) -> dict[str, str]:
+        """What a request has to carry. Tokens live for an hour: longer than any test."""
+        if method != "GET" and not self.token:
+            client = uuid.uuid4().hex
+            token = self.call("GET", f"/csrf-token?client={client}")["token"]
+            self.token = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        token = {} if method == "GET" else self.token
+        return {"Content-Type": "application/json", **authorization(self.key), **token}
+
     def _ask(self, method: str, path: str, body: Any) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=self.headers(method))
         try:
             with urllib.request.urlopen(request, timeout=BUSY_SECONDS) as answer:
                 content = answer.read()
@@ -107,9 +120,9 @@ class Served:
     folder: Path
     port: int
 
-    @property
+    @cached_property
     def api(self) -> Api:
-        return Api(f"http://127.0.0.1:{self.port}/api")
+        return Api(f"http://127.0.0.1:{self.port}/api", (self.folder / KEY).read_text().strip())
 
     def processes(self, words: str) -> list[int]:
         """Living processes of this `relift serve` whose command line holds the words."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.protection import CLIENT_KEY
 from tests.flows.conftest import RELIFT
 from tests.prefect.serving import ENDED, Refused, Served, Tree, is_alive, wait_for, weights
 from tests.small_run import small_config
@@ -33,7 +34,8 @@ def runs(served: Served) -> tuple[str, str]:
     """Two train runs of one configuration, undisturbed: from the UI without a name, and ad hoc as "adhoc"."""
     from_ui = served.api.start("train", tree_of())
     parameters = ["--param", f"config={json.dumps(tree_of())}", "--param", 'name="adhoc"']
-    environment = os.environ | {"PREFECT_API_URL": served.api.url, "PREFECT_HOME": str(served.folder / "home")}
+    environment = os.environ | {"PREFECT_API_URL": served.api.url, CLIENT_KEY: served.api.key}
+    environment["PREFECT_HOME"] = str(served.folder / "home")
     command = [str(PREFECT), "deployment", "run", "train/train", *parameters]
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=90)
     ad_hoc = re.search(r"UUID: (\S+)", told.stdout)

@@ -103,14 +103,14 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
+def chromium(profile: Path, *flags: str) -> Iterator[Browser]:
     """A browser with an empty profile in that folder; it and its children are gone at the end."""
     import websockets
 
     path = executable()
     assert path is not None
     process = subprocess.Popen(
-        [path, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        [path, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from relift.errors import StoreError
+from relift.errors import ConfigError, StoreError
+from relift.recipe import load_recipe
 from relift.store import MANIFEST, FolderStore, open_store
 from relift.store.folder import require_space
 from relift.store.manifest import digest
+from relift.store.uris import require_uri
 
 
 @pytest.fixture
@@ -93,3 +95,41 @@ def test_a_folder_may_have_a_colon_in_its_name(path: str) -> None:
 def test_a_digest_changes_with_any_part_and_not_with_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert len({digest("a", 1), digest("a", 2), digest("a1"), digest(["a", 1])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "means"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://bucket/a/b//", "s3://bucket/a/b"),
+        ("runs/", "runs/"),
+        ("/data//runs", "/data//runs"),
+    ],
+)
+def test_slashes_at_the_end_of_a_uri_mean_nothing(uri: str, means: str) -> None:
+    assert require_uri(uri) == means
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://",
+        "s3:///x",
+        "s3://bucket//a//b",
+        "s3://bucket/a//b",
+        "s3://bucket/./a",
+        "s3://bucket/a/../b",
+        "s3://bucket/a b",
+        "s3://bucket/a\tb",
+        "s3://bucket/a\\b",
+        "s3:/bucket",
+        "file:///x",
+        "a\0b",
+    ],
+)
+def test_a_uri_that_is_not_one_place_on_every_server_is_refused_where_it_is_given(uri: str) -> None:
+    with pytest.raises(StoreError, match=r"store="):
+        require_uri(uri)
+    with pytest.raises(ConfigError, match="store"):
+        load_recipe("demo", [f"store={json.dumps(uri)}"])

@@ -29,8 +29,8 @@ from relift.ledger.schema import SNAPSHOT
 from relift.ledger.writer import Ledger, RunStatus
 from relift.records import Demonstration, Question
 from relift.store.folder import sha256_of
-from relift.store.interface import is_bucket
 from relift.store.manifest import digest
+from relift.store.uris import is_bucket, require_uri
 
 log = logging.getLogger(__name__)
 SPLIT = "import"
@@ -200,7 +200,7 @@ def _publish(
     if is_bucket(store):
         from relift.store.bucket import Bucket
 
-        Bucket(f"{store.rstrip('/')}/{name}").upload(SNAPSHOT, making / SNAPSHOT, sha256_of(making / SNAPSHOT))
+        Bucket(f"{require_uri(store)}/{name}").upload(SNAPSHOT, making / SNAPSHOT, sha256_of(making / SNAPSHOT))
     (making / SNAPSHOT).replace(snapshot)
     shutil.rmtree(making, ignore_errors=True)
     write_init_script(folder)

@@ -13,7 +13,7 @@ from relift.ledger.attached import Place, sources_of
 from relift.ledger.exchange.folder import DEMONSTRATIONS
 from relift.questions.rows import Columns, read_rows
 from relift.records import question_id
-from relift.store.interface import is_bucket, require_scheme
+from relift.store.uris import is_bucket, require_uri
 
 IMPORTED = "imported"
 HUMAN = "human"
@@ -41,7 +41,7 @@ def offered_in(path_or_uri: str) -> list[Offered]:
 
     Of a ledger the admitted demonstrations alone. Raises DataError, LedgerError or StoreError.
     """
-    require_scheme(path_or_uri)
+    require_uri(path_or_uri)
     path = Path(path_or_uri).expanduser()
     if is_bucket(path_or_uri):
         return _of_ledgers(path_or_uri)
