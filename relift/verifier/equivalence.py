@@ -146,6 +146,8 @@ def _spelled(prepared: _Gold, gold: str, answer: str) -> Decision | str:
     if len(answer) > max(MAX_RAW_CHARS, 4 * len(gold)):
         return _wrong(f"{len(answer)} characters")
     normal = normalise(answer)
+    if "." in prepared.normal:
+        normal = normal.removeprefix("\\approx").strip()  # of a number that is exact it would be a hedge
     if prepared.normal == normal:
         return _EQUAL_TEXT
     return normal or _EMPTY
@@ -241,7 +243,7 @@ def _prepared(gold: str) -> _Gold:
         return _bad(f"{len(text)} characters, at most {MAX_GOLD_CHARS} are compared")
     if "\\boxed" in text:
         text = extract(text, "boxed").answer or ""
-    normal = normalise(text)
+    normal = normalise(text).removeprefix("\\approx").strip()
     if not normal or normal.lower() in _PLACEHOLDERS:
         return _bad("a placeholder for a missing value" if normal else "empty")
     as_list = parse(normalise(text, is_list=True)) if _COMMA_THOUSANDS.search(text) else None

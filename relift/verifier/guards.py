@@ -55,7 +55,7 @@ def is_expression(text: str) -> bool:
     without solutions for the same.
     """
     text = _DETERMINANT.sub(lambda found: f"({_CELLS.sub('+', found[1])})", _INDEX_OF_SUM.sub("", text))
-    return not (_NO_EXPRESSION.search(text) or any(separator in text for separator in ",;:=<>'\"~&?@#"))
+    return not (_NO_EXPRESSION.search(text) or _SIDE_BY_SIDE.search(text) or any(separator in text for separator in ",;:=<>'\"~&?@#"))
 
 
 def disguised(gold: str, answer: str) -> str | None:

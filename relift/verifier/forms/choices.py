@@ -75,7 +75,7 @@ def same_words(gold: str, answer: str) -> bool | None:
         return _SEPARATORS.sub("", plain(answer)) == gold or None
     if not _is_text(gold):
         return None
-    return folded(gold) == folded(answer)
+    return plain(gold) == plain(answer).strip(".,") if _SEVERAL_LETTERS.fullmatch(plain(gold)) else folded(gold) == folded(answer)
 
 
 def label_of(gold: str) -> tuple[str, str]:

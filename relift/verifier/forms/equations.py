@@ -127,10 +127,10 @@ def _side_by_side(gold: Equation, answer: Equation) -> Finding:
 
 def _same_side(gold: str, answer: str) -> Finding:
     finding = same_term(gold, answer)
-    if finding.is_equal is False or _is_number(gold) or _is_number(answer):
+    if finding.is_equal is False or (_is_number(gold) and _is_number(answer)):
         return finding
-    letters = letters_of(gold) - {"e", "i"}
-    if letters and letters == letters_of(answer) - {"e", "i"}:
+    letters = letters_of(gold) - {"e", "i", "\\pi"}
+    if letters and letters == letters_of(answer) - {"e", "i", "\\pi"}:
         return finding
     # Of `\sin 90^{\circ} = 1` and `\tan 45^{\circ} = 1` the sides have equal values, and still they say other things.
     return finding if Counter(_TOKEN.findall(gold)) == Counter(_TOKEN.findall(answer)) else DIFFERENT

@@ -25,6 +25,8 @@ _GREEK_LETTER = re.compile(_GREEK)
 _WORD_OR_LETTER = re.compile(r"\\(?:text|mathbb|begin|end)\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _EXTREME = r"_\{\\?(?:max|min)\s*\}|_\{\\text\{(?:max|min)\}\}"
 _LENGTH = re.compile(r"\|(?:\\overline\s*)?\{?((?:[A-Z](?:_\{\d\})?){2,5})\}?\||\\overline\s*\{((?:[A-Z](?:_\{\d\})?){2,5})\}")
+_MARKS = re.compile(rf"^(?:m\s*)?\\angle|^\\triangle|{_EXTREME}")
+_WORDS_NAME = re.compile(r"\\text\{[^{}]*\}")
 _INDEXED = re.compile(r"_\{[^{}]*\}")
 _FUNCTION = re.compile(r"[fghFGH](?:_\{\d\})?\(x\)")
 
@@ -38,13 +40,18 @@ def is_name(text: str) -> bool:
 
 def same_name(gold: str, answer: str) -> bool:
     """Words name any letter, and ``y`` is ``f(x)``; otherwise both must be the same, with every mark and argument."""
+    marks = [_MARKS.findall(name) for name in (gold, answer)]
+    if all(marks) and marks[0] != marks[1]:
+        return False  # of both the largest and the smallest
     gold, answer = _plain(gold), _plain(answer)
     if gold == answer:
         return True
-    if gold.startswith("\\text") != answer.startswith("\\text"):
+    words = [_WORDS_NAME.match(name) for name in (gold, answer)]
+    if words[0] and words[1]:
+        is_same = words[0][0].casefold() == words[1][0].casefold()
+        return is_same and gold[words[0].end() :] == answer[words[1].end() :]
+    if words[0] or words[1]:
         return True
-    if gold.startswith("\\text"):
-        return gold.casefold() == answer.casefold()
     return "y" in (gold, answer) and any(_FUNCTION.fullmatch(name) for name in (gold, answer))
 
 
@@ -88,6 +95,6 @@ def _is_letter(token: str) -> bool:
 
 def _plain(name: str) -> str:
     """Without what says only what kind of thing is named: ``AB`` of ``|AB|``, ``A`` of ``\\angle A``."""
-    name = re.sub(rf"\s+|m?\\angle|\\triangle|{_EXTREME}", "", name)
+    name = re.sub(r"\s+", "", _MARKS.sub("", name))
     name = _LENGTH.sub(lambda found: found[1] or found[2], name)
     return name[1:-1] if name.startswith("{") and name.endswith("}") else name

@@ -129,6 +129,8 @@ def parse(text: str, depth: int = 0) -> Shape:
         return found
     if RELATION.search(text):
         relation = parse_relation(text)
+        if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]):
+            return Equation(relation.terms)
         return Single(text) if relation is None else region_of(relation) or relation
     if "=" in text and not _ARROWS.search(text):
         sides = tuple(side.strip() for side in split_top(text, "="))
@@ -172,7 +174,7 @@ def _listed(parts: list[str], connected: str, text: str, depth: int) -> Shape | 
     if len(items) == 1:
         return None if is_worded else items[0]  # `3 or`
     regions = _all_regions(items)
-    if regions and (together := _together(regions, is_or=OR in connected)) is not None:
+    if regions and (together := _together(regions, is_or=OR in connected, is_and=AND in connected)) is not None:
         return together
     name = ""
     first = items[0]
@@ -215,15 +217,15 @@ def _all_regions(items: list[Shape]) -> list[Region]:
     return regions
 
 
-def _together(regions: list[Region], *, is_or: bool) -> Shape | None:
+def _together(regions: list[Region], *, is_or: bool, is_and: bool) -> Shape | None:
     variable = next(region.variable for region in regions if region.variable)
-    if any(region.domain for region in regions):
-        return None
-    if not is_or:  # `x>1, x<3` narrows; what would narrow to nothing was meant as "or"
+    if any(region.domain for region in regions) or (is_or and is_and):
+        return None  # which of "and" and "or" binds is not followed
+    if not is_or:  # `x>1, x<3` narrows; what would narrow to nothing was meant as "or" where nothing says "and"
         common: Region | None = regions[0]
         for region in regions[1:]:
             common = common and intersected(common, region)
-        if common and common.pieces:
+        if common and (common.pieces or is_and):
             return replace(common, variable=variable)
     return united([piece for region in regions for piece in region.pieces], variable)
 
