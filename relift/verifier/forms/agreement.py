@@ -50,18 +50,40 @@ def _against_equation(gold: Shape, answer: Equation) -> Finding:
 
 
 def _with_region(gold: Region, answer: Shape) -> Finding:
+    if isinstance(answer, Matrix):
+        return _vector_with_tuple(answer, gold, is_gold=False)
     if isinstance(answer, Several) and (region := as_region(answer)) is not None:
         answer = region
     return same_region(gold, answer) if isinstance(answer, Region) else refused("not an interval")
 
 
 def _with_matrix(gold: Matrix, answer: Shape) -> Finding:
+    if isinstance(answer, (Several, Region)):
+        return _vector_with_tuple(gold, answer)
     if not isinstance(answer, Matrix):
         return refused("not a matrix")
     if [len(row) for row in gold.rows] != [len(row) for row in answer.rows]:
         return refused("a matrix of another form")
     cells = [pair for rows in zip(gold.rows, answer.rows, strict=True) for pair in zip(*rows, strict=True)]
     return all_of([compare(parse(one), parse(other)) for one, other in cells])
+
+
+def _vector_with_tuple(vector: Matrix, other: Several | Region, *, is_gold: bool = True) -> Finding:
+    """A row or a column may stand as a tuple; ``[1,2]`` is then no interval."""
+    cells = [cell for row in vector.rows for cell in row]
+    if min(len(vector.rows), len(vector.rows[0])) > 1 or len(cells) < 2:
+        return refused("not a matrix")
+    if isinstance(other, Region):
+        ends = [end for piece in other.pieces if piece.has_low and piece.has_high for end in (piece.low, piece.high)]
+        texts = [end.text for end in ends if end is not None and end.text]
+        items: list[Shape] = [Single(text) for text in texts] if len(other.pieces) == 1 and not other.variable else []
+    else:
+        items = list(other.items) if other.kind == "tuple" else []
+    if len(items) != len(cells):
+        return refused("not a vector of this length")
+    shapes = [parse(cell) for cell in cells]
+    pairs = zip(shapes, items, strict=True) if is_gold else zip(items, shapes, strict=True)
+    return all_of([compare(*pair) for pair in pairs])
 
 
 def _with_relation(gold: Relation, answer: Shape) -> Finding:
@@ -83,10 +105,16 @@ def _with_described(gold: Described, answer: Shape) -> Finding:
     return NOT_DECIDED if isinstance(expected, Single) or isinstance(given, Single) else compare(expected, given)
 
 
+def _with_several(gold: Several, answer: Shape) -> Finding:
+    if isinstance(answer, Matrix) and gold.kind == "tuple":
+        return _vector_with_tuple(answer, gold, is_gold=False)
+    return with_several(gold, answer, compare)
+
+
 _RULES: dict[type, Callable[[Any, Shape], Finding]] = {
     Equation: lambda gold, answer: with_equation(gold, answer, compare),
     Single: with_single,
-    Several: lambda gold, answer: with_several(gold, answer, compare),
+    Several: _with_several,
     Solutions: lambda gold, answer: with_solutions(gold, answer, compare),
     Region: _with_region,
     Relation: _with_relation,

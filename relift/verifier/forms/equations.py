@@ -10,7 +10,7 @@ from dataclasses import replace
 from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, any_of, refused
 from relift.verifier.forms.inequalities import proportional, same_term
 from relift.verifier.forms.names import is_name, letters_of, renamed, same_name
-from relift.verifier.forms.shapes import Equation, Shape, Single, parse
+from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
 from relift.verifier.spelling.brackets import inside
 from relift.verifier.values.exact import Value
 from relift.verifier.values.polynomials import without_negative_powers
@@ -29,6 +29,11 @@ _COORDINATES = frozenset("xyz")
 
 
 def with_equation(gold: Equation, answer: Shape, compare: Compare) -> Finding:
+    if (values := _values_in_bars(gold)) is not None:
+        if isinstance(answer, Equation) and answer.name == values.name:
+            answer = parse(answer.value)
+        if isinstance(answer, Several):
+            return compare(values, answer)
     if isinstance(answer, Equation):
         return _two_equations(gold, answer, compare)
     value = value_of(gold)
@@ -38,6 +43,18 @@ def with_equation(gold: Equation, answer: Shape, compare: Compare) -> Finding:
         return compare(parse(gold.sides[1]), answer)  # `\\sin 30^{\\circ} = \\frac{1}{2}` by its value
     solved = _as_curve(gold, answer)
     return solved or refused("not an equation")
+
+
+def _values_in_bars(gold: Equation) -> Several | None:
+    """Both values of ``|x| = 3``; None of ``|AB| = 3``, which is a length, and of complex numbers."""
+    content = inside(gold.sides[0], "|", "|")
+    bound = read(gold.sides[-1])
+    if content is None or len(content) != 1 or content in "zw" or len(gold.sides) != 2 or bound is None:
+        return None
+    if bound.rational is None or bound.rational <= 0:
+        return None
+    ends = (gold.sides[1], f"-({gold.sides[1]})")
+    return Several("list", tuple(Single(end) for end in ends), is_worded=True, name=content)
 
 
 def value_of(equation: Equation) -> str | None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, any_of, found, opened
 from relift.verifier.forms.names import is_name
 from relift.verifier.forms.regions import REALS, Piece, Region, intersected, parse_region, united
+from relift.verifier.spelling.brackets import inside
 from relift.verifier.values import samples
 from relift.verifier.values.exact import Value, same
 from relift.verifier.values.polynomials import ONE, UNIT, Sum
@@ -20,6 +21,7 @@ RELATION = re.compile(
     r"(?![A-Za-z])|[<>]"
 )
 _OF_NUMBERS = ("<", ">", "\\le", "\\ge", "\\ne")
+_SQUARE = re.compile(r"([A-Za-z])\^\{2\}")
 _SIGN = re.compile(rf"({RELATION.pattern}|=)")
 _TURNED = {
     "<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "=",
@@ -49,6 +51,8 @@ def region_of(relation: Relation) -> Region | None:
     if signs == ("\\in",) and is_name(terms[0]):
         found = parse_region(terms[1])
         return found and Region(found.pieces, _variable(terms[0]))
+    if len(signs) == 1 and (both := _both_ways(terms[0], signs[0], terms[1])) is not None:
+        return both
     region: Region | None = None
     for left, sign, right in zip(terms, signs, terms[1:], strict=False):
         one = _half_line(left, sign, right)
@@ -58,6 +62,24 @@ def region_of(relation: Relation) -> Region | None:
         if region is None:  # `a < 0 < b` is about two letters
             return None
     return region
+
+
+def _both_ways(left: str, sign: str, right: str) -> Region | None:
+    """Of ``|x-1| < 3`` and ``x^2 < 4``, whose right side is a positive number."""
+    if right.startswith("|") or _SQUARE.fullmatch(right):
+        left, sign, right = right, _TURNED.get(sign, ""), left
+    square, bars = _SQUARE.fullmatch(left), inside(left, "|", "|") if left.count("|") == 2 else None
+    bound = read(right)
+    if (square is None and bars is None) or bound is None or bound.rational is None or bound.rational <= 0:
+        return None
+    inner, end = (square[1], f"\\sqrt{{{right}}}") if square else (bars or "", right)
+    if sign in ("<", "\\le"):
+        low, high = _half_line(f"-{end}", sign, inner), _half_line(inner, sign, end)
+        return None if low is None or high is None else intersected(low, high)
+    if sign in (">", "\\ge"):
+        low, high = _half_line(inner, _TURNED[sign], f"-{end}"), _half_line(inner, sign, end)
+        return None if low is None or high is None else united([*low.pieces, *high.pieces], high.variable)
+    return None
 
 
 def _variable(text: str) -> str:

@@ -144,6 +144,19 @@ def _without(region: Region, points: list[Piece]) -> Region | None:
     return united(pieces, region.variable)
 
 
+def without_region(region: Region, other: Region) -> Region | None:
+    """The numbers of the one that are not in the other."""
+    for piece in other.pieces:
+        rest = [Piece(None, False, piece.low, not piece.has_low)] if piece.low is not None else []
+        rest += [Piece(piece.high, not piece.has_high, None, False)] if piece.high is not None else []
+        outside = united(rest) if rest else Region(())
+        left = None if outside is None else intersected(region, outside)
+        if left is None:
+            return None
+        region = left
+    return region
+
+
 def _touch(left: Piece, right: Piece) -> bool:
     if _low(right) < _high(left):
         return True

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from relift.verifier.forms.conditions import Conditions, parse_conditions, set_name, split_conditions
 from relift.verifier.forms.connectors import AND, OR, marked, parts_of
 from relift.verifier.forms.inequalities import RELATION, Relation, parse_relation, region_of
 from relift.verifier.forms.names import is_name
-from relift.verifier.forms.regions import Piece, Region, intersected, parse_region, united, whole_numbers
+from relift.verifier.forms.regions import Piece, Region, intersected, parse_region, united, whole_numbers, without_region
 from relift.verifier.forms.solutions import Rows, solutions
 from relift.verifier.forms.units import Unit, split_leading_unit, split_unit
 from relift.verifier.spelling.brackets import inside, split_top, steps
+from relift.verifier.values.polynomials import UNIT
 from relift.verifier.values.reader import read
 
 MAX_ITEMS = 1_000
@@ -101,8 +103,11 @@ Shape = Single | Several | Equation | Relation | Region | Matrix | Solutions | G
 
 _MEMBER = re.compile(r"(.+?)\\in(?![A-Za-z])(.+)")
 _MEMBER_FIRST = re.compile(r"([^,;]+?)\\in(?![A-Za-z])([^,;]+)[,;](.+)")
+_SCALED = re.compile(r"(-|[^&=,]{1,60}?)(\\begin\{[pb]matrix\}.*\\end\{[pb]matrix\})", re.DOTALL)
+_BASIS = re.compile(r"(?:\\vec|\\hat|\\overrightarrow)?\{([ijk])\}")
 _MATRIX = re.compile(r"\\begin\{([pbBv]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _APPROXIMATION = re.compile(r"(.+?)\\approx\s*([+-]?\d{1,20}(?:\.\d{1,20})?)")
+_MINUS = re.compile(r"(.+?)(?:\\setminus(?![A-Za-z])|-(?=\\\{))(.+)")
 _REGION = re.compile(r"\\(?:cup|setminus)(?![A-Za-z])|\\mathbb\{R\}|^\\text\{all real numbers\}$")
 _COMPARED = re.compile(r"\\[lg]e(?![A-Za-z])|[<>]")
 _ARROWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|to|rightarrow|iff|Leftrightarrow)(?![A-Za-z])")
@@ -129,14 +134,14 @@ def parse(text: str, depth: int = 0) -> Shape:
         return found
     if RELATION.search(text):
         relation = parse_relation(text)
-        if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]):
+        if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]) and "." in relation.terms[1]:
             return Equation(relation.terms)
         return Single(text) if relation is None else region_of(relation) or relation
     if "=" in text and not _ARROWS.search(text):
         sides = tuple(side.strip() for side in split_top(text, "="))
         if len(sides) > 1 and all(sides):
             return Equation(sides)
-    return _bracketed(text, depth) or _signed_pair(text, depth) or _single(text)
+    return _bracketed(text, depth) or _signed_pair(text, depth) or _basis(text) or _single(text)
 
 
 def _given(core: str, conditions: Conditions, depth: int) -> Shape:
@@ -237,6 +242,8 @@ def _bracketed(text: str, depth: int) -> Shape | None:
         return matrix
     if (content := inside(text, "\\{", "\\}")) is not None:
         return _set(content, depth)
+    if (without := _difference(text, depth)) is not None:
+        return without
     if _REGION.search(text):
         return parse_region(text)
     for opening, closing, brackets in (("(", ")", "()"), ("\\langle", "\\rangle", "()"), ("[", "]", "[]")):
@@ -257,6 +264,19 @@ def _in_brackets(text: str, content: str, brackets: str, depth: int) -> Shape | 
     if not all(part.strip() for part in parts) or len(parts) > MAX_ITEMS:
         return None
     return Several("tuple", tuple(parse(part, depth + 1) for part in parts), brackets)
+
+
+def _difference(text: str, depth: int) -> Region | None:
+    """``\\mathbb{R} \\setminus (-2,2)``, ``\\{x | x<3\\} - \\{1\\}``."""
+    found = _MINUS.fullmatch(text)
+    if found is None:
+        return None
+    sides = [parse_region(side) or _as_region(parse(side, depth + 1)) for side in (found[1].strip(), found[2].strip())]
+    return None if sides[0] is None or sides[1] is None else without_region(sides[0], sides[1])
+
+
+def _as_region(shape: Shape) -> Region | None:
+    return shape if isinstance(shape, Region) and not shape.domain else None
 
 
 def _is_named_value(content: str) -> bool:
@@ -308,13 +328,50 @@ def _named(shape: Shape) -> tuple[str, str]:
     return (shape.name, shape.value) if isinstance(shape, Equation) and shape.name else ("", "")
 
 
+def _nested_rows(text: str) -> tuple[tuple[str, ...], ...]:
+    """``[[1,2],[3,4]]``; none where not every element is such a row."""
+    rows = [inside(row.strip(), "[", "]") for row in split_top(text[1:-1], ",")] if text.endswith("]]") else []
+    cells = tuple(tuple(cell.strip() for cell in split_top(row, ",")) for row in rows if row is not None)
+    return cells if len(cells) == len(rows) and len({len(row) for row in cells}) == 1 and all(map(all, cells)) else ()
+
+
+def _basis(text: str) -> Several | None:
+    """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; the arrows, hats or bold letters tell i from the root of -1."""
+    marked_letters = _BASIS.findall(text)
+    if "{i}" not in text or "{j}" not in text or len(marked_letters) > 3 or len(set(marked_letters)) < len(marked_letters):
+        return None
+    value = read(_BASIS.sub(lambda one: f"\\vec{{{one[1]}}}", text))
+    if value is None or value.bottom != UNIT or not value.is_complete:
+        return None
+    names = [((f"\\vec{{{name}}}", Fraction(1)),) for name in "ijk"]
+    if not set(value.top) <= set(names):
+        return None
+    found = [value.top.get(name, Fraction(0)) for name in names[: 3 if "{k}" in text else 2]]
+    return Several("tuple", tuple(Single(str(one)) for one in found), "()")
+
+
 def _signed_pair(text: str, depth: int) -> Shape | None:
     """The two values of ``1 \\pm \\sqrt{2}``, or pairs of ``(3, \\pm 4)``; ``\\mp`` takes the other sign."""
+    if "\\pm" not in text:
+        text = text.replace("\\mp", "\\pm")
+    if text.count("\\pm") in (2, 3) and inside(text, "(", ")") and "\\mp" not in text and depth < MAX_DEPTH:
+        return _all_signs(text, depth)
     if text.count("\\pm") != 1 or depth >= MAX_DEPTH:
         return None
     signs = (("+", "-"), ("-", "+"))
     values = [text.replace("\\pm", plus).replace("\\mp", minus).strip().removeprefix("+") for plus, minus in signs]
     return Several("list", tuple(parse(value, depth + 1) for value in values), is_worded=True)
+
+
+def _all_signs(text: str, depth: int) -> Shape | None:
+    """Every pair of ``(\\pm 1, \\pm 2)``, each sign by itself; None where one element has two of them."""
+    parts = split_top(text[1:-1], ",")
+    if any(part.count("\\pm") > 1 for part in parts):
+        return None
+    texts = [text]
+    while "\\pm" in texts[0]:
+        texts = [one.replace("\\pm", sign, 1) for one in texts for sign in ("", "-")]
+    return Several("list", tuple(parse(one, depth + 1) for one in texts), is_worded=True)
 
 
 def _rounded(text: str, depth: int) -> Shape | None:
@@ -346,6 +403,12 @@ def _matrix(text: str) -> Matrix | None:
     """A matrix in any kind of brackets but those of a determinant."""
     while (content := inside(text, "(", ")") or inside(text, "[", "]")) and "\\begin" in content:
         text = content.strip()
+    if text.startswith("[[") and (nested := _nested_rows(text)):
+        return Matrix(nested)
+    if (scaled := _SCALED.fullmatch(text)) and (one := _matrix(scaled[2])) is not None:
+        factor = "-1" if scaled[1] == "-" else scaled[1]
+        is_read = read(factor) is not None
+        return Matrix(tuple(tuple(f"({factor})({cell})" for cell in row) for row in one.rows)) if is_read else None
     found = _MATRIX.fullmatch(text)
     if found is None or found[1] == "vmatrix" or "\\begin" in found[2] or "\\hline" in found[2]:
         return None
