@@ -8,12 +8,14 @@ expressions; a statement is never handed on whole.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from relift.verifier.forms.equations import with_equation, value_of
 from relift.verifier.forms.finding import EQUAL, NOT_DECIDED, Finding, all_of, found, refused
-from relift.verifier.forms.inequalities import Relation, same_relation
+from relift.verifier.forms.inequalities import Relation, same_relation, same_term
 from relift.verifier.forms.lists import as_region, with_several, with_solutions
+from relift.verifier.forms.names import letters_of, with_letters
 from relift.verifier.forms.parameters import with_conditions
 from relift.verifier.forms.regions import Region, same_region
 from relift.verifier.forms.shapes import (
@@ -21,21 +23,23 @@ from relift.verifier.forms.shapes import (
     Equation,
     Given,
     Matrix,
+    Residue,
     Several,
     Shape,
     Single,
     Solutions,
     parse,
 )
-from relift.verifier.forms.single import with_single
-from relift.verifier.forms.names import letters_of, with_letters
+from relift.verifier.forms.single import rational, with_single
+from relift.verifier.values.polynomials import ONE, UNIT
+from relift.verifier.values.reader import read
 
 
 def compare(gold: Shape, answer: Shape) -> Finding:
     """By the rules for the gold's shape."""
     if isinstance(gold, Given) or isinstance(answer, Given):
         return with_conditions(gold, answer, compare)
-    if isinstance(answer, Equation) and not isinstance(gold, Equation):
+    if isinstance(answer, Equation) and not isinstance(gold, (Equation, Residue)):
         return _against_equation(gold, answer)
     return _RULES[type(gold)](gold, answer)
 
@@ -111,6 +115,38 @@ def _with_several(gold: Several, answer: Shape) -> Finding:
     return with_several(gold, answer, compare)
 
 
+def _with_residue(gold: Residue, answer: Shape) -> Finding:
+    """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``; the number alone where the gold has no name."""
+    if isinstance(answer, Residue):
+        if answer.name != gold.name and answer.name and gold.name:
+            return refused("another name")
+        if not same_term(gold.modulus, answer.modulus).is_equal:
+            return refused("another modulus")
+        return _same_class(gold, answer.value)
+    if isinstance(answer, Equation) and answer.name == gold.name:
+        return found(_remainder(answer.value, gold.modulus) == rational(gold.value) is not None)
+    return NOT_DECIDED if gold.name or not isinstance(answer, Single) else compare(Single(gold.value), answer)
+
+
+def _same_class(gold: Residue, value: str) -> Finding:
+    one, other, modulus = rational(gold.value), rational(value), rational(gold.modulus)
+    if one is None or other is None or not modulus:
+        return same_term(gold.value, value)
+    return found((one - other) % modulus == 0 and one.denominator == other.denominator == 1)
+
+
+def _remainder(text: str, modulus: str) -> Fraction | None:
+    """What ``4k+1`` leaves divided by 4; None where the factor of its letter is another one."""
+    value, whole = read(text), rational(modulus)
+    letters = letters_of(text)
+    if value is None or whole is None or value.bottom != UNIT or len(letters) != 1 or len(value.top) > 2:
+        return None
+    slope = value.top.get(((next(iter(letters)), Fraction(1)),))
+    rest = value.top.get(ONE, Fraction(0))
+    is_class = slope is not None and abs(slope) == whole and rest.denominator == 1
+    return rest % whole if is_class and len(value.top) == 1 + bool(rest) else None
+
+
 _RULES: dict[type, Callable[[Any, Shape], Finding]] = {
     Equation: lambda gold, answer: with_equation(gold, answer, compare),
     Single: with_single,
@@ -120,4 +156,5 @@ _RULES: dict[type, Callable[[Any, Shape], Finding]] = {
     Relation: _with_relation,
     Matrix: _with_matrix,
     Described: _with_described,
+    Residue: _with_residue,
 }

@@ -11,7 +11,7 @@ from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, any
 from relift.verifier.forms.inequalities import proportional, same_term
 from relift.verifier.forms.names import is_name, letters_of, renamed, same_name
 from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
-from relift.verifier.spelling.brackets import inside
+from relift.verifier.spelling.brackets import in_bars
 from relift.verifier.values.exact import Value
 from relift.verifier.values.polynomials import without_negative_powers
 from relift.verifier.values.reader import read
@@ -47,7 +47,7 @@ def with_equation(gold: Equation, answer: Shape, compare: Compare) -> Finding:
 
 def _values_in_bars(gold: Equation) -> Several | None:
     """Both values of ``|x| = 3``; None of ``|AB| = 3``, which is a length, and of complex numbers."""
-    content = inside(gold.sides[0], "|", "|")
+    content = in_bars(gold.sides[0])
     bound = read(gold.sides[-1])
     if content is None or len(content) != 1 or content in "zw" or len(gold.sides) != 2 or bound is None:
         return None
@@ -78,7 +78,7 @@ def is_quantity(text: str) -> bool:
     text = text.strip()
     if is_name(text) or _is_applied(text) or _LENGTHS.fullmatch(text):
         return True
-    if (content := inside(text, "|", "|")) is not None and "|" not in content:
+    if (content := in_bars(text)) is not None:
         return len(letters_of(content)) > 1
     letters = letters_of(text) - {"e", "i", "\\pi"}
     indexed = len(set(re.findall(r"[A-Za-z]_\{[^{}]*\}", text)))

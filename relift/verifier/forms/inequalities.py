@@ -9,7 +9,7 @@ from fractions import Fraction
 from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, any_of, found, opened
 from relift.verifier.forms.names import is_name
 from relift.verifier.forms.regions import REALS, Piece, Region, intersected, parse_region, united
-from relift.verifier.spelling.brackets import inside
+from relift.verifier.spelling.brackets import in_bars
 from relift.verifier.values import samples
 from relift.verifier.values.exact import Value, same
 from relift.verifier.values.polynomials import ONE, UNIT, Sum
@@ -68,7 +68,7 @@ def _both_ways(left: str, sign: str, right: str) -> Region | None:
     """Of ``|x-1| < 3`` and ``x^2 < 4``, whose right side is a positive number."""
     if right.startswith("|") or _SQUARE.fullmatch(right):
         left, sign, right = right, _TURNED.get(sign, ""), left
-    square, bars = _SQUARE.fullmatch(left), inside(left, "|", "|") if left.count("|") == 2 else None
+    square, bars = _SQUARE.fullmatch(left), in_bars(left)
     bound = read(right)
     if (square is None and bars is None) or bound is None or bound.rational is None or bound.rational <= 0:
         return None

@@ -99,12 +99,22 @@ class Described:
     condition: str
 
 
-Shape = Single | Several | Equation | Relation | Region | Matrix | Solutions | Given | Described
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """``x \\equiv 3 \\pmod{7}``, or without its name."""
+
+    name: str
+    value: str
+    modulus: str
+
+
+Shape = Single | Several | Equation | Relation | Region | Matrix | Solutions | Given | Described | Residue
 
 _MEMBER = re.compile(r"(.+?)\\in(?![A-Za-z])(.+)")
 _MEMBER_FIRST = re.compile(r"([^,;]+?)\\in(?![A-Za-z])([^,;]+)[,;](.+)")
 _SCALED = re.compile(r"(-|[^&=,]{1,60}?)(\\begin\{[pb]matrix\}.*\\end\{[pb]matrix\})", re.DOTALL)
 _BASIS = re.compile(r"(?:\\vec|\\hat|\\overrightarrow)?\{([ijk])\}")
+_RESIDUE = re.compile(r"(?:([^=<>]+?)(?:\\equiv(?![A-Za-z])|=))?([^=<>,\\]+|[^=<>,]*?)\\pmod\{([^{}]+)\}")
 _MATRIX = re.compile(r"\\begin\{([pbBv]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _APPROXIMATION = re.compile(r"(.+?)\\approx\s*([+-]?\d{1,20}(?:\.\d{1,20})?)")
 _MINUS = re.compile(r"(.+?)(?:\\setminus(?![A-Za-z])|-(?=\\\{))(.+)")
@@ -132,6 +142,8 @@ def parse(text: str, depth: int = 0) -> Shape:
         return found
     if (found := _rounded(text, depth)) is not None:
         return found
+    if (residue := _RESIDUE.fullmatch(text)) is not None:
+        return Residue(*((part or "").strip() for part in residue.groups()))
     if RELATION.search(text):
         relation = parse_relation(text)
         if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]) and "." in relation.terms[1]:
