@@ -186,6 +186,10 @@ def verify(
     think_opened: Annotated[
         bool, typer.Option("--think-opened", help="The prompts opened the reasoning: answers follow </think>.")
     ] = False,
+    thinking: Annotated[
+        str,
+        typer.Option("--thinking", help="must-close: an answer follows the reasoning; ignored: the last one counts."),
+    ] = "must-close",
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core, at most 8.")] = None,
 ) -> None:
     """Whether an answer is the gold answer: for one pair (exit status 0 when it is, else 1), or for a file's rows.
@@ -206,6 +210,7 @@ def verify(
             "answer_tolerance": tolerance,
             "answer_callable": function,
             "answer_seconds": seconds,
+            "thinking": thinking,
         },
     )
     sys.exit(0 if is_correct else 1)

@@ -25,6 +25,7 @@ from relift.verifier import Verifier
 from relift.verifier.cache import verifier_version
 from relift.verifier.case_files import Rows, open_rows
 from relift.verifier.cases import RowForm, Tally, verify_pairs, verify_rows
+from relift.verifier.extraction import AnswerForm
 from relift.verifier.opening import make_verifier, require_comparison
 
 _OPTION = re.compile(r"--[a-z][a-z-]+(=.*)?")
@@ -103,9 +104,9 @@ def _opened(options: Options, think_opened: bool, workers: int | None) -> Iterat
     given = {name: value for name, value in options.items() if value is not None}
     if is_either:
         del given["answer_form"]
-    suffix = {"prompt_suffix": "<think>"} if think_opened else {}
-    config = validated({"questions": {"format": "rows", **given}, "policy": suffix}, origin="the command")
-    with make_verifier(config, form="either" if is_either else None, workers=workers) as verifier:
+    config = validated({"questions": {"format": "rows", **given}}, origin="the command")
+    form: AnswerForm | None = "either" if is_either else None
+    with make_verifier(config, think_opened=think_opened, form=form, workers=workers) as verifier:
         require_comparison(config, verifier)
         yield verifier
 

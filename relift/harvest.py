@@ -200,7 +200,7 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     student = load_student(config.policy)
     store = run_store(config, name)
     lock = RunLock(store.root / "lock")
-    verifier = make_verifier(config)
+    verifier = make_verifier(config, think_opened=student.thinks)
     with ExitStack() as undo:
         undo.callback(lock.withdraw)
         undo.callback(store.release)

@@ -34,6 +34,12 @@ class QuestionsConfig(Section):
     """callable: package.module:function, called as function(gold, answer) in a process of its own, returning a bool."""
     answer_seconds: float = Field(8.0, ge=0.1, le=3600)
     """callable: the function is killed when it takes longer for one answer, which is then a timeout."""
+    thinking: Literal["must-close", "ignored"] = "must-close"
+    """must-close: an answer counts only after the reasoning, so nothing does where `<think>` never closes; ignored: the
+    tags say nothing, and the last final answer of the whole text counts."""
+    control_tokens: Literal["set-aside", "plain-text"] = "set-aside"
+    """A question whose text holds control tokens of the student's tokenizer, such as `<|im_end|>`. set-aside: as a row
+    without a usable gold; plain-text: it is asked, its characters read one by one as any others."""
     solution_marker_to_box: bool = True
     """Rewrite a dataset solution's final `#### x` as \\boxed{x} where the answer form is boxed."""
     remove_calculator_notes: bool = True
@@ -47,13 +53,14 @@ class QuestionsConfig(Section):
     held_out_share: Share = 0.02
     """Share of a dataset's questions kept for evaluation, chosen by a hash of the id; arithmetic has its own split."""
     max_bad_share: Share = 0.01
-    """Share of rows without a usable gold answer above which the run refuses to start; below, they are set aside."""
+    """Share of rows without a usable question or gold above which the run refuses to start; below, they are set
+    aside."""
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> QuestionsConfig:
         columns = {"text_column", "answer_column", "solution_column"}
         ignored = {
-            "arithmetic": {"path", "held_out_share", "max_bad_share", *columns},
+            "arithmetic": {"path", "held_out_share", "max_bad_share", "control_tokens", *columns},
             "gsm8k": columns,
             "reference": columns,
             "rows": set(),

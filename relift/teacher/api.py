@@ -113,7 +113,7 @@ class ApiTeacher:
             self._config,
             form=self._verifier.form,
             max_tokens=self._max_tokens,
-            thinks=self._student.config.opens_thinking,
+            thinks=self._student.thinks,
             round_number=round_number,
         )
         candidates, is_final = [], True
@@ -227,13 +227,12 @@ class ApiTeacher:
     def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
         return admit(
             question,
-            as_the_student_writes(answer.text, thinks=self._student.config.opens_thinking),
+            as_the_student_writes(answer.text, thinks=self._student.thinks),
             source=self.source,
             verifier=self._verifier,
-            count_tokens=self._student.count_tokens,
+            write=self._student.write,
             max_tokens=self._max_tokens,
             finish_reason=answer.finish_reason,
-            format_fault=self._student.format_fault,
             cost_usd=answer.cost_usd,
             latency_seconds=answer.latency_seconds,
         )

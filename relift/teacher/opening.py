@@ -43,10 +43,7 @@ def open_desk(
         if source == "dataset":
             teachers.append(
                 DatasetTeacher(
-                    config.questions,
-                    verifier=verifier,
-                    count_tokens=student.count_tokens,
-                    max_tokens=config.teacher.max_tokens,
+                    config.questions, verifier=verifier, student=student, max_tokens=config.teacher.max_tokens
                 )
             )
         elif client is not None:

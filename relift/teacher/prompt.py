@@ -7,6 +7,7 @@ import json
 from relift.config import ApiTeacherConfig
 from relift.records import Question, TeacherRequest
 from relift.store.manifest import digest
+from relift.thinking import CLOSE, OPEN
 from relift.verifier.extraction import AnswerForm
 
 INSTRUCTIONS: dict[AnswerForm, str] = {
@@ -21,8 +22,6 @@ THINKING = (
 )
 """Put before it for a student whose prompt opens the reasoning: what does not close it is no solution of its form."""
 
-OPEN, CLOSE = "<think>", "</think>"
-
 
 def requests_for(
     question: Question,
@@ -35,11 +34,13 @@ def requests_for(
 ) -> list[TeacherRequest]:
     """A round's candidates, one request each, since some servers ignore ``n``.
 
-    ``thinks``: the student's prompt opens the reasoning. Equal settings give equal keys in every run.
+    ``thinks``: the student's prompt opens the reasoning. What a question's row says before it goes before it here too,
+    but for the system message, which is the student's. Equal settings give equal keys in every run.
     """
     default = (THINKING if thinks else "") + INSTRUCTIONS[form]
     instruction = default if config.instruction is None else config.instruction
-    messages = [{"role": "user", "content": config.prompt.replace("{question}", question.text)}]
+    messages = [{"role": turn.role, "content": turn.text} for turn in question.turns if turn.role != "system"]
+    messages.append({"role": "user", "content": config.prompt.replace("{question}", question.text)})
     if instruction:
         messages.insert(0, {"role": "system", "content": instruction})
     prompt = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()

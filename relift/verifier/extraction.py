@@ -1,8 +1,8 @@
 """The final answer inside a completion.
 
 Only the text after the reasoning counts: after the one ``</think>``, and nothing at all where a ``<think>`` never
-closes. The last final answer decides, or the first one where that is asked for; when it is damaged, no other is looked
-for.
+closes; or else the whole text, whatever tags it holds. The last final answer decides, or the first one where that is
+asked for; when it is damaged, no other is looked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Literal
 
 from relift.records import Status
+from relift.thinking import CLOSE, OPEN
 from relift.verifier.boxes import first_boxes_end, last_boxes
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import exact_value
@@ -25,8 +26,9 @@ AnswerForm = Literal["boxed", "hashes", "equals", "either", "flexible"]
 or, where there is none, after the last ``####``; there or, where nothing is marked, where the text seems to say it."""
 FinalAnswer = Literal["last", "first"]
 """Which of several final answers counts."""
+ThinkingRule = Literal["must-close", "ignored"]
+"""Whether only what follows the reasoning counts, or the whole text."""
 
-_CLOSING = "</think>"
 _MARKER = "####"
 _MARKED_LINE = re.compile(r"####[ \t]*([^\s#][^\n]*)")
 _MAX_MARKERS = 32
@@ -48,32 +50,46 @@ class Extraction:
 
 
 def extract(
-    text: str, form: AnswerForm, *, think_opened: bool = False, final_answer: FinalAnswer = "last"
+    text: str,
+    form: AnswerForm,
+    *,
+    thinking: ThinkingRule = "must-close",
+    think_opened: bool = False,
+    final_answer: FinalAnswer = "last",
 ) -> Extraction:
     """The final answer of ``text`` in that form.
 
     ``think_opened`` says that the prompt already opened the reasoning, so that an answer without ``</think>`` before it
-    is still part of it. ``equals`` takes the whole text where there is no ``=``, since a chain of one rewrite has none.
-    Different boxes side by side are one answer that lists them all: wrong for a gold that is one value. What follows
-    the heading of another question, behind a final answer, is none of this one's. ``equals`` knows neither.
+    is still part of it, unless ``thinking`` is ignored. ``equals`` takes the whole text where there is no ``=``, since
+    a chain of one rewrite has none. Different boxes side by side are one answer that lists them all: wrong for a gold
+    that is one value. What follows the heading of another question, behind a final answer, is none of this one's, but
+    for ``equals``, which knows no headings.
     """
     if not isinstance(text, str):
         return Extraction(status=Status.ERROR, reason=f"a completion that is no text but {type(text).__name__}")
-    closing = text.rfind(_CLOSING)
-    if closing >= 0:
-        if text.find(_CLOSING, 0, closing) >= 0:
-            return _malformed("the reasoning ends twice")
-        text = text[closing + len(_CLOSING) :]
-    if "<think>" in text or (think_opened and closing < 0):
-        return _no_answer("the reasoning never ends")
+    section = text if thinking == "ignored" else _after_reasoning(text, think_opened)
+    if isinstance(section, Extraction):
+        return section
     if form == "equals":
-        return _equals(text)
-    text = without_run_on(text, lambda section: _first_end(section, form))
+        return _equals(section)
+    section = without_run_on(section, lambda part: _first_end(part, form))
     if final_answer == "first":
-        text = text[: _first_end(text, form)]
+        section = section[: _first_end(section, form)]
     if form == "boxed":
-        return _boxed(text)
-    return _flexible(text) if form == "flexible" else _marked(text, needs_marker=form == "hashes")
+        return _boxed(section)
+    return _flexible(section) if form == "flexible" else _marked(section, needs_marker=form == "hashes")
+
+
+def _after_reasoning(text: str, think_opened: bool) -> str | Extraction:
+    """What follows the one ``</think>``, the whole text where nothing was opened, or why nothing counts."""
+    closing = text.rfind(CLOSE)
+    if closing >= 0:
+        if text.find(CLOSE, 0, closing) >= 0:
+            return _malformed("the reasoning ends twice")
+        text = text[closing + len(CLOSE) :]
+    if OPEN in text or (think_opened and closing < 0):
+        return _no_answer("the reasoning never ends")
+    return text
 
 
 def _first_end(section: str, form: AnswerForm) -> int | None:

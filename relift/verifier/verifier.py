@@ -15,7 +15,7 @@ from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.bounds import is_whole_text
 from relift.verifier.cache import DecisionCache
 from relift.verifier.equivalence import Decision, Undecided, check_number, decide_number
-from relift.verifier.extraction import AnswerForm, extract
+from relift.verifier.extraction import AnswerForm, ThinkingRule, extract
 from relift.verifier.kinds import Comparison
 from relift.verifier.workers.pool import WorkerPool
 from relift.verifier.workers.process import Reply
@@ -65,10 +65,11 @@ class Verifier:
         comparison: Comparison | None = None,
         hard_limit_seconds: float = HARD_LIMIT_SECONDS,
         workers: int | None = None,
+        thinking: ThinkingRule = "must-close",
         think_opened: bool = False,
     ) -> None:
-        """``think_opened``: the prompt opens the reasoning, so an answer counts only after ``</think>``. ``workers``:
-        processes at most; by default one a core, and at most eight."""
+        """``thinking`` and ``think_opened`` as ``extract`` takes them. ``workers``: processes at most; by default one a
+        core, and at most eight."""
         self.form = form
         self.comparison = comparison or Comparison()
         self.hard_limit_seconds = hard_limit_seconds
@@ -77,6 +78,7 @@ class Verifier:
             workers=workers,
             job=self.comparison.job(hard_limit_seconds=hard_limit_seconds),
         )
+        self._thinking: ThinkingRule = thinking
         self._think_opened = think_opened
         self._cache = DecisionCache()
 
@@ -168,7 +170,7 @@ class Verifier:
         try:
             decision: Decision | Undecided | None = _no_text("completion", text, Status.ERROR)
             if decision is None:
-                found = extract(text, self.form, think_opened=self._think_opened)
+                found = extract(text, self.form, thinking=self._thinking, think_opened=self._think_opened)
                 answer, is_closed = found.answer, found.is_closed
                 if answer is not None:
                     decision = self._decide(gold, answer)

@@ -185,7 +185,7 @@ def test_too_many_failures_end_a_batch_before_each_has_taken_its_time(own):
 def test_a_callable_that_is_not_there_is_refused_before_anything_is_compared(function, fault):
     config = configuration(answer_kind="callable", answer_callable=function)
     with (
-        make_verifier(config) as verifier,
+        make_verifier(config, think_opened=False) as verifier,
         pytest.raises(ConfigError, match=r"answer_callable=.*cannot be used") as said,
     ):
         require_comparison(config, verifier)
@@ -194,12 +194,12 @@ def test_a_callable_that_is_not_there_is_refused_before_anything_is_compared(fun
 
 def test_the_configuration_makes_the_verifier_it_names():
     config = configuration(answer_kind="number", answer_tolerance=0.01)
-    with make_verifier(config) as verifier:
+    with make_verifier(config, think_opened=False) as verifier:
         require_comparison(config, verifier)
         assert verifier.comparison == Comparison(kind="number", tolerance="1/100")
         assert verifier.hard_limit_seconds == 8.0
     config = configuration(answer_kind="callable", answer_callable="own_answers:same", answer_seconds=30)
-    with make_verifier(config) as verifier:
+    with make_verifier(config, think_opened=False) as verifier:
         require_comparison(config, verifier)
         assert verifier.hard_limit_seconds == 30.0
 
