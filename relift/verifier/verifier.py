@@ -14,7 +14,7 @@ from typing import Self
 from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.bounds import is_whole_text
 from relift.verifier.cache import DecisionCache
-from relift.verifier.equivalence import Decision, Undecided, check_number, decide_number
+from relift.verifier.equivalence import LITERAL_ONLY, Decision, Undecided, check_number, decide_number
 from relift.verifier.extraction import AnswerForm, ThinkingRule, extract
 from relift.verifier.kinds import Comparison
 from relift.verifier.workers.pool import WorkerPool
@@ -25,7 +25,6 @@ MAX_RECORDED_CHARS = 1_000
 HARD_LIMIT_SECONDS = 8.0
 """On one answer, above the 2 + 2 + 2 of math-verify's own limits."""
 
-LITERAL_ONLY = "the gold does not parse and is not this text"
 NOT_COMPARED = "not compared, since too many before it had failed"
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from relift.verifier.forms.finding import EQUAL, OPEN, Finding, found, refused
+from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, opened, refused
 from relift.verifier.forms.inequalities import Relation
 from relift.verifier.forms.regions import Region
-from relift.verifier.forms.shapes import Matrix, Several, Shape, Single
+from relift.verifier.forms.shapes import Matrix, Several, Shape, Single, Solutions
 from relift.verifier.forms.units import Unit
 from relift.verifier.values.exact import Value, number, same
 from relift.verifier.values.reader import read
@@ -21,6 +21,7 @@ _TO = re.compile(r"\s*(?:\\text\{to\}|(?<=\d )to(?= \d))\s*")
 _RATIO = re.compile(r"(\S+?):(\S+?)(?::(\S+))?")
 _REFUSED: dict[type, str] = {
     Several: "several values for one",
+    Solutions: "several values for one",
     Region: "an interval for one value",
     Relation: "a relation for one value",
     Matrix: "a matrix for one value",
@@ -33,12 +34,25 @@ def with_single(gold: Single, answer: Shape) -> Finding:
     if unit := _unit_refused(gold.unit, answer.unit):
         return refused(unit)
     if gold.text in _INFINITE or answer.text in _INFINITE:
-        return found(_INFINITE.get(gold.text) == _INFINITE.get(answer.text))
+        return EQUAL if _INFINITE.get(gold.text) == _INFINITE.get(answer.text) else DIFFERENT
     first, second = _valued(gold), _valued(answer)
     if first is None or second is None:
         return _ratio(gold, answer)
     is_same = same(first, second)
-    return EQUAL if is_same or _is_also_said(gold, answer, first, second) else found(is_same)
+    if is_same or _is_also_said(gold, answer, first, second):
+        return EQUAL
+    return DIFFERENT if is_same is False else _opened(gold, answer)
+
+
+def _opened(gold: Single, answer: Single) -> Finding:
+    """To be compared by others, with the factors of their units."""
+    return opened(_whole_text(gold), _whole_text(answer))
+
+
+def _whole_text(single: Single) -> str:
+    text = f"{single.text}\\%" if single.is_percent else single.text
+    factor = single.unit.factor if single.unit else 1
+    return text if factor == 1 else f"{factor}({text})"
 
 
 def _is_also_said(gold: Single, answer: Single, first: Value, second: Value) -> bool:
@@ -93,12 +107,11 @@ def _ratio(gold: Single, answer: Single) -> Finding:
     """``3:4``, which is the number 3/4; in ``1:2:3`` the terms have a common factor."""
     first, second = (_terms(_TO.sub(":", single.text)) for single in (gold, answer))
     if first is None or second is None:
-        return OPEN
+        return _opened(gold, answer)
     if len(first) != len(second):
         return refused("another number of terms")
-    if not first[0] or not second[0]:
-        return OPEN
-    return found(all(one * second[0] == other * first[0] for one, other in zip(first, second, strict=True)))
+    is_same = all(one * second[0] == other * first[0] for one, other in zip(first, second, strict=True))
+    return EQUAL if is_same else DIFFERENT
 
 
 def _terms(text: str) -> list[Fraction] | None:
