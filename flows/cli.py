@@ -331,14 +331,18 @@ def build_base(
 
 def main() -> None:
     """Run the command; a user's mistake prints one message, ours a full traceback."""
+    from flows.farewell import leave
+
     try:
         app()
     except UserError as problem:
         print(f"relift: {problem}", file=sys.stderr)
-        sys.exit(2)
+        leave(2)
     except ReliftError as problem:
         print(f"relift: {problem}", file=sys.stderr)
-        sys.exit(3)
+        leave(3)
     except KeyboardInterrupt:  # before the flow runs; from then on the signal sets a flag and ends as Interrupted
         print("relift: stopped before the run began; nothing was lost", file=sys.stderr)
-        sys.exit(3)
+        leave(3)
+    except SystemExit as end:  # typer's, in the end of every command
+        leave(end.code if isinstance(end.code, int) else 1 if end.code else 0)

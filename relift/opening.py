@@ -19,7 +19,7 @@ from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
 from relift.policy.student import SAMPLES, Student
 from relift.policy.vllm_install import require_engine
-from relift.progress import METRICS
+from relift.progress import METRICS, read_metrics
 from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.recipe import fingerprint
 from relift.records import PolicyVersion, Question, UpdateKind
@@ -59,7 +59,9 @@ def open_run(
     try:
         require_comparison(config, verifier)
         questions = _questions(config, verifier, student)
-        api = connect(config) if teaches else None
+        require_fit(config, student, questions)
+        earlier = None if fresh else store
+        api = connect(config, student, earlier, question=questions.training[0]) if teaches else None
         if fresh:
             remove_run(run_store(config, name))
         lock.acquire()
@@ -153,7 +155,6 @@ def _assemble(
     root = store.root
     model, _ = load_model(config.policy, seed=config.seed, student=student)
     require_engine_on(config, str(model.device))
-    require_fit(config, student, questions)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     require_space(root, _bytes_needed(config, model))
@@ -262,6 +263,7 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     """The run's ledger, restored from its published snapshot where this machine has none, with the run's own rows."""
     for written in (RUN_FILE, METRICS, SNAPSHOT):
         store.fetch_file(written)
+    read_metrics(store.root / METRICS)  # it is added to after hours of work, and a line that is none would end them
     ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
     record_inputs(ledger, config, questions, code_version=code_version)
     return ledger

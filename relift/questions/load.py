@@ -79,10 +79,11 @@ def load_questions(
 
 
 def _arithmetic(config: QuestionsConfig, seed: int, held_out_per_family: int) -> QuestionSet:
-    from relift.arithmetic.questions import arithmetic_questions, held_out_questions
+    from relift.arithmetic.questions import MEASURED_PER_FAMILY, arithmetic_questions, held_out_questions
 
     assert config.count is not None  # the configuration's own rule
-    training = _folded(arithmetic_questions(config.families, config.count, seed))
+    measured = max(MEASURED_PER_FAMILY, held_out_per_family)
+    training = _folded(arithmetic_questions(config.families, config.count, seed, measured_per_family=measured))
     held_out = held_out_questions(list(config.families), held_out_per_family, seed)
     return QuestionSet(training=tuple(training.values()), held_out=tuple(held_out))
 
