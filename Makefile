@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
-.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks
+.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models
 .PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
 setup: $(STAMP)
@@ -46,6 +46,9 @@ format: setup
 
 test-kill: setup  ## the resume tests with ten kills instead of two
 	RELIFT_TEST_KILLS=10 $(BIN)/pytest tests/flows/test_resume.py
+
+test-models: setup  ## tiny models of many families, with their tokenizers and templates, trained end to end
+	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models
 
 test-teacher: setup  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
 	@test -d .serve/accelerate || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve \

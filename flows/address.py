@@ -114,6 +114,18 @@ def answers(url: str) -> bool:
     return _ask(f"{url}/health", 2.0)[0] == 200
 
 
+def listens(url: str) -> bool:
+    """Whether anything is there at all, however busy."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), 2.0
+        ):
+            return True
+    except OSError as problem:
+        return isinstance(problem, TimeoutError)
+
+
 def _ask(url: str, timeout: float, key: str = "") -> tuple[int, str]:
     """HTTP status, and the beginning of what was said with it; 0 where nothing that speaks HTTP listens."""
     try:

@@ -175,10 +175,18 @@ def verify(
     ] = "answer",
     answer_form: Annotated[
         str,
-        typer.Option("--answer-form", help="Where a completion has it: boxed, hashes (####), either, equals."),
+        typer.Option(
+            "--answer-form", help="Where a completion has it: boxed, hashes (####), either, flexible, equals."
+        ),
     ] = "either",
+    final_answer: Annotated[
+        str, typer.Option("--final-answer", help="Which of several in a completion counts: last or first.")
+    ] = "last",
     kind: Annotated[str, typer.Option("--kind", help="math, choice, text, number, callable.")] = "math",
     tolerance: Annotated[float | None, typer.Option("--tolerance", help="number: relative to the gold.")] = None,
+    rounded_golds: Annotated[
+        bool, typer.Option("--rounded-golds", help="math: an exact answer is right where it rounds to the gold.")
+    ] = False,
     function: Annotated[
         str | None, typer.Option("--callable", metavar="PACKAGE.MODULE:FUNCTION", help="callable: f(gold, answer).")
     ] = None,
@@ -186,6 +194,10 @@ def verify(
     think_opened: Annotated[
         bool, typer.Option("--think-opened", help="The prompts opened the reasoning: answers follow </think>.")
     ] = False,
+    thinking: Annotated[
+        str,
+        typer.Option("--thinking", help="must-close: an answer follows the reasoning; ignored: the last one counts."),
+    ] = "must-close",
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core, at most 8.")] = None,
 ) -> None:
     """Whether an answer is the gold answer: for one pair (exit status 0 when it is, else 1), or for a file's rows.
@@ -202,10 +214,13 @@ def verify(
         workers=workers,
         options={
             "answer_form": answer_form,
+            "final_answer": final_answer,
+            "rounded_golds": rounded_golds,
             "answer_kind": kind,
             "answer_tolerance": tolerance,
             "answer_callable": function,
             "answer_seconds": seconds,
+            "thinking": thinking,
         },
     )
     sys.exit(0 if is_correct else 1)
@@ -316,14 +331,18 @@ def build_base(
 
 def main() -> None:
     """Run the command; a user's mistake prints one message, ours a full traceback."""
+    from flows.farewell import leave
+
     try:
         app()
     except UserError as problem:
         print(f"relift: {problem}", file=sys.stderr)
-        sys.exit(2)
+        leave(2)
     except ReliftError as problem:
         print(f"relift: {problem}", file=sys.stderr)
-        sys.exit(3)
+        leave(3)
     except KeyboardInterrupt:  # before the flow runs; from then on the signal sets a flag and ends as Interrupted
         print("relift: stopped before the run began; nothing was lost", file=sys.stderr)
-        sys.exit(3)
+        leave(3)
+    except SystemExit as end:  # typer's, in the end of every command
+        leave(end.code if isinstance(end.code, int) else 1 if end.code else 0)

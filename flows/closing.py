@@ -21,6 +21,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
+from flows.farewell import ServerGone, unless_gone
 from flows.run_page import (
     Row,
     evaluation_text,
@@ -28,14 +29,13 @@ from flows.run_page import (
     iteration_rows,
     link_to,
     path_of,
-    read_reports,
     summary_text,
 )
 from relift.identity import SUMMARY_FILE
 from relift.ledger.schema import SNAPSHOT
 from relift.phases.close import close
 from relift.phases.report import summary_of
-from relift.progress import METRICS
+from relift.progress import METRICS, read_metrics
 from relift.records import EvalResult, PhaseRef
 from relift.run import Run
 from relift.summary import RunSummary, write_summary
@@ -61,7 +61,7 @@ class Announcer:
         """The newest state on its way to the server; what comes meanwhile goes with the next one."""
 
     async def start(self, iteration: int) -> None:
-        self.reports = [r for r in read_reports(self.run.root / METRICS) if r["iteration"] < iteration]
+        self.reports = [r for r in read_metrics(self.run.root / METRICS) if r["iteration"] < iteration]
         place = path_of(self.uri, "")
         log.info("run %s in %s, from iteration %d of %d", self.run.name, place, iteration + 1, self.run.iterations)
         self.progress = await told(
@@ -123,7 +123,9 @@ class Announcer:
 async def told(artifact: Awaitable[Kept]) -> Kept | None:
     """Artifacts are to be looked at: a server that cannot keep one does not stop the training."""
     try:
-        return await artifact
+        return await unless_gone(artifact)
+    except ServerGone:  # which was said already
+        return None
     except Exception as problem:
         log.warning("Prefect did not keep an artifact: %s", problem)
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from flows.farewell import run_flow
 from flows.server import PrefectServer
 from relift.batch_arithmetic import batch_arithmetic
 from relift.config import RunConfig
@@ -50,8 +50,7 @@ def _train(config: RunConfig, name: str, *, fresh: bool = False, instead: str = 
             console.print(f"The run {name} is finished. To train again, {instead}.", highlight=False)
             return
     require_engine(config)
-    server = PrefectServer()
-    server.start()  # it starts while the run is opened
+    server = _started()
     try:
         if fresh:
             server.wait()  # a run that cannot be started anew is not removed
@@ -70,8 +69,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
     config = load_recipe(recipe, settings)
     name = name or f"evaluate-{config.recipe}-{config.seed}"
     require_engine(config)
-    server = PrefectServer()
-    server.start()
+    server = _started()
     try:
         from relift.opening import open_run
 
@@ -82,7 +80,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
 
             quiet_prefect()
             try:
-                results = asyncio.run(evaluate(config, name))
+                results = run_flow(evaluate(config, name), has_ended=server.watched, say=_say)
             finally:
                 flush_prefect()
             table = Table("benchmark", "questions", "k", "avg@k", "95 %", "pass@k", "95 %")
@@ -103,8 +101,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
     is_of_run = is_run(recipe)
     config = find_run(recipe, settings, instead="name a recipe")[0] if is_of_run else load_recipe(recipe, settings)
     name = name or f"harvest-{config.recipe}-{config.seed}"
-    server = PrefectServer()
-    server.start()
+    server = _started()
     try:
         from relift.harvest import open_harvest
 
@@ -115,7 +112,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
 
             quiet_prefect()
             try:
-                report = asyncio.run(harvest(config, name, limit))
+                report = run_flow(harvest(config, name, limit), has_ended=server.watched, say=_say)
             finally:
                 flush_prefect()
             console.print(as_text(report), highlight=False, markup=False)
@@ -137,9 +134,22 @@ def _run_flow(run: Run, server: PrefectServer) -> RunSummary:
     with make_view(console, run) as view:
         run.progress.views.append(view)
         try:
-            return asyncio.run(train(run.config, run.name))
+            return run_flow(train(run.config, run.name), has_ended=server.watched, say=run.progress.note)
         finally:
             flush_prefect()
+
+
+def _started() -> PrefectServer:
+    """It goes on starting while the run is opened."""
+    server = PrefectServer()
+    server.start()
+    if server.unused:
+        _say(server.unused)
+    return server
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False)
 
 
 def print_arithmetic(run: Run) -> None:

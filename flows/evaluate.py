@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.artifacts import aupdate_progress_artifact
 
 from flows.closing import tell_evaluation, tell_progress, told
+from flows.farewell import kept
 from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
@@ -39,4 +40,4 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         await tell_evaluation(run, results)
         if progress is not None:
             await told(aupdate_progress_artifact(progress, progress=100.0))
-        return results
+        return kept(results)

@@ -14,6 +14,7 @@ from prefect.runtime import deployment
 from pydantic import Field
 
 from flows.closing import artifact_key, tell_links, tell_progress, told
+from flows.farewell import kept
 from flows.place import flow_run_name, require_place, run_name
 from flows.session import quiet_prefect, watched
 from relift.config import RunConfig
@@ -60,7 +61,7 @@ async def harvest(config: RunConfig, name: str = "", limit: Limit = 10_000) -> H
         await told(acreate_markdown_artifact(as_text(report), key=artifact_key("summary", name), description=about))
         await asyncio.to_thread(room.complete)  # with it the ledger is where the link leads
         await tell_links(name, room.store.uri, {"ledger": SNAPSHOT})
-        return report
+        return kept(report)
 
 
 @asynccontextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from relift.progress import last_iteration
+from relift.progress import read_metrics
 
 WINDOW = 30
 """Iterations that the time left is estimated from; evaluations and checkpoints between them count as theirs."""
@@ -30,9 +29,7 @@ class Past:
 
 def read_past(metrics: Path) -> Past:
     """From ``metrics.jsonl``; empty where there is none."""
-    if last_iteration(metrics) < 0:
-        return Past(accuracies={}, taught={})
-    trees = [json.loads(line) for line in metrics.read_bytes().splitlines()]
+    trees = read_metrics(metrics)
     return Past(
         accuracies={tree["iteration"]: tree["accuracy"] for tree in trees},
         taught={tree["iteration"]: tree["taught"] for tree in trees},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,6 @@ def iteration_line(report: IterationReport, iterations: int) -> str:
         f"iteration {report.iteration + 1}/{iterations}: accuracy {report.accuracy:.1%}, {report.unsolved} of "
         f"{report.questions} questions hardest, {report.buffer} demonstrations wait, {report.taught} taught"
     )
-
-
-def read_reports(path: Path) -> list[dict[str, Any]]:
-    """All iterations of a metrics.jsonl, also those of earlier processes; a last line cut short is left out."""
-    if not path.exists():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def summary_text(summary: RunSummary, reports: Sequence[Mapping[str, Any]], *, uri: str, has_snapshot: bool) -> str:

@@ -25,6 +25,7 @@ from typing import IO
 
 from rich.console import Console
 
+from flows.profile import unused_server
 from flows.protection import CLIENT_KEY, SERVER_KEY
 from flows.server import HOME, PROJECT_FILE, SERVED, PrefectServer, Served, locked, make_home, served_here
 from flows.worker_child import end_groups
@@ -148,7 +149,7 @@ def deploy_command() -> None:
     if not os.environ.get("PREFECT_API_URL"):
         raise RunError(
             "PREFECT_API_URL is not set, so there is no server to deploy to. Set it, or run `relift serve`, which "
-            "starts a server and deploys."
+            "starts a server and deploys. " + unused_server(os.environ, used="")
         )
     server = PrefectServer()
     server.start()
@@ -174,6 +175,8 @@ def _require_project() -> None:
 
 def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limits: Mapping[str, int]) -> None:
     server.start()
+    if server.unused:
+        console.print(server.unused, highlight=False, markup=False, soft_wrap=True)
     os.environ.setdefault("PREFECT_HOME", str(HOME.absolute()))
     server.wait()
     url = os.environ["PREFECT_API_URL"]

@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from flows.address import LOCALHOST, answers, api_url, free_port, require_answer, require_free, require_url
+from flows.profile import unused_server
 from flows.protection import CLIENT_KEY, given_key, own_key, protected, require_own_key
 from relift.errors import RunError
 
@@ -53,6 +55,8 @@ class PrefectServer:
         self.host = host
         self.port = port
         """Any free one when empty, as for a run; `relift serve` gives one."""
+        self.unused = ""
+        """What to say of a server that the user's settings of Prefect name, and that is not used."""
         self.key_file: Path | None = None
         """Where the key of a server of ours stands, unless the user gave one."""
         self._child: subprocess.Popen[bytes] | None = None
@@ -75,6 +79,7 @@ class PrefectServer:
                 _use(served)
             require_answer(given)
             return
+        profiles = dict(os.environ)  # before PREFECT_HOME is ours
         make_home()
         port = self.port or free_port()
         url = api_url(self.host, port)
@@ -84,7 +89,9 @@ class PrefectServer:
             self._take_home_alone()
         elif served := self._served_or_share_home():
             _use(served)
+            self.unused = unused_server(profiles, used=served.url)
             return
+        self.unused = unused_server(profiles, used=url)
         key = given_key(os.environ) or own_key(KEY)
         self.key_file = None if given_key(os.environ) else KEY
         protection = protected(os.environ, key=key, host=self.host, port=port)
@@ -125,6 +132,11 @@ class PrefectServer:
     def is_ours(self) -> bool:
         """Whether the server was started here."""
         return self._child is not None
+
+    @property
+    def watched(self) -> Callable[[], bool] | None:
+        """How to see that our own server is gone; nothing for one that was there, which has to be asked."""
+        return (lambda: self.has_ended) if self.is_ours else None
 
     @property
     def has_ended(self) -> bool:

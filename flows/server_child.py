@@ -6,11 +6,13 @@ writes to: the pipe's end is the parent's end, on every platform and also after 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from flows.protection import ORIGINS, ORIGINS_TOO, as_address, is_loopback, origin_place
@@ -19,6 +21,28 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class OneStartAtATime:
+    """Lets a server make or bring up to date the database of its home while no other one does, however many begin."""
+
+    def __init__(self, app: App, lock: Path) -> None:
+        self.app = app
+        self.lock = lock
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        with self.lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+            async def sending(message: Message) -> None:
+                if message["type"].startswith("lifespan.startup."):
+                    file.close()
+                await send(message)
+
+            await self.app(scope, receive, sending)
 
 
 class OwnPagesOnly:
@@ -87,8 +111,9 @@ def main(host: str, port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    app = OneStartAtATime(create_app(), Path(os.environ["PREFECT_HOME"]) / "start.lock")
     uvicorn.run(
-        OwnPagesOnly(create_app(), host=host, origins=os.environ[ORIGINS].split(",")),
+        OwnPagesOnly(app, host=host, origins=os.environ[ORIGINS].split(",")),
         host=host,
         port=port,
         log_level="warning",

@@ -14,6 +14,7 @@ from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.runtime import deployment
 from rich.console import Console
 
+from flows.farewell import LINE, begun, ended
 from flows.place import require_place, run_name
 from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
@@ -61,17 +62,30 @@ async def opened(config: RunConfig, name: str, *, teaches: bool = True) -> Async
 @asynccontextmanager
 async def watched(run: Session) -> AsyncIterator[Session]:
     await asyncio.to_thread(run.ledger.set_status, RunStatus.RUNNING)
+    with _told_of_its_end():
+        try:
+            with _stopped_by_signals(run.stop):
+                yield run
+        except (Interrupted, asyncio.CancelledError):
+            _end(run, RunStatus.INTERRUPTED)
+            raise
+        except BaseException:
+            _end(run, RunStatus.FAILED)
+            raise
+        else:
+            await asyncio.to_thread(run.complete)
+
+
+@contextmanager
+def _told_of_its_end() -> Iterator[None]:
+    """What the work came to, for whoever waits for more than Prefect's last report."""
+    begun()
     try:
-        with _stopped_by_signals(run.stop):
-            yield run
-    except (Interrupted, asyncio.CancelledError):
-        _end(run, RunStatus.INTERRUPTED)
+        yield
+    except BaseException as problem:
+        ended(problem)
         raise
-    except BaseException:
-        _end(run, RunStatus.FAILED)
-        raise
-    else:
-        await asyncio.to_thread(run.complete)
+    ended()
 
 
 def _end(run: Watched, status: RunStatus) -> None:
@@ -155,5 +169,7 @@ def _survive_a_closed_pipe(console: Console) -> None:
 
 def flush_prefect() -> None:
     """Send what is queued for the server's log before our own server goes."""
-    with suppress(Exception):  # a server that is gone cannot take logs, and the run has said what it had to say
+    if LINE.is_gone:
+        return
+    with suppress(Exception):  # nor does one that is going, and the run has said what it had to say
         APILogWorker.drain_all(timeout=3)

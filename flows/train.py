@@ -15,6 +15,7 @@ import time
 from prefect import flow
 
 from flows.closing import Announcer, finish
+from flows.farewell import kept
 from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
@@ -56,7 +57,7 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
         reported = await report(run.ref, iteration, version, before, after)
-        return await finish(run, announcer, reported, began)
+        return kept(await finish(run, announcer, reported, began))
 
 
 async def iterate(run: Run, announcer: Announcer, iteration: int, version: PolicyVersion) -> PolicyVersion:

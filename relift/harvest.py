@@ -183,8 +183,12 @@ class Harvest:
         """A ledger holds no dataset solutions: where the dataset is a source they are looked up."""
         if "dataset" not in self.config.teacher.sources or not questions:
             return list(questions)
+        evaluation = self.config.evaluation
         loaded = load_questions(
-            self.config.questions, seed=self.config.seed, verifier=self.verifier, held_out_per_family=0
+            self.config.questions,
+            seed=self.config.seed,
+            verifier=self.verifier,
+            held_out_per_family=evaluation.questions if evaluation else 0,  # of which the training questions depend
         )
         return [loaded.by_id.get(question.id, question) for question in questions]
 
@@ -196,11 +200,11 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     if config.sft is None:
         raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
     stop = stop or StopFlag()
-    api = connect(config)
-    student = load_student(config.policy)
     store = run_store(config, name)
+    student = load_student(config.policy)
+    api = connect(config, student, store)
     lock = RunLock(store.root / "lock")
-    verifier = make_verifier(config)
+    verifier = make_verifier(config, think_opened=student.thinks)
     with ExitStack() as undo:
         undo.callback(lock.withdraw)
         undo.callback(store.release)

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from relift.config import RunConfig
@@ -16,12 +17,12 @@ from relift.interrupt import StopFlag
 from relift.ledger import GoldStatus, Ledger
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
-from relift.policy.student import Student
+from relift.policy.student import SAMPLES, Student
 from relift.policy.vllm_install import require_engine
-from relift.progress import METRICS
+from relift.progress import METRICS, read_metrics
 from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.recipe import fingerprint
-from relift.records import PolicyVersion, UpdateKind
+from relift.records import PolicyVersion, Question, UpdateKind
 from relift.resolved import resolve_machine
 from relift.run import Run, require_fit
 from relift.store import Store
@@ -45,17 +46,22 @@ def open_run(
     that name is removed, once engine, questions and teacher are known to be usable.
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
+    from relift.policy.model import load_student
+
     store = run_store(config, name)
     root = store.root
     stop = stop or StopFlag()
-    verifier = make_verifier(config)
+    # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
+    require_engine(config)
+    student = load_student(config.policy)
+    verifier = make_verifier(config, think_opened=student.thinks)
     lock = RunLock(root / "lock")
     try:
-        # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
-        require_engine(config)
         require_comparison(config, verifier)
-        questions = _questions(config, verifier)
-        api = connect(config) if teaches else None
+        questions = _questions(config, verifier, student)
+        require_fit(config, student, questions)
+        earlier = None if fresh else store
+        api = connect(config, student, earlier, question=questions.training[0]) if teaches else None
         if fresh:
             remove_run(run_store(config, name))
         lock.acquire()
@@ -66,6 +72,7 @@ def open_run(
             store=store,
             root_lock=lock,
             verifier=verifier,
+            student=student,
             questions=questions,
             api=api,
             stop=stop,
@@ -83,18 +90,44 @@ def open_run(
         raise
 
 
-def _questions(config: RunConfig, verifier: Verifier) -> QuestionSet:
+def _questions(config: RunConfig, verifier: Verifier, student: Student) -> QuestionSet:
+    """Of the datasets, without what the student must not be asked; those whose prompt is too long are left out."""
     evaluation = config.evaluation
+    fault_of = student.question_fault if config.questions.control_tokens == "set-aside" else _no_fault
     questions = load_questions(
         config.questions,
         seed=config.seed,
         verifier=verifier,
         held_out_per_family=evaluation.questions if evaluation else 0,
+        fault_of=fault_of,
     )
-    if evaluation is None:
-        return questions
-    form = config.questions.answer_form
-    return with_benchmarks(questions, evaluation.benchmarks, answer_form=form, verifier=verifier)
+    if evaluation is not None:
+        form = config.questions.answer_form
+        questions = with_benchmarks(
+            questions, evaluation.benchmarks, answer_form=form, verifier=verifier, fault_of=fault_of
+        )
+    _say_whose_system_message(config, questions)
+    return _fitting(questions, student)
+
+
+def _no_fault(question: Question) -> None:
+    return None
+
+
+def _say_whose_system_message(config: RunConfig, questions: QuestionSet) -> None:
+    asked = questions.by_id.values()
+    own = sum(question.system is not None for question in asked)
+    if own and config.policy.system_prompt is not None:
+        log.warning(
+            "policy.system_prompt takes the place of the system message that %d of %d questions have in their rows",
+            *(own, len(asked)),
+        )
+    elif own and own < len(asked):
+        log.warning(
+            "%d of %d questions have a system message in their rows, the others are asked without one; "
+            "policy.system_prompt gives all of them the same",
+            *(own, len(asked)),
+        )
 
 
 def _assemble(
@@ -104,6 +137,7 @@ def _assemble(
     store: Store,
     root_lock: RunLock,
     verifier: Verifier,
+    student: Student,
     questions: QuestionSet,
     api: ApiClient | None,
     stop: StopFlag,
@@ -119,21 +153,21 @@ def _assemble(
     from relift.policy.resident import Policy
 
     root = store.root
-    model, student = load_model(config.policy, seed=config.seed)
+    model, _ = load_model(config.policy, seed=config.seed, student=student)
     require_engine_on(config, str(model.device))
-    questions = _fitting(questions, student)
-    require_fit(config, student, questions)
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     require_space(root, _bytes_needed(config, model))
-    if config.sft and (sample := next((q for q in questions.training if q.solution), None)):
-        student.check_label_mask(render_solution(sample, config.questions))
+    if config.sft and "dataset" in config.teacher.sources:
+        solved = (question for question in questions.training if question.solution)
+        student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     made_from = {
         # With the source, since results go by it: a dataset may lie elsewhere, but under its old file name.
-        "questions": digest([(q.id, q.source, q.answer, q.solution) for q in questions.by_id.values()]),
+        "questions": digest([_told(question) for question in questions.by_id.values()]),
         "base weights": base.checksum,
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
+        "chat template": student.chats.digest,
     }
     machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
     resolved, is_same_machine = write_identity(store, config, machine, made_from, instead=instead)
@@ -182,6 +216,12 @@ def _assemble(
     return run
 
 
+def _told(question: Question) -> list[Any]:
+    """All of a question that decides what the policy reads and is measured by."""
+    turns = [[turn.role, turn.text] for turn in question.turns]
+    return [question.id, question.source, question.answer, question.solution, *([turns] if turns else [])]
+
+
 def _say_what_schedules_come_to(config: RunConfig, iterations: int, *, scheduled: int) -> None:
     """A run that was made longer or shorter keeps its schedules, and says what that means for its last iteration."""
     from relift.learning import schedule_factor
@@ -223,6 +263,7 @@ def _ledger(config: RunConfig, name: str, store: Store, questions: QuestionSet, 
     """The run's ledger, restored from its published snapshot where this machine has none, with the run's own rows."""
     for written in (RUN_FILE, METRICS, SNAPSHOT):
         store.fetch_file(written)
+    read_metrics(store.root / METRICS)  # it is added to after hours of work, and a line that is none would end them
     ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
     record_inputs(ledger, config, questions, code_version=code_version)
     return ledger
@@ -251,8 +292,9 @@ def recorded_questions(config: RunConfig) -> QuestionSet:
     """The questions as ``open_run`` finds them, for a ledger that is made again; loads no weights."""
     from relift.policy.model import load_student
 
-    with closing(make_verifier(config)) as verifier:
-        return _fitting(_questions(config, verifier), load_student(config.policy))
+    student = load_student(config.policy)
+    with closing(make_verifier(config, think_opened=student.thinks)) as verifier:
+        return _questions(config, verifier, student)
 
 
 def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:

@@ -7,15 +7,17 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from relift.errors import StoreError
 from relift.records import EvalResult, IterationReport, RolloutGroup, Verdict
 
 log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
+_FIELDS = {field.name for field in fields(IterationReport) if field.default is MISSING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +113,47 @@ class Progress:
 
 
 def last_iteration(path: Path) -> int:
-    """Of the last whole line of a metrics file; -1 without one. A line that a crash cut short is removed."""
+    """Of the last whole line of a metrics file; -1 without one. A line that a crash cut short is removed.
+
+    Raises StoreError where it is something else.
+    """
     if not path.exists():
         return -1
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         os.truncate(path, len(whole))
-    lines = whole.splitlines()
-    return int(json.loads(lines[-1])["iteration"]) if lines else -1
+    lines = metrics_lines(path)
+    return int(_parsed(path, *lines[-1])["iteration"]) if lines else -1
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every iteration of a metrics file, with all fields of IterationReport; a last line cut short is left out.
+
+    Raises StoreError naming a line that is something else.
+    """
+    return [_parsed(path, number, line) for number, line in metrics_lines(path)]
+
+
+def metrics_lines(path: Path) -> list[tuple[int, bytes]]:
+    """(number, line) of the whole lines of a metrics file, unread; none where there is no file."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return [(number, line) for number, line in enumerate(whole.splitlines(), start=1) if line.strip()]
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        tree = json.loads(line)
+        if not isinstance(tree, dict) or not isinstance(tree["iteration"], int):
+            raise TypeError("it is no object that names an iteration")
+        if missing := sorted(_FIELDS - tree.keys()):
+            raise KeyError(missing[0])
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise StoreError(
+            f"{path} line {number} is no iteration of this version of relift ({problem}): the file was changed or "
+            f"damaged. Remove that line, or restore the file from a copy; the ledger holds what iterations reported."
+        ) from problem
+    return tree
 
 
 def pick_examples(groups: Sequence[RolloutGroup]) -> list[Example]:

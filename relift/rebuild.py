@@ -21,7 +21,7 @@ from pathlib import Path
 from relift.errors import LedgerError, NewerLedgerError, RunError
 from relift.identity import RUN_FILE, SUMMARY_FILE, read_identity
 from relift.ledger import Ledger, RunStatus, schema
-from relift.ledger.check import require_readable
+from relift.ledger.check import require_sound
 from relift.ledger.kept import keep
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
@@ -133,7 +133,7 @@ def _readable_copy(root: Path, work: Path, notes: list[str]) -> tuple[Path | Non
                 shutil.copyfile(part, work / part.name)
         try:
             Ledger.open(copy, root.name).close()
-            require_readable(copy)
+            require_sound(copy)
         except NewerLedgerError as problem:  # not lost: a rebuild would throw away what this relift does not know
             raise NewerLedgerError(str(problem).replace(str(work), str(root))) from problem
         except LedgerError as problem:
@@ -150,7 +150,7 @@ def _holds(path: Path, copy: Path, run: str, digest: str, notes: list[str]) -> b
     try:
         if not copy.is_file():
             shutil.copyfile(path, copy)
-        require_readable(copy)
+        require_sound(copy)
         return _counts_and_digest(copy, run)[1] == digest
     except LedgerError as problem:
         notes.append(f"{path.name} cannot be used, and was written again: {str(problem).replace(str(copy), str(path))}")

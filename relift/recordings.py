@@ -13,7 +13,7 @@ from relift.errors import StoreError
 from relift.ledger import Ledger, Use
 from relift.ledger.kept import Replaced
 from relift.phases.tables import demonstrations_from_parquet, groups_from_parquet
-from relift.progress import METRICS
+from relift.progress import METRICS, metrics_lines
 from relift.records import (
     EvalResult,
     IterationReport,
@@ -33,6 +33,13 @@ ROLLOUTS, VERDICTS, DEMONSTRATIONS, CONFIRM = (
     "demonstrations.parquet",
     "confirm_",
 )
+_FACTS = {
+    "record": ("hardest", "control"),
+    "rl_update": ("version", "reports", "uses"),
+    "sft_update": ("version", "reports", "uses"),
+    "evaluate": ("results",),
+}
+"""What a phase's manifest has to say for its rows to be written."""
 _PURPOSES = {"record": Purpose.TRAIN, "probe": Purpose.PROBE, "evaluate": Purpose.EVALUATION}
 
 
@@ -135,6 +142,8 @@ class Recordings:
                     raise StoreError(f"{needed} is not recorded any more")
                 for entry in source.files:
                     self._store.checked_path(needed, entry.name)
+            for fact in _FACTS.get(phase, ()):
+                _ = manifest.facts[fact]  # StoreError where it is not said
             if phase == "evaluate" and not any(entry.name == VERDICTS for entry in manifest.files):
                 raise StoreError("it was recorded by an earlier relift, without the verdicts")
         except StoreError as problem:
@@ -216,12 +225,12 @@ class Recordings:
 
     def _reported(self) -> dict[int, IterationReport]:
         """What metrics.jsonl holds of iterations, without their updates: these are recorded with more."""
-        path = self._store.root / METRICS
         found = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        for number, line in metrics_lines(self._store.root / METRICS):
             try:
                 report = IterationReport(**{**json.loads(line), "updates": ()})
-            except (ValueError, TypeError):  # the last line of a run that was killed, or of another relift
-                continue
-            found[report.iteration] = report
+                found[int(report.iteration)] = report
+            except (ValueError, TypeError, RecursionError):
+                why = "no iteration of this version of relift stands there"
+                self._unusable.setdefault(why, []).append(f"{METRICS} line {number}")
         return found

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class Status(StrEnum):
@@ -67,6 +68,14 @@ def question_id(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message of a chat, e.g. role ``"system"``, text ``"Put the result into \\boxed{}."``."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A problem with its gold answer, e.g. text ``"47*6?"``, answer ``"282"``, source ``"arithmetic/mul2"``."""
 
@@ -80,6 +89,14 @@ class Question:
     """The dataset's own worked solution, as it stands there; None where it has none."""
     repeats: int = 1
     """How often the dataset holds this question (AIME in the reference's file: 8)."""
+    turns: tuple[Turn, ...] = ()
+    """What its row says before it: a system message, worked examples. Not a part of the id: a benchmark's question is
+    the same whatever stands before it."""
+
+    @property
+    def system(self) -> str | None:
+        """The row's own system message."""
+        return self.turns[0].text if self.turns and self.turns[0].role == "system" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +108,7 @@ class Completion:
     logprobs: tuple[float, ...]
     """Of each token under the sampling policy at the sampling temperature, in nats; as long as ``token_ids``."""
     text: str
-    """Decoded without special tokens."""
+    """All that the policy wrote but end-of-turn, end-of-sequence and padding."""
     finish_reason: FinishReason
     policy_version: int
 
@@ -173,6 +190,17 @@ class Demonstration:
     @property
     def is_admitted(self) -> bool:
         return self.refusal is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A solution as the student would write it, e.g. text ``"40*6+7*6=240+42=282"``, tokens 20, fault None."""
+
+    text: str
+    tokens: int
+    """Under the student's tokenizer, end-of-sequence included."""
+    fault: str | None = None
+    """Why the student cannot write it, e.g. characters that its tokenizer does not know."""
 
 
 def demonstration_id(question: str, text: str) -> str:

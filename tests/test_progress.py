@@ -6,8 +6,13 @@ import json
 import time
 from pathlib import Path
 
-from relift.progress import PhaseClock, Progress, last_iteration
+import pytest
+
+from flows.pace import read_past
+from relift.errors import StoreError
+from relift.progress import PhaseClock, Progress, last_iteration, read_metrics
 from relift.records import IterationReport
+from relift.report.data import read_report_data
 
 
 def report(iteration: int) -> IterationReport:
@@ -43,6 +48,20 @@ def test_a_line_that_a_crash_cut_short_is_written_again(tmp_path: Path) -> None:
     assert last_iteration(path) == 0
     Progress().iteration(path, report(1), [])
     assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"garbage", b"[1, 2]", b'{"iteration": "one"}', b'{"iteration": 1}', b"\xff\xfe", b"[" * 100_000]
+)
+def test_a_line_that_is_no_iteration_is_said_with_its_number_by_whatever_reads_it(
+    tmp_path: Path, garbage: bytes
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    Progress().iteration(path, report(0), [])
+    path.write_bytes(path.read_bytes() + garbage + b"\n")
+    for read in (last_iteration, read_metrics, read_past, lambda _: read_report_data(tmp_path)):
+        with pytest.raises(StoreError, match=r"metrics.jsonl line 2 is no iteration .*Remove that line"):
+            read(path)
 
 
 def test_phases_side_by_side_are_not_counted_twice_in_the_busy_time() -> None:

@@ -1,20 +1,25 @@
 """Arithmetic questions for training and, apart from them, for evaluation.
 
 Which side a question stands on follows from its id alone, so the two are disjoint whatever the seeds, and the base
-model's corpus keeps to the training side too.
+model's corpus keeps to the training side too. What mirrors a question that is measured on (``8*7?`` where ``7*8?`` is)
+is not trained on either: see relift/arithmetic/mirrors.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from random import Random
 
 from relift.arithmetic.families import Family, Worked, family
+from relift.arithmetic.mirrors import canonical, mirrors_of
 from relift.errors import ConfigError, DataError
 from relift.records import Question, question_id
 
 HELD_OUT_SHARE = 0.4
 """Of the distinct questions of every family; the smallest ones, mul1 and mul2, then keep 512 and 485 for evaluation."""
+
+MEASURED_PER_FAMILY = 400
+"""Held-out questions of each family whose mirrors are never trained on, however few are evaluated."""
 
 PATIENCE = 20_000
 """Draws in a row without a new question after which a family counts as exhausted."""
@@ -25,16 +30,22 @@ def is_held_out(question_id: str, share: float = HELD_OUT_SHARE) -> bool:
     return int(question_id[:8], 16) < share * 16**8
 
 
-def arithmetic_questions(mix: Mapping[str, float], count: int, seed: int) -> list[Question]:
+def arithmetic_questions(
+    mix: Mapping[str, float], count: int, seed: int, *, measured_per_family: int = MEASURED_PER_FAMILY
+) -> list[Question]:
     """``count`` shuffled training questions, families in proportion to ``mix`` (largest remainder).
 
-    A function of its arguments alone. No question comes twice while its family has another one; a family with fewer
-    training questions than are asked of it gives each as often as any other, give or take one. ConfigError (a
-    ValueError) for an unknown family, a negative weight or weights that are all zero.
+    A function of its arguments alone. None is, or mirrors, one of the first ``measured_per_family`` questions that
+    ``held_out_questions`` gives for the same families and seed. No question comes twice while its family has another
+    one; a family with fewer training questions than are asked of it gives each as often as any other, give or take
+    one. ConfigError (a ValueError) for an unknown family, a negative weight or weights that are all zero; DataError
+    where a family has too few questions to measure on.
     """
+    counts = exact_counts(mix, count)
+    measured = mirrors_of(held_out_questions(list(mix), measured_per_family, seed))
     questions = []
-    for name, family_count in exact_counts(mix, count).items():
-        drawn = _distinct(family(name), family_count, seed, held_out=False)
+    for name, family_count in counts.items():
+        drawn = _distinct(family(name), family_count, seed, held_out=False, without=measured)
         questions += [drawn[i % len(drawn)] for i in range(family_count)]
     Random(f"arithmetic/order/{seed}").shuffle(questions)
     return questions
@@ -73,14 +84,18 @@ def exact_counts(mix: Mapping[str, float], count: int) -> dict[str, int]:
     return counts
 
 
-def _distinct(of: Family, count: int, seed: int, *, held_out: bool) -> list[Question]:
-    """Up to ``count`` questions of one side of the split, none twice; fewer when the family has no more."""
+def _distinct(of: Family, count: int, seed: int, *, held_out: bool, without: Set[str] = frozenset()) -> list[Question]:
+    """Up to ``count`` questions of one side of the split, none twice; fewer when the family has no more.
+
+    None has one of the canonical forms ``without``.
+    """
     random = Random(f"arithmetic/{'held-out' if held_out else 'training'}/{of.name}/{seed}")
     found: dict[str, Question] = {}
     fruitless = 0
     while len(found) < count and fruitless < PATIENCE:
         question = _question(of.name, of.draw(random))
-        if is_held_out(question.id) is held_out and question.id not in found:
+        is_new = is_held_out(question.id) is held_out and question.id not in found
+        if is_new and canonical(question.text) not in without:
             found[question.id] = question
             fruitless = 0
         else:

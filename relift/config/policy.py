@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from relift.config.section import MAY_CHANGE, Section, none_if_off
+
+TemplateValue = bool | int | float | str
+TEMPLATE_RESERVED = frozenset(
+    {
+        *("conversation", "conversations", "messages", "tools", "documents", "chat_template", "tokenize", "padding"),
+        *("add_generation_prompt", "continue_final_message", "truncation", "max_length", "return_tensors"),
+        *("return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs", "self"),
+        *("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"),
+        "additional_special_tokens",
+    }
+)
+"""What a chat template gets from elsewhere: arguments of transformers' apply_chat_template, and the special tokens."""
 
 
 class LoraConfig(Section):
@@ -31,11 +44,16 @@ class PolicyConfig(Section):
     """A folder or Hugging Face name; `arithmetic` is the embedded base, `random-bytes` a small random model. A resumed
     run finds the same weights there or stops."""
     system_prompt: str | None = None
-    """Put before the question as a system message."""
-    chat_template: str | None = None
-    """Jinja text that replaces the tokenizer's own chat template."""
+    """Put before the question as a system message, in place of one that the question's row has; when empty the row's
+    own."""
+    chat_template: str | None = Field(None, json_schema_extra=MAY_CHANGE)
+    """Jinja text, or a file that holds it, in place of the tokenizer's own chat template. A resumed run finds the same
+    text there or stops."""
+    chat_template_kwargs: dict[str, TemplateValue] = Field({})
+    """Values that the chat template asks for, such as enable_thinking = false."""
     prompt_suffix: str = ""
-    """Text that opens the completion inside the prompt, such as `<think>` and a newline."""
+    """Text that opens the completion inside the prompt, such as `<think>` and a newline where the chat template does
+    not open the reasoning itself."""
     context: int | None = Field(None, ge=1)
     """Tokens of prompt and completion together, where it is more than the model was made for; see rope_theta."""
     rope_theta: float | None = Field(None, gt=0)
@@ -63,10 +81,21 @@ class PolicyConfig(Section):
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
 
-    @property
-    def opens_thinking(self) -> bool:
-        """Whether a prompt ends inside the reasoning, so that a solution has to close it."""
-        return "<think>" in self.prompt_suffix
+    @field_validator("chat_template_kwargs", mode="before")
+    @classmethod
+    def _are_for_the_template(cls, values: Any) -> Any:
+        """In the order of their names, since two files that set the same say the same."""
+        if not isinstance(values, dict):
+            raise ValueError("give names and values, such as { enable_thinking = false }")
+        for name, value in values.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(f"{name!r} is no name that a chat template can ask for, such as enable_thinking")
+            if name in TEMPLATE_RESERVED:
+                raise ValueError(f"{name} is set by relift and the tokenizer, not here: leave it out")
+            is_finite = not isinstance(value, float) or math.isfinite(value)
+            if not isinstance(value, TemplateValue) or not is_finite:
+                raise ValueError(f"{name} takes true, false, a number or a text, got {value!r}")
+        return dict(sorted(values.items()))
 
 
 class VllmConfig(Section):

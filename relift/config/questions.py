@@ -23,17 +23,31 @@ class QuestionsConfig(Section):
     """rows: the column with the gold answer."""
     solution_column: str | None = None
     """rows: the column with a worked solution, if there is one."""
-    answer_form: Literal["boxed", "hashes", "equals"] = "boxed"
-    """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =."""
+    answer_form: Literal["boxed", "hashes", "equals", "flexible"] = "boxed"
+    """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =.
+    flexible, for base models: in the last \\boxed{} or after the last ####, or else where the text seems to say it
+    ("The answer is", bold, the last number). What can be guessed can be farmed: prefer a mark where it is rewarded."""
+    final_answer: Literal["last", "first"] = "last"
+    """Which of several final answers counts. What follows the heading of another question (`Question:`, `Problem:`)
+    never does."""
     answer_kind: Literal["math", "choice", "text", "number", "callable"] = "math"
     """How an answer is compared with the gold. math: by mathematical value; choice: letters, as B or A, C; text: the
     same text but for blanks; number: within answer_tolerance; callable: by answer_callable."""
+    rounded_golds: bool = False
+    """math: the dataset's golds may be rounded (`1.41`, `33.3 %`), so an exact answer (`\\sqrt{2}`) is right where it
+    rounds to the gold, or is cut off to it, at the gold's own last digit."""
     answer_tolerance: float | None = Field(None, ge=0, le=1)
     """number: the largest accepted distance as a share of the gold's size; where the gold is 0, the distance itself."""
     answer_callable: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
     """callable: package.module:function, called as function(gold, answer) in a process of its own, returning a bool."""
     answer_seconds: float = Field(8.0, ge=0.1, le=3600)
     """callable: the function is killed when it takes longer for one answer, which is then a timeout."""
+    thinking: Literal["must-close", "ignored"] = "must-close"
+    """must-close: an answer counts only after the reasoning, so nothing does where `<think>` never closes; ignored: the
+    tags say nothing, and the last final answer of the whole text counts."""
+    control_tokens: Literal["set-aside", "plain-text"] = "set-aside"
+    """A question whose text holds control tokens of the student's tokenizer, such as `<|im_end|>`. set-aside: as a row
+    without a usable gold; plain-text: it is asked, its characters read one by one as any others."""
     solution_marker_to_box: bool = True
     """Rewrite a dataset solution's final `#### x` as \\boxed{x} where the answer form is boxed."""
     remove_calculator_notes: bool = True
@@ -47,13 +61,14 @@ class QuestionsConfig(Section):
     held_out_share: Share = 0.02
     """Share of a dataset's questions kept for evaluation, chosen by a hash of the id; arithmetic has its own split."""
     max_bad_share: Share = 0.01
-    """Share of rows without a usable gold answer above which the run refuses to start; below, they are set aside."""
+    """Share of rows without a usable question or gold above which the run refuses to start; below, they are set
+    aside."""
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> QuestionsConfig:
         columns = {"text_column", "answer_column", "solution_column"}
         ignored = {
-            "arithmetic": {"path", "held_out_share", "max_bad_share", *columns},
+            "arithmetic": {"path", "held_out_share", "max_bad_share", "control_tokens", *columns},
             "gsm8k": columns,
             "reference": columns,
             "rows": set(),
@@ -74,6 +89,11 @@ class QuestionsConfig(Section):
                     f"answer_kind '{self.answer_kind}' does not go with {setting}, whose answers are plain numbers: "
                     f"leave one of them out"
                 )
+        if self.rounded_golds and (self.answer_kind != "math" or self.answer_form == "equals"):
+            what = f"answer_kind '{self.answer_kind}'" if self.answer_kind != "math" else "answer_form 'equals'"
+            raise ValueError(f"rounded_golds would be ignored by {what}: remove it")
+        if self.final_answer == "first" and self.answer_form == "equals":
+            raise ValueError("final_answer 'first' would be ignored by answer_form 'equals': remove it")
         kinds = {"answer_tolerance": "number", "answer_callable": "callable", "answer_seconds": "callable"}
         for name, kind in kinds.items():
             is_set = getattr(self, name) != type(self).model_fields[name].default
@@ -106,6 +126,8 @@ class BenchmarkConfig(Section):
     """rows: the column with the question."""
     answer_column: str = "answer"
     """rows: the column with the gold answer."""
+    rounded_golds: bool = False
+    """As in questions.rounded_golds, for this benchmark alone."""
     questions: int | None = Field(None, ge=1)
     """At most this many, chosen by a hash of the id; all when empty."""
     samples: int | None = Field(None, ge=1)

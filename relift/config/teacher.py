@@ -9,8 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 
+MOST_TOKENS = 10_000_000
+"""More than any model writes, and few enough to be counted."""
 
-class ApiTeacherConfig(Section):
+
+class ApiTeacherConfig(Section, allow_inf_nan=False):
     """A teacher behind an OpenAI-compatible API. Its key comes from the environment, never from here."""
 
     model: str = Field(min_length=1)
@@ -34,14 +37,14 @@ class ApiTeacherConfig(Section):
     """Times that so many candidates are asked for a question while none was admitted."""
     temperature: float | None = Field(0.7, ge=0, le=2)
     """Of the teacher's sampling; off for models that do not take one."""
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     """Tokens the teacher may write, hidden reasoning included; teacher.max_tokens when empty."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the server calls that limit; newer models of OpenAI want max_completion_tokens."""
     concurrency: int = Field(8, ge=1, json_schema_extra=MAY_CHANGE)
     """Requests under way at the same time, at most."""
     timeout_seconds: float = Field(120.0, gt=0, json_schema_extra=MAY_CHANGE)
-    """Until a request without an answer is given up and sent again."""
+    """For a request in all, from the connection to the last byte of its answer; it is then given up and sent again."""
     attempts: int = Field(5, ge=1, json_schema_extra=MAY_CHANGE)
     """Times a request is sent before its question waits for a later iteration."""
     backoff_seconds: float = Field(0.5, gt=0, json_schema_extra=MAY_CHANGE)
@@ -51,7 +54,8 @@ class ApiTeacherConfig(Section):
     tokens_per_minute: float | None = Field(None, gt=0, json_schema_extra=MAY_CHANGE)
     """Tokens of prompts and answers in any minute, give or take one request; no limit when empty."""
     budget_usd: float | None = Field(None, ge=0, json_schema_extra=MAY_CHANGE)
-    """Money the run may spend in all; no limit when empty. What may be billed although no answer came is counted."""
+    """Money the run may spend in all; no limit when empty. What may be billed although no answer came is counted, and
+    the question at the start too."""
     usd_per_million_input: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
     """Price of a million prompt tokens."""
     usd_per_million_output: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
@@ -94,7 +98,7 @@ class TeacherConfig(Section):
     sources: tuple[Literal["dataset", "api"], ...] = Field(("dataset",), min_length=1)
     """Asked in this order, each for what the ones before could not solve. dataset: the solution column of the
     questions; api: the model of teacher.api."""
-    max_tokens: int = Field(8192, ge=1)
+    max_tokens: int = Field(8192, ge=1, le=MOST_TOKENS)
     """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
     wait_seconds: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
     """How long an iteration waits for answers once its RL update is done; what comes later is taught later."""

@@ -115,9 +115,7 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     if model.config._attn_implementation == NAME:
         return
     kind = model.config.model_type
-    layers = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
-    if layers:
-        raise _cannot_pack(kind, f"it has layers of the kind {', '.join(sorted(layers))}")
+    require_known_layers(model.config)
     if not model.is_backend_compatible():
         raise _cannot_pack(kind, "its code does not take an attention function from outside")
     if model.config._attn_implementation != "sdpa":
@@ -128,6 +126,13 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     model.set_attn_implementation(NAME)
     if model.config._attn_implementation != NAME:
         raise _cannot_pack(kind, "the library does not let its attention be replaced")
+
+
+def require_known_layers(config: Any) -> None:
+    """Raises ModelError for a model with layers of a kind that is not computed here; looks at settings alone."""
+    layers = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if layers:
+        raise _cannot_pack(config.model_type, f"it has layers of the kind {', '.join(sorted(layers))}")
 
 
 def packed_attention(

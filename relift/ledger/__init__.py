@@ -13,7 +13,7 @@ browsing.py  what `hard browse` shows        exchange/    the hard set out, solu
 
 from relift.ledger.project import Table, open_project, query, write_init_script
 from relift.ledger.queries import NamedQuery, named_queries, named_query
-from relift.ledger.requests import RequestBook, RequestTotals
+from relift.ledger.requests import RequestBook, RequestTotals, spent_usd_in
 from relift.ledger.rows import Left, Use
 from relift.ledger.schema import snapshots
 from relift.ledger.show import QuestionStory, story
@@ -35,6 +35,7 @@ __all__ = [
     "open_project",
     "query",
     "snapshots",
+    "spent_usd_in",
     "story",
     "write_init_script",
 ]

@@ -15,6 +15,7 @@ import duckdb
 
 from relift.errors import LedgerError
 from relift.ledger import schema
+from relift.ledger.parquet import IN_PLACE
 from relift.ledger.project import Table, open_project
 from relift.ledger.queries import NamedQuery, named_queries
 
@@ -58,16 +59,17 @@ def write_answer(
 
     A file appears whole or not at all. Raises LedgerError as ``answer``, and for a file that cannot be written.
     """
-    with _asking(store, query, run, since) as connection:
+    partial = target.with_name(target.name + ".partial").resolve() if isinstance(target, Path) else None
+    with _asking(store, query, run, since, writes=[partial] if partial else []) as connection:
         sql = query.limited(max_rows)
-        if not isinstance(target, Path):
+        if not isinstance(target, Path) or partial is None:
+            assert not isinstance(target, Path)
             assert form is not Form.PARQUET, "Parquet goes to a file: its end says where everything is"
             _TEXT_FORMS[form](connection.execute(sql), target)
             return
-        partial = target.with_name(target.name + ".partial")
         try:
             if form is Form.PARQUET:
-                connection.execute(f"COPY ({sql}\n) TO {schema.literal(partial)} (FORMAT parquet)")
+                connection.execute(f"COPY ({sql}\n) TO {schema.literal(partial)} (FORMAT parquet, {IN_PLACE})")
             else:
                 with partial.open("w", encoding="utf-8", newline="") as stream:
                     _TEXT_FORMS[form](connection.execute(sql), stream)
@@ -83,7 +85,9 @@ def write_answer(
 
 
 @contextmanager
-def _asking(store: Path, query: NamedQuery, run: str, since: int | None) -> Iterator[duckdb.DuckDBPyConnection]:
+def _asking(
+    store: Path, query: NamedQuery, run: str, since: int | None, writes: Sequence[Path] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the project on which the query's variables are set."""
     if since is not None and not query.takes_since:
         others = ", ".join(other.name for other in named_queries() if other.takes_since)
@@ -91,7 +95,7 @@ def _asking(store: Path, query: NamedQuery, run: str, since: int | None) -> Iter
             f"The query {query.name!r} does not ask by iteration, so since={since} would change nothing. Leave it out, "
             f"or ask one of: {others}."
         )
-    with open_project(store) as connection:
+    with open_project(store, writes=writes) as connection:
         if run:
             _require_runs(connection, run)
             connection.execute("SET VARIABLE run = $1", [run])

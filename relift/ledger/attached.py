@@ -13,11 +13,12 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from relift.errors import LedgerError, StoreError
-from relift.ledger import parquet, schema
+from relift.ledger import migrate, parquet, schema
 from relift.ledger.schema import LEDGER, SNAPSHOT, snapshots
 from relift.store.uris import is_bucket, require_uri
 
@@ -201,17 +202,22 @@ def _fetch(uri: str, copy: Path) -> None:
 def runs_of(sources: Iterable[Source]) -> list[str]:
     """The runs in some ledger files, as the project calls them. Raises LedgerError for a file that is no ledger."""
     found: set[str] = set()
-    with schema.connect() as connection:
-        for source in sources:
-            schema.attach(connection, source.path, source.alias, read_only=True)
-            rows = connection.execute(f"SELECT run FROM {schema.quoted(source.alias)}.runs").fetchall()
+    listed = list(sources)
+    with schema.reading({source.alias: source.path for source in listed}) as connection:
+        for source in listed:
+            with schema.damage_told(source.path):
+                migrate.read_as_todays(connection, source.path, source.alias)
+                rows = connection.execute(f"SELECT run FROM {schema.quoted(source.alias)}.runs").fetchall()
             found.update(f"{source.prefix}{run}" for (run,) in rows)
     return sorted(found)
 
 
 def _check_not_read_already(store: Path, place: Place, found: Iterable[Source]) -> None:
     """A file can be opened once only, and its rows would count twice."""
-    others = [source.path for p in places(store) if p != place for source in sources_of(store, p, refresh=False)]
+    others: list[Path] = []
+    for other in places(store):
+        with suppress(LedgerError, StoreError, OSError):  # one that is gone is read by nobody
+            others += [source.path for source in sources_of(store, other, refresh=False)] if other != place else []
     read = {path.resolve() for path in (*snapshots(store), *others)}
     twice = next((source.path for source in found if source.path.resolve() in read), None)
     if twice is not None:

@@ -1,15 +1,26 @@
-"""Whether a ledger agrees with itself: sums, references and keys, each a query that finds what is wrong."""
+"""Whether a ledger agrees with itself: sums, references and keys, each a query that finds what is wrong.
+
+Before that, whether the file can be used at all: every row is read, and on a copy every index is asked for every key
+and every table written, since what a run meets first in a damaged file is what no reader ever looks at.
+"""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from relift.errors import LedgerError
 from relift.ledger import schema
 from relift.ledger.project import open_file
 
+KEYED = ("runs", "questions", "demonstrations", "teacher_requests", "ingested")
+"""Tables with an index, which no reading asks."""
+TRIED = "\N{SNOWMAN} check"
+"""Run of the rows that are written to a copy and deleted again; no run is called so."""
 EXAMPLES = 3
 """Of what is wrong, that a check keeps to show."""
 
@@ -46,12 +57,13 @@ def _repeated(table: str, *key: str) -> Check:
     )
 
 
-def _orphans(table: str, what: str, parent: str, key: str) -> Check:
+def _orphans(table: str, what: str, parent: str, key: str, *, but: str = "false") -> Check:
+    """``but``: rows that have none, as SQL."""
     return Check(
         name=f"every row of {table} has its {what}",
         counted=f"SELECT count(*) FROM {table}",
         wrong=f"SELECT DISTINCT concat_ws(' ', run, '{what}', {key}, 'is not in {parent}') "
-        f"FROM {table} ANTI JOIN {parent} USING (run, {key})",
+        f"FROM (FROM {table} WHERE NOT ({but})) ANTI JOIN {parent} USING (run, {key})",
     )
 
 
@@ -147,7 +159,7 @@ CHECKS = (
     _orphans("leavings", "demonstration", "demonstrations", "demonstration_id"),
     _orphans("groups", "question", "questions", "question_id"),
     _orphans("demonstrations", "question", "questions", "question_id"),
-    _orphans("teacher_requests", "question", "questions", "question_id"),
+    _orphans("teacher_requests", "question", "questions", "question_id", but="question_id = ''"),
     _repeated("runs", "run"),
     _repeated("questions", "run", "question_id"),
     _repeated("attempts", "run", "iteration", "purpose", "question_id", "sample"),
@@ -161,19 +173,21 @@ CHECKS = (
 
 
 def check(path: Path) -> list[Checked]:
-    """What came of every check of one ledger file, which is read whole first.
+    """What came of every check of one ledger file, which is read whole first, and written to in a copy.
 
     Raises LedgerError for a file that is no ledger, that another process writes, or that is damaged.
     """
     with open_file(path) as connection:
         readable = _read_all(connection)
-        return [readable, *(_checked(connection, one) for one in CHECKS)]
+        checked = [_checked(connection, one) for one in CHECKS]
+    return [readable, _written_in_a_copy(path), *checked]
 
 
-def require_readable(path: Path) -> None:
-    """Raises LedgerError, as ``check``, when the file cannot be read whole."""
+def require_sound(path: Path) -> None:
+    """Raises LedgerError, as ``check``, when the file cannot be read whole or not be written to."""
     with open_file(path) as connection:
         _read_all(connection)
+    _written_in_a_copy(path)
 
 
 def _read_all(connection: duckdb.DuckDBPyConnection) -> Checked:
@@ -183,6 +197,53 @@ def _read_all(connection: duckdb.DuckDBPyConnection) -> Checked:
         count, _ = connection.execute(f"SELECT count(*), bit_xor(hash(t)) FROM {table} t").fetchall()[0]
         rows += count
     return Checked(name="every row can be read", count=rows, wrong=0)
+
+
+def _written_in_a_copy(path: Path) -> Checked:
+    """The copy lies beside the file, where there is as much room as a run needs to publish, or else where files go that
+    nobody keeps."""
+    beside = path.parent if os.access(path.parent, os.W_OK) else None
+    try:
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=beside) as folder:
+            copy = Path(folder) / path.name
+            schema.copy(path, copy, with_log=True)
+            keys = _written(copy)
+            with open_file(copy) as connection:
+                _read_all(connection)
+    except LedgerError as problem:
+        raise LedgerError(str(problem).replace(str(copy), str(path))) from problem
+    except OSError as problem:
+        raise LedgerError(
+            f"{path} was not tried in a copy ({problem.strerror}): make room for a second one of it, then check again."
+        ) from problem
+    return Checked(name="every key is found by its index, and every table can be written", count=keys, wrong=0)
+
+
+def _written(copy: Path) -> int:
+    """How many keys the indexes were asked for. Raises LedgerError where one is not found or a table not written."""
+    keys = 0
+    with schema.connect(copy.with_name("spill")) as connection, schema.damage_told(copy):
+        schema.attach(connection, copy, "ledger", read_only=False)
+        connection.execute("USE ledger")
+        for table in KEYED:
+            kept = _count(connection, table)
+            # A row whose key the index finds is not inserted again.
+            connection.execute(f"INSERT INTO {table} FROM {table} ON CONFLICT DO NOTHING")
+            if (found := _count(connection, table)) != kept:
+                raise LedgerError(schema.damaged(copy, f"the index of {table} misses {found - kept:,} of its rows"))
+            keys += kept
+        for table in schema.TABLES:
+            connection.execute(f"INSERT INTO {table} SELECT * REPLACE ('{TRIED}' AS run) FROM {table} LIMIT 1")
+        connection.execute("CHECKPOINT ledger")
+        for table in schema.TABLES:
+            connection.execute(f"DELETE FROM {table} WHERE run = '{TRIED}'")
+        connection.execute("CHECKPOINT ledger; USE memory; DETACH ledger")
+    return keys
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
+    return int(count)
 
 
 def _checked(connection: duckdb.DuckDBPyConnection, one: Check) -> Checked:

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from relift.ledger import schema
+from relift.errors import LedgerError
+from relift.ledger import migrate, schema
 from relift.ledger.schema import SNAPSHOT
 
 PREFIX = "import-"
@@ -31,10 +32,10 @@ def imported_solutions(path: Path, run: str) -> list[ImportedSolution]:
 
     Raises LedgerError for a file that is no ledger or damaged.
     """
-    with schema.connect() as connection, schema.damage_told(path):
-        schema.attach(connection, path, "imported", read_only=True)
+    with schema.damage_told(path), schema.reading({"imported": path}) as connection:
+        migrate.read_as_todays(connection, path, "imported")
         configs = connection.execute("SELECT config_json FROM imported.runs").fetchall()
-        runs = json.loads(configs[0][0]).get("import", {}).get("runs") if configs else []
+        runs = _meant_for(path, configs[0][0]) if configs else []
         if runs is not None and run not in runs:
             return []
         rows = connection.execute(
@@ -42,3 +43,17 @@ def imported_solutions(path: Path, run: str) -> list[ImportedSolution]:
             "ORDER BY question_id, demonstration_id"
         ).fetchall()
     return [ImportedSolution(question_id=question, text=text, source=source) for question, text, source in rows]
+
+
+def _meant_for(path: Path, config_json: str) -> list[str] | None:
+    """The runs that an import was made for; None where it was made for all."""
+    try:
+        runs = json.loads(config_json)["import"]["runs"]
+        if runs is None or all(isinstance(run, str) for run in runs):
+            return None if runs is None else list(runs)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise LedgerError(
+        f"{path} does not say which runs its solutions are for, so no `relift ledger import` wrote it. Remove its "
+        f"folder, and import the solutions again."
+    )

@@ -18,6 +18,7 @@ import duckdb
 
 from relift.errors import LedgerError
 from relift.ledger import schema
+from relift.ledger.plain import incomplete, require_columns
 
 logger = logging.getLogger(__name__)
 _FOLDER = Path(__file__).with_name("migrations")
@@ -38,6 +39,20 @@ def relation(alias: str, version: int, table: str) -> str:
 def views_sql(alias: str, version: int) -> str:
     """SQL for temporary views that show an attached ledger of ``version`` as one of today's; empty for one of today."""
     return "\n".join(_upward_sql(alias, version, made_by) for made_by in range(version + 1, schema.SCHEMA_VERSION + 1))
+
+
+def read_as_todays(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> int:
+    """The schema of an attached ledger, whose tables ``relation`` reads as today's from here on.
+
+    Raises LedgerError where they have not the columns that relift writes.
+    """
+    version = schema.version_of(connection, alias)
+    try:
+        connection.execute(views_sql(alias, version))
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise incomplete(path, f"a table or a column is missing in it ({str(error).splitlines()[0]})") from error
+    require_columns(connection, path, {table: relation(alias, version, table) for table in schema.TABLES})
+    return version
 
 
 def migrate(path: Path) -> bool:

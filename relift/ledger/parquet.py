@@ -14,6 +14,8 @@ from relift.ledger import schema
 
 MARKER = "runs.parquet"
 """Written last: where it is, all tables are."""
+IN_PLACE = "USE_TMP_FILE false"
+"""Of a COPY to a file that is no name of its own yet: a connection that reads ledgers reaches no other file."""
 
 
 def table_files() -> list[str]:
@@ -28,7 +30,7 @@ def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
     """
     from relift.ledger.project import open_project
 
-    with open_project(store) as connection:
+    with open_project(store, writes=[partial_of(folder, name) for name in table_files()]) as connection:
         there = [run for (run,) in connection.execute("SELECT run FROM runs ORDER BY run").fetchall()]
         fitting = {name: fnmatch.filter(there, name) for name in runs}
         missing = [name for name in runs if not fitting[name]]
@@ -36,6 +38,11 @@ def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
             raise LedgerError(f"No ledger here holds a run {missing[0]!r}. There are: {', '.join(there) or 'none'}.")
         write_ledger(connection, folder, sorted({run for found in fitting.values() for run in found}) or there)
     return [folder / name for name in table_files()]
+
+
+def partial_of(folder: Path, name: str) -> Path:
+    """Where a table is written before it is whole, which a connection from elsewhere has to let through."""
+    return folder.resolve() / f"{name}.partial"
 
 
 def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list[str]) -> None:
@@ -52,11 +59,11 @@ def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list
     (folder / MARKER).unlink(missing_ok=True)
     for name in names:
         table = name.removesuffix(".parquet")
-        partial = folder / f"{name}.partial"
+        partial = partial_of(folder, name)
         listed = ", ".join(schema.literal(run) for run in runs)
         connection.execute(
             f"COPY (SELECT * FROM {table} WHERE run IN ({listed}) ORDER BY ALL) "
-            f"TO {schema.literal(partial)} (FORMAT parquet, COMPRESSION zstd, "
+            f"TO {schema.literal(partial)} (FORMAT parquet, COMPRESSION zstd, {IN_PLACE}, "
             f"KV_METADATA {{relift_schema: '{schema.SCHEMA_VERSION}'}})"
         )
         partial.replace(folder / name)

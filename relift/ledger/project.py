@@ -10,7 +10,7 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,38 +58,56 @@ def sources(store: Path, *, refresh: bool = True) -> list[Source]:
 
 
 @contextmanager
-def open_project(store: Path, *, own_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_project(
+    store: Path, *, own_alone: bool = False, writes: Sequence[Path] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in memory with the tables and views of all runs under their plain names, each run's file attached.
 
-    Runs of attached places are called ``<place>/<run>``; ``own_alone`` leaves them out. Raises LedgerError when there
-    is no snapshot, one that is no ledger or of a newer schema, or when what is asked meets damage.
+    Runs of attached places are called ``<place>/<run>``; ``own_alone`` leaves them out. SQL reaches no other file but
+    those of ``writes``. Raises LedgerError when there is no snapshot, one that is no ledger or of a newer schema, or
+    when what is asked meets damage.
     """
     found = [Source(path=path, alias=_alias(path)) for path in snapshots(store)] if own_alone else sources(store)
     if not found:
         require_snapshots(store)
-    with _as_one(found, store) as connection:
+    with _as_one(found, store, writes) as connection:
         yield connection
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same of one ledger file, whatever its schema. Raises LedgerError as ``schema.attach``, and for damage."""
+    """The same of one ledger file, whatever its schema. Raises LedgerError as ``schema.reading``, and for damage."""
     with _as_one([Source(path=path, alias="run_here")], path) as connection:
         yield connection
 
 
 @contextmanager
-def _as_one(found: list[Source], place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _as_one(found: list[Source], place: Path, writes: Sequence[Path] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
     """``place`` is what a message about damage names."""
+    files = {source.alias: source.path for source in found}
     with (
         tempfile.TemporaryDirectory() as spill,  # what sorts millions of rows, such as an export, does not fit memory
-        schema.connect(Path(spill)) as connection,
+        _naming_places(found),
         schema.damage_told(place),
+        schema.reading(files, spill=Path(spill), writes=writes) as connection,
     ):
-        for source in found:
-            schema.attach(connection, source.path, source.alias, read_only=True)
-        connection.execute(_union_sql(found, [schema.version_of(connection, source.alias) for source in found]))
+        versions = [migrate.read_as_todays(connection, source.path, source.alias) for source in found]
+        connection.execute(_union_sql(found, versions))
         yield connection
+
+
+@contextmanager
+def _naming_places(found: list[Source]) -> Iterator[None]:
+    """What is said of a file that was attached says too how to leave it out."""
+    try:
+        yield
+    except LedgerError as problem:
+        named = next((source.prefix[:-1] for source in found if source.prefix and str(source.path) in str(problem)), "")
+        if not named:
+            raise
+        raise LedgerError(
+            f"{problem} It is attached as {named!r}: leave it out with `relift ledger detach {named}`."
+        ) from problem
 
 
 def query(
@@ -101,8 +119,6 @@ def query(
     """
     with open_project(store, own_alone=own_alone) as connection:
         _refuse_writing(connection, sql)
-        # A WITH clause can hold a COPY and still is a SELECT: from here on only the attached files are within reach.
-        connection.execute("SET enable_external_access = false")
         deadline = threading.Timer(max_seconds, connection.interrupt)
         deadline.daemon = True
         deadline.start()
@@ -157,14 +173,13 @@ def _readable(found: list[Source]) -> tuple[list[Source], list[int]]:
     """The files that can be opened, with their schemas; what cannot be is left out and said."""
     readable, versions = [], []
     for source in found:
-        with schema.connect() as connection:
-            try:
-                schema.attach(connection, source.path, source.alias, read_only=True)
-            except LedgerError as problem:
-                logger.warning("left out of %s: %s", INIT_SCRIPT, problem)
-                continue
-            readable.append(source)
-            versions.append(schema.version_of(connection, source.alias))
+        try:
+            with schema.reading({source.alias: source.path}) as connection:
+                versions.append(migrate.read_as_todays(connection, source.path, source.alias))
+        except LedgerError as problem:
+            logger.warning("left out of %s: %s", INIT_SCRIPT, problem)
+            continue
+        readable.append(source)
     return readable, versions
 
 

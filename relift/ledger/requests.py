@@ -7,15 +7,20 @@ written before it is sent and taken back when the true cost is known, so a budge
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from relift.ledger.project import open_file
 from relift.ledger.rows import storable
 from relift.records import FinishReason, TeacherAnswer, TeacherRequest
 
 Read = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 Write = Callable[[str, Sequence[object]], None]
+_SPENT = "SELECT coalesce(sum(coalesce(cost_usd, 0) + unanswered_usd), 0) FROM teacher_requests WHERE {of}"
+OPENING = ""
+"""Stands for the question that is asked at the start, and is none of the run's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,19 @@ class RequestBook:
             [storable(failure), refund_usd, self._run, request.key],
         )
 
+    def opened(self, request: TeacherRequest, sent: int, answered_usd: float, unanswered_usd: float) -> None:
+        """The question at the start, sent so often: only its cost stays, since nobody is taught by its answer.
+
+        It is a row of its own, under the question ``''``, to which every start of the run adds.
+        """
+        own = replace(request, key=f"opening-{request.key}", question_id=OPENING)
+        self._insert(own, attempts=sent, unanswered_usd=unanswered_usd)
+        self._write(
+            "UPDATE teacher_requests SET failure = ?, cost_usd = coalesce(cost_usd, 0) + ? "
+            "WHERE run = ? AND request_key = ?",
+            ["asked at the start, to see whether the teacher is there", answered_usd, self._run, own.key],
+        )
+
     def answer(self, key: str) -> TeacherAnswer | None:
         """The recorded answer, if there is one."""
         found = self._read(
@@ -102,17 +120,14 @@ class RequestBook:
 
     def spent_usd(self) -> float:
         """At most, over all sessions of the run."""
-        found = self._read(
-            "SELECT coalesce(sum(coalesce(cost_usd, 0) + unanswered_usd), 0) FROM teacher_requests WHERE run = ?",
-            [self._run],
-        )
-        return float(found[0][0])
+        return float(self._read(_SPENT.format(of="run = ?"), [self._run])[0][0])
 
     def totals(self) -> RequestTotals:
         found = self._read(
-            "SELECT count(DISTINCT question_id), count(*), count(answer), count(answer) FILTER (attempts > 0), "
-            "coalesce(sum(cost_usd), 0) FROM teacher_requests WHERE run = ?",
-            [self._run],
+            "SELECT count(DISTINCT question_id) FILTER (question_id <> $2), count(*) FILTER (question_id <> $2), "
+            "count(answer), count(answer) FILTER (attempts > 0), coalesce(sum(cost_usd), 0) "
+            "FROM teacher_requests WHERE run = $1",
+            [self._run, OPENING],
         )
         questions, requests, answered, bought, cost = found[0]
         return RequestTotals(questions=questions, requests=requests, answered=answered, bought=bought, cost_usd=cost)
@@ -135,6 +150,13 @@ class RequestBook:
                 _now(),
             ],
         )
+
+
+def spent_usd_in(path: Path) -> float:
+    """What the one run of a closed ledger has spent. Raises LedgerError for a file that cannot be read."""
+    with open_file(path) as connection:
+        (found,) = connection.execute(_SPENT.format(of="true")).fetchall()
+    return float(found[0])
 
 
 def _now() -> datetime:

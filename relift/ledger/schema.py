@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +43,8 @@ _SIGNS_OF_DAMAGE = (
     "Failure while replaying WAL",
 )
 
+MEMORY = "1GB"
+"""Of a connection, for what DuckDB itself keeps count of."""
 _CHECK_SECONDS = 0.1
 
 _VIEWS_MARK = "\n-- VIEWS\n"
@@ -77,30 +79,72 @@ def literal(text: str | Path) -> str:
 
 
 def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with modest limits, beside training; spills to that folder, or not at all."""
+    """A connection in memory with modest limits, beside training; spills to that folder, or not at all.
+
+    It loads no extension that a file asks for, and sees no variable of this program.
+    """
     return duckdb.connect(
         ":memory:",
-        config={"threads": 2, "memory_limit": "1GB", "temp_directory": str(spill) if spill is not None else ""},
+        config={
+            "threads": 2,
+            "memory_limit": MEMORY,
+            "temp_directory": str(spill) if spill is not None else "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        },
     )
 
 
+@contextmanager
+def reading(
+    files: Mapping[str, Path], *, spill: Path | None = None, writes: Sequence[Path] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reads ledgers of anybody, by alias, and reaches no file beside them but those of ``writes``.
+
+    From before anything in them is asked: no file, no extension, and no setting that could undo it. Raises
+    LedgerError as ``attach`` does.
+    """
+    with connect(spill) as connection:
+        for alias, path in files.items():
+            _open(connection, path, alias, "(TYPE duckdb, READ_ONLY)")
+        listed = ", ".join(literal(path.resolve()) for path in writes)
+        connection.execute(f"SET allowed_paths = [{listed}]")
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+        for alias, path in files.items():
+            _require_ledger(connection, path, alias)
+        yield connection
+
+
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, *, read_only: bool) -> None:
-    """Make a ledger visible under ``alias``.
+    """Make a ledger of this run visible under ``alias``; for one that others may have written there is ``reading``.
 
     Raises LedgerError for a file that is missing, held by another process, no ledger, or of a newer schema; nothing
     stays attached then, and the file is as it was.
     """
-    option = "(READ_ONLY)" if read_only else ""
+    _open(connection, path, alias, "(TYPE duckdb, READ_ONLY)" if read_only else "(TYPE duckdb)")
     try:
-        connection.execute(f"ATTACH {literal(path)} AS {quoted(alias)} {option}")
-    except duckdb.Error as error:
-        said = damaged(path, error) if is_damage(error) else _why_not_opened(path, str(error))
-        raise LedgerError(said) from error
-    try:
-        _check_version(connection, path, alias)
+        _require_ledger(connection, path, alias)
     except LedgerError:
         connection.execute(f"DETACH {quoted(alias)}")
         raise
+
+
+def _open(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, options: str) -> None:
+    """Only the catalog is read by this, and nothing in it is run."""
+    try:
+        connection.execute(f"ATTACH {literal(path)} AS {quoted(alias)} {options}")
+    except duckdb.Error as error:
+        said = damaged(path, error) if is_damage(error) else _why_not_opened(path, str(error))
+        raise LedgerError(said) from error
+
+
+def _require_ledger(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+    from relift.ledger.plain import require_plain
+
+    require_plain(connection, path, alias)
+    _check_version(connection, path, alias)
 
 
 def create(path: Path) -> None:
@@ -118,11 +162,13 @@ def create(path: Path) -> None:
     partial.replace(path)
 
 
-def copy(source: Path, path: Path) -> None:
-    """The ledger in ``source`` again at ``path``, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+def copy(source: Path, path: Path, *, with_log: bool = False) -> None:
+    """The ledger in ``source`` again at ``path``, whole or not at all; ``with_log`` what a crash left beside it too."""
+    partial, log = path.with_name(path.name + ".partial"), source.with_name(source.name + ".wal")
     remove(partial)
     remove(path)  # a log without its file belongs to nothing
+    if with_log and log.is_file():
+        shutil.copyfile(log, path.with_name(path.name + ".wal"))
     shutil.copyfile(source, partial)
     partial.replace(path)
 
@@ -178,7 +224,7 @@ def remove(path: Path) -> None:
 def version_of(connection: duckdb.DuckDBPyConnection, alias: str) -> int:
     """Schema of an attached ledger."""
     rows = connection.execute(f"SELECT schema_version FROM {quoted(alias)}.relift_ledger").fetchall()
-    return max((row[0] for row in rows), default=0)
+    return max((version for (version,) in rows if isinstance(version, int)), default=0)
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
@@ -189,10 +235,17 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, alias: str
             f"{path} is a DuckDB database but no relift ledger: it has no table relift_ledger. It was left untouched. "
             f"Give the path of a run's ledger, or move the file away so that the run can write its own."
         ) from error
+    except duckdb.Error as error:
+        raise LedgerError(damaged(path, error)) from error
     if version > SCHEMA_VERSION:
         raise NewerLedgerError(
             f"{path} has ledger schema {version}, and this relift knows schemas up to {SCHEMA_VERSION}. It was left "
             f"untouched. Open it with the relift that wrote it or a later one."
+        )
+    if version < 1:
+        raise LedgerError(
+            f"{path} does not say which ledger schema it has, so it was left unread: no run of relift wrote it whole. "
+            f"Give another, or make that of a run again with `relift ledger rebuild RUN_FOLDER`."
         )
 
 
@@ -212,12 +265,13 @@ def damage_told(path: Path) -> Iterator[None]:
         raise
 
 
-def damaged(path: Path, error: duckdb.Error) -> str:
+def damaged(path: Path, why: duckdb.Error | str) -> str:
     """What to say of a ledger file (or of the folder that holds it) that is cut short or changed."""
+    run = path.parent if path.name == LEDGER else "RUN_FOLDER"
     return (
-        f"{path} holds a damaged ledger ({str(error).splitlines()[0]}): a file was cut short or changed. It was left "
+        f"{path} holds a damaged ledger ({str(why).splitlines()[0]}): a file was cut short or changed. It was left "
         f"untouched. A snapshot hard_examples.duckdb is written again when its run publishes next. A run's ledger is "
-        f"made again with `relift ledger rebuild RUN_FOLDER`, from the phases that the run recorded and from what its "
+        f"made again with `relift ledger rebuild {run}`, from the phases that the run recorded and from what its "
         f"snapshot still holds; `relift ledger check` says which file it is."
     )
 

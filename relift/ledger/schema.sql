@@ -83,7 +83,7 @@ CREATE TABLE demonstrations (       -- one row is a solution that was offered
 CREATE TABLE teacher_requests (     -- one row is a request to a teacher: the cache that survives a crash
     run VARCHAR NOT NULL,
     request_key VARCHAR NOT NULL,   -- hash of model, prompt and parameters
-    question_id VARCHAR NOT NULL,
+    question_id VARCHAR NOT NULL,   -- '' for what is asked at the start, whose answer nobody is taught by
     model VARCHAR NOT NULL,
     prompt VARCHAR NOT NULL,        -- the messages, as JSON
     parameters_json VARCHAR NOT NULL, -- what was sent beside them, and the number of the candidate

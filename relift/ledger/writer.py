@@ -77,10 +77,17 @@ class Ledger:
         """The ledger at ``path``; where there is none it is made, from a published snapshot if that is there.
 
         One of an earlier schema is made one of today's first, whole or not at all. Raises LedgerError for a file that
-        is no ledger, that another process holds, or of a newer schema.
+        is no ledger, that another process holds, of a newer schema, or damaged.
         """
+        with schema.damage_told(path):
+            return cls._open(path, run, else_from)
+
+    @classmethod
+    def _open(cls, path: Path, run: str, else_from: Path | None) -> Self:
         if not path.exists():
             if else_from is not None and else_from.is_file():
+                with schema.reading({"snapshot": else_from}) as reader:  # of a bucket, where others may write
+                    migrate.read_as_todays(reader, else_from, "snapshot")
                 schema.copy(else_from, path)
             else:
                 schema.create(path)
@@ -89,10 +96,15 @@ class Ledger:
             connection.close()
             migrate.migrate(path)
             connection = _attached(path)
-        connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
-        # Views are no part of the schema's version: whoever opens the snapshot of a resumed run gets today's.
-        connection.execute(schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
-        return cls(connection, path, run)
+        try:
+            migrate.read_as_todays(connection, path, "ledger")
+            connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
+            # Views are no part of the schema's version: whoever opens the snapshot of a resumed run gets today's.
+            connection.execute(schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
+            return cls(connection, path, run)
+        except BaseException:
+            connection.close()  # a file that is not let go could not be opened again by this process
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +150,7 @@ class Ledger:
 
     def set_status(self, status: str) -> None:
         """Say how the run stands; any of ``RunStatus``. Needs no key: saying it twice changes nothing."""
-        with self._lock:
+        with self._lock, self._explained():
             self._connection.execute(
                 "UPDATE runs SET status = ?, updated_at = ? WHERE run = ?", [RunStatus(status).value, _now(), self.run]
             )
@@ -238,8 +250,8 @@ class Ledger:
         return key in self._keys
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query on the live ledger; for reading."""
-        with self._lock:
+        """All rows of a query on the live ledger; for reading. Raises LedgerError where it meets damage."""
+        with self._lock, schema.damage_told(self.path):
             found: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
             return found
 
@@ -253,7 +265,7 @@ class Ledger:
         Equal for a resumed and an uninterrupted run: wall-clock columns are left out, and so are the configuration
         and the code version, since a resume may change what may change (the store's folder, the number of iterations).
         """
-        with self._lock:
+        with self._lock, schema.damage_told(self.path):
             return bulk.digest(self._connection, schema.TABLES)
 
     def _record(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
@@ -299,7 +311,8 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         # A disk that is full shows as any of the three, by when it was noticed: writing, committing, or since then.
         try:
-            yield
+            with schema.damage_told(self.path):
+                yield
         except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
             raise LedgerError(
                 f"The ledger {self.path} could not be written: {str(error).splitlines()[0]} What was recorded before "

@@ -11,6 +11,7 @@ from typing import Any
 
 from relift.config import PolicyConfig
 from relift.errors import ModelError, ReliftError
+from relift.policy.holes import mask_holes
 from relift.policy.lora import adapter_tensors, add_adapters, merged, merged_name, require_peft
 from relift.policy.recompute import recompute_layers
 from relift.policy.student import Student, make_student
@@ -18,13 +19,13 @@ from relift.policy.student import Student, make_student
 log = logging.getLogger(__name__)
 
 
-def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
+def load_model(config: PolicyConfig, *, seed: int, student: Student | None = None) -> tuple[Any, Student]:
     """The model in float32 master weights on its device, with adapters where the recipe has them, and its student.
 
-    The seed draws what no file holds: a random model, first values of adapters. Raises ModelError when the folder or
-    name holds no causal language model, tokenizer or chat template, ConfigError when peft is needed and missing.
+    ``student`` where it is loaded already. The seed draws what no file holds: a random model, first values of adapters.
+    Raises ModelError when the folder or name holds no causal language model, tokenizer or chat template, ConfigError
+    when peft is needed and missing.
     """
-    from transformers import GenerationConfig
     from transformers.utils import logging as library_logging
 
     from relift.policy.supported import require_same
@@ -38,17 +39,18 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
 
         tokenizer = byte_tokenizer()
         model = random_model(seed, vocabulary=len(tokenizer))
+        student = student or make_student(tokenizer, model.config, model.generation_config, config)
     else:
         source = _source(config.model)
-        tokenizer = _load_tokenizer(source, config.model)
-        model = _load_weights(source, _load_config(source, config), config.model)
-    generation = getattr(model, "generation_config", None) or GenerationConfig()
-    student = make_student(tokenizer, model.config, generation, config)
+        model_config = _load_config(source, config)
+        student = student or _student_beside(source, model_config, config)
+        model = _load_weights(source, model_config, config.model)
     if student.vocabulary > model.config.vocab_size:
         raise ModelError(
-            f"the tokenizer of {config.model} has {student.vocabulary} tokens, its model only "
-            f"{model.config.vocab_size}: they do not belong together"
+            f"the tokenizer of {config.model} has a token with the id {student.vocabulary - 1}, its model only "
+            f"{model.config.vocab_size} rows for them: they do not belong together"
         )
+    mask_holes(model, student.wording.holes)
     _own_memory(model)
     if config.lora is not None:
         add_adapters(model, config.lora, seed=seed)
@@ -61,18 +63,15 @@ def load_model(config: PolicyConfig, *, seed: int) -> tuple[Any, Student]:
 
 def load_student(config: PolicyConfig) -> Student:
     """The tokenizer side of the model alone, without its weights. Raises ModelError."""
-    from transformers import GenerationConfig
-
     if config.model == "random-bytes":
         return load_model(config, seed=0)[1]
     source = _source(config.model)
+    return _student_beside(source, _load_config(source, config), config)
+
+
+def _student_beside(source: str, model_config: Any, config: PolicyConfig) -> Student:
     tokenizer = _load_tokenizer(source, config.model)
-    model_config = _load_config(source, config)
-    try:
-        generation = GenerationConfig.from_pretrained(source)
-    except OSError:  # few models need one
-        generation = GenerationConfig()
-    return make_student(tokenizer, model_config, generation, config)
+    return make_student(tokenizer, model_config, _load_generation(source, model_config, config.model), config)
 
 
 def _load_tokenizer(source: str, name: str) -> Any:
@@ -93,6 +92,32 @@ def _load_config(source: str, config: PolicyConfig) -> Any:
         model_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         require_plain(model_config, config.model)
         return _stretched(model_config, config)
+
+
+def _load_generation(source: str, model_config: Any, name: str) -> Any:
+    """The model's generation settings, of which the tokens that end a completion are read; few models need a file.
+
+    Raises ModelError for a file that is there and cannot be read: completions would not end where they should.
+    """
+    from transformers import GenerationConfig
+
+    folder = Path(source)
+    with _loading(name, "generation_config.json"):
+        if folder.is_dir() and not (folder / "generation_config.json").is_file():
+            return GenerationConfig.from_model_config(model_config)
+        try:
+            generation = GenerationConfig.from_pretrained(source)
+        except OSError:
+            if folder.is_dir():
+                raise
+            return GenerationConfig.from_model_config(model_config)
+    ends = generation.eos_token_id
+    if not all(isinstance(end, int | None) for end in (ends if isinstance(ends, list) else [ends])):
+        raise ModelError(
+            f"policy.model={name!r}: the eos_token_id of its generation_config.json is {ends!r}, which is neither the "
+            f"id of a token nor a list of ids, so completions would not end where they should. Correct the file."
+        )
+    return generation
 
 
 def _load_weights(source: str, model_config: Any, name: str) -> Any:
@@ -136,7 +161,12 @@ def _loading(name: str, what: str) -> Iterator[None]:
                 f"never run: it could do anything on this machine. Use a model whose architecture and tokenizer are "
                 f"part of transformers (docs/models.md)."
             ) from problem
-        raise ModelError(f"policy.model={name!r} has no {what} that loads: {_first_line(problem)}") from problem
+        if "ignore_mismatched_sizes" in str(problem):
+            raise ModelError(
+                f"policy.model={name!r} holds weights of other shapes than its config.json says (or policy.context). "
+                f"They do not belong together: download or save the model anew."
+            ) from problem
+        raise ModelError(f"policy.model={name!r} has no {what} that loads: {_brief(problem)}") from problem
 
 
 def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
@@ -205,11 +235,19 @@ def _source(name: str) -> str:
 
 
 def _stretched(model_config: Any, config: PolicyConfig) -> Any:
-    """The model's configuration with the recipe's context and rotary base, where it sets them."""
+    """The model's configuration with the recipe's context and rotary base, where it sets them. Raises ModelError."""
     if config.context is not None:
         model_config.max_position_embeddings = config.context
     if config.rope_theta is not None:
-        model_config.rope_parameters = {**(model_config.rope_parameters or {}), "rope_theta": config.rope_theta}
+        rotary = getattr(model_config, "rope_parameters", None) or {}
+        if "rope_theta" not in rotary:
+            found = f"has one for each kind of layer ({', '.join(sorted(rotary))})" if rotary else "has none"
+            raise ModelError(
+                f"policy.rope_theta={config.rope_theta:g} sets the base of a rotary embedding, but {config.model} "
+                f"({model_config.model_type}) {found}: it would change nothing. Leave policy.rope_theta out, or set "
+                f"the bases in the model's own config.json."
+            )
+        model_config.rope_parameters = {**rotary, "rope_theta": config.rope_theta}
     return model_config
 
 
@@ -252,8 +290,7 @@ def _device(config: PolicyConfig) -> str:
     return config.device
 
 
-def _first_line(problem: Exception) -> str:
-    kind, lines = type(problem).__name__, str(problem).strip().splitlines()
-    if not lines:
-        return kind
-    return lines[0] if isinstance(problem, OSError | ValueError) else f"{kind}: {lines[0]}"
+def _brief(problem: Exception) -> str:
+    """A library's error on one line of at most a few hundred characters."""
+    kind, text = type(problem).__name__, " ".join(str(problem).split())[:300]
+    return text if text and isinstance(problem, OSError | ValueError) else f"{kind}: {text}".rstrip(": ")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import PolicyConfig
 from relift.errors import ModelError, SelfCheckFailed
+from relift.policy.chat import Chats, open_chats
 from relift.policy.engine import Prompt
-from relift.records import Question
+from relift.policy.wording import Wording, is_same
+from relift.records import Question, Written
+from relift.thinking import CLOSE, OPEN, Thinking
 
-log = logging.getLogger(__name__)
+SAMPLES = 64
+"""Solutions of which one at least must be writable before a run begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,18 @@ class Student:
     stop_ids: tuple[int, ...]
     context: int
     """Tokens that prompt and completion may have together."""
+    chats: Chats
+    wording: Wording
 
     @property
     def vocabulary(self) -> int:
-        """Real tokens; ids from here on only pad the embedding."""
-        return len(self.tokenizer)
+        """The largest id of a token, and 1; ids from here on only pad the embedding."""
+        return self.wording.size
+
+    @property
+    def holes(self) -> tuple[int, ...]:
+        """Ids below ``vocabulary`` that are no token: they must never be sampled, nor hold any probability."""
+        return self.wording.holes
 
     @property
     def end_id(self) -> int:
@@ -41,104 +50,117 @@ class Student:
         pad = self.tokenizer.pad_token_id
         return int(self.end_id if pad is None else pad)
 
+    @property
+    def thinks(self) -> bool:
+        """Whether a prompt ends inside the reasoning, whoever opened it, so that a solution has to close it."""
+        return self.chats.thinking is Thinking.OPENED
+
     def prompt(self, question: Question) -> Prompt:
-        messages = [{"role": "user", "content": question.text}]
-        if self.config.system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self.config.system_prompt})
-        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        ids = self.tokenizer(text + self.config.prompt_suffix, add_special_tokens=False)["input_ids"]
+        """Raises ModelError where the chat template does not do justice to this question."""
+        text = self.chats.prompt(question)
+        if self.control_text(question) is None:
+            return Prompt(question, tuple(self.wording.encode(text)))
+        bare, spans = self.chats.skeleton(question)
+        cuts = [start + cut for start, end in spans for cut in self.wording.borders(text[start:end])]
+        ids = self.wording.encode_as_plain_text(text, cuts)
+        if self.wording.count_control(ids) != self.wording.count_control(self.wording.encode(bare)):
+            raise ModelError(
+                f"the tokenizer of {self.model_name} reads control tokens in question {question.id} however its text "
+                f"is cut. Set questions.control_tokens to 'set-aside'."
+            )
         return Prompt(question, tuple(ids))
 
+    def control_text(self, question: Question) -> str | None:
+        """A control token in what the dataset says, which would end its turn or open another; None without one."""
+        texts = (question.text, *(turn.text for turn in question.turns))
+        return next(filter(None, map(self.wording.control_text, texts)), None)
+
+    def question_fault(self, question: Question) -> str | None:
+        """Why a question is better not asked; None where nothing speaks against it."""
+        found = self.control_text(question)
+        return f"its text holds {found!r}, a control token of the student's tokenizer" if found else None
+
     def solution_ids(self, text: str) -> tuple[int, ...]:
-        """Token ids of a demonstration with end-of-sequence, without what the prompt already holds.
+        """Token ids of a demonstration as it goes on from a prompt, with end-of-sequence.
 
-        A demonstration that starts with the prompt's opening (`<think>`) loses it: it would stand there twice.
+        A demonstration that starts with what the prompt ends with (`<think>`) loses it: it would stand there twice.
         """
-        opening = self.config.prompt_suffix
-        if opening and text.startswith(opening.strip()):
-            text = text[len(opening.strip()) :].lstrip("\n")
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return (*ids, self.end_id)
+        return (*self.wording.encode_after(self.chats.opening, self._after_the_prompt(text)), self.end_id)
 
-    def count_tokens(self, text: str) -> int:
-        """Of a demonstration, end-of-sequence included."""
-        return len(self.solution_ids(text))
+    def write(self, text: str) -> Written:
+        """A solution as the student would write it; without its reasoning where the prompt has closed that."""
+        if self.chats.thinking is Thinking.CLOSED and CLOSE in text:
+            text = text.rpartition(CLOSE)[2].strip()
+        ids = self.solution_ids(text)
+        return Written(text=text, tokens=len(ids), fault=self._fault(self._after_the_prompt(text), ids[:-1]))
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Text without special tokens; blanks stay as they are."""
-        text: str = self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        """All that the policy wrote but end-of-turn, end-of-sequence and padding; blanks stay as they are."""
+        unsaid = {*self.stop_ids, self.pad_id}
+        return self.wording.decode([i for i in token_ids if i not in unsaid])
 
     def fitting(self, questions: Sequence[Question]) -> tuple[list[Question], int]:
-        """The questions whose prompt is within policy.max_prompt_tokens, and how many are not."""
+        """The questions whose prompt is within policy.max_prompt_tokens, and how many are not.
+
+        Raises ModelError for a question that the chat template does not render as it has to.
+        """
+        self.chats.rehearse(questions)
         kept = [q for q in questions if len(self.prompt(q).token_ids) <= self.config.max_prompt_tokens]
         return kept, len(questions) - len(kept)
 
-    def format_fault(self, text: str) -> str | None:
-        """Why the student could not write this text, e.g. unknown characters; None when it could.
+    def require_solutions(self, texts: Sequence[str]) -> None:
+        """Self-check: some of these solutions can be taught. Every single one is checked when it is admitted.
 
-        A special token inside would end the completion in its middle, or open another turn.
+        Raises SelfCheckFailed: with a tokenizer that can write none, fine-tuning would teach something else.
         """
-        special = set(self.tokenizer.all_special_ids)
-        ids = self.solution_ids(text)[:-1]
-        found = next((token for token in ids if token in special), None)
-        if found is not None:
-            return f"the student's tokenizer reads {self.tokenizer.decode([found])!r} in it, a special token"
-        opening = self.config.prompt_suffix.strip()
-        wanted = text.removeprefix(opening).lstrip("\n") if opening else text
-        if unicodedata.normalize("NFC", self.decode(ids)) != unicodedata.normalize("NFC", wanted):
-            return "the student's tokenizer cannot write all of its characters"
-        return None
-
-    def check_label_mask(self, text: str) -> None:
-        """Self-check: the labels of a demonstration decode to it and end with end-of-sequence.
-
-        Raises SelfCheckFailed: with another text under the mask, fine-tuning would teach something else.
-        """
-        ids = self.solution_ids(text)
-        opening = self.config.prompt_suffix.strip()
-        wanted = text.removeprefix(opening).lstrip("\n") if opening else text
-        found = self.decode(ids)
-        if found != wanted or ids[-1] not in self.stop_ids:
+        faults = [self.write(text).fault for text in texts[:SAMPLES]]
+        if faults and all(faults):
             raise SelfCheckFailed(
-                f"the label mask of a demonstration decodes to {found[:200]!r}, not to {wanted[:200]!r}: fine-tuning "
-                f"would teach another text. Check the tokenizer of {self.model_name} (unknown characters, added "
-                f"tokens)."
+                f"none of the first {len(faults)} solutions of the dataset can be taught to {self.model_name}; of the "
+                f"first one {faults[0]}. Fine-tuning would teach another text: check the tokenizer (unknown "
+                f"characters, added tokens), or set sft=off."
             )
+
+    def _after_the_prompt(self, text: str) -> str:
+        """Without what the prompt already holds."""
+        opening = self.chats.opening
+        reasoning = opening[opening.rfind(OPEN) :] if self.thinks else ""
+        for held in (self.config.prompt_suffix.strip(), reasoning.strip(), OPEN if self.thinks else ""):
+            if held and text.startswith(held):
+                return text[len(held) :].lstrip("\n")
+        return text
+
+    def _fault(self, text: str, ids: Sequence[int]) -> str | None:
+        control = self.wording.first_control(ids, text)
+        if control is not None:
+            return (
+                f"the student's tokenizer reads {control!r} in it, a control token that would end its turn or open "
+                f"another"
+            )
+        read = self.wording.decode(ids)
+        if is_same(read, text):
+            return None
+        if is_same(read.lstrip(" "), text.lstrip(" ")):
+            return (
+                f"the student's tokenizer changes the blanks before it ({read[:20]!r} for {text[:20]!r}): it takes "
+                f"every text for the beginning of a line (add_prefix_space, add_dummy_prefix)"
+            )
+        return f"the student's tokenizer cannot write all of its characters: {text[:40]!r} comes back as {read[:40]!r}"
 
 
 def make_student(tokenizer: Any, model_config: Any, generation_config: Any, config: PolicyConfig) -> Student:
-    """Raises ModelError when there is no chat template or no end-of-sequence token."""
-    if config.chat_template is not None:
-        tokenizer.chat_template = config.chat_template
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"the tokenizer of {config.model} has no chat template, so questions cannot be rendered. Set "
-            f"policy.chat_template to one, or add chat_template.jinja to the model's folder."
-        )
+    """Raises ModelError when there is no chat template that renders a question, or no end-of-sequence token."""
+    chats = open_chats(tokenizer, config)
     stops = _stop_ids(tokenizer, generation_config)
     if not stops:
         raise ModelError(
             f"neither the tokenizer nor the generation_config of {config.model} names an end-of-sequence token, so no "
             f"completion could end. Set eos_token in the model's folder."
         )
-    _require_rendering(tokenizer, config)
     context = int(getattr(model_config, "max_position_embeddings", 0) or 1 << 30)
-    return Student(tokenizer, config, config.model, stops, context)
-
-
-def _require_rendering(tokenizer: Any, config: PolicyConfig) -> None:
-    from jinja2.exceptions import TemplateError
-
-    try:
-        messages = [{"role": "system", "content": "s"}] if config.system_prompt is not None else []
-        messages.append({"role": "user", "content": "1"})
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    except TemplateError as problem:
-        raise ModelError(
-            f"the chat template of {config.model} cannot render a question: {problem}. Correct policy.chat_template, "
-            f"or leave policy.system_prompt out where the template takes no system message."
-        ) from problem
+    wording = Wording(tokenizer)
+    wording = replace(wording, markup=frozenset(wording.encode(chats.markup)))
+    return Student(tokenizer, config, config.model, stops, context, chats, wording)
 
 
 def _stop_ids(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:

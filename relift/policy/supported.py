@@ -19,7 +19,7 @@ import torch
 from relift import randomness
 from relift.errors import ModelError, ReliftError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
-from relift.learning.attention import NAME, WAY_OUT, can_share_prompts, use_packed_attention
+from relift.learning.attention import NAME, WAY_OUT, can_share_prompts, require_known_layers, use_packed_attention
 from relift.learning.forward import plain_logprobs, require_linear_head
 from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine
 from relift.records import Completion, Purpose, Question, TrainingSequence
@@ -41,8 +41,8 @@ def require_plain(config: Any, name: str) -> None:
     kind = config.model_type
     if config.get_text_config() is not config:
         raise ModelError(
-            f"policy.model={name!r} ({kind}) is more than a language model: its text part is one part of it. Save that "
-            f"part alone (its {config.get_text_config().model_type} with tokenizer), or use a text model. {WAY_OUT}"
+            f"policy.model={name!r} ({kind}) is more than a language model. Save its text part alone, with the "
+            f"tokenizer, as a model of its own (of the kind {config.get_text_config().model_type}). {WAY_OUT}"
         )
     if getattr(config, "quantization_config", None) is not None:
         raise ModelError(
@@ -54,6 +54,7 @@ def require_plain(config: Any, name: str) -> None:
             f"policy.model={name!r} ({kind}) caps its attention scores (attn_logit_softcapping={cap!r}), which neither "
             f"engine nor trainer does: log-probabilities would not be the model's. {WAY_OUT}"
         )
+    require_known_layers(config)
     require_linear_head(config)
     _require_replaceable(config, name)
 

@@ -270,6 +270,8 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind
 
         engine = self._llm.llm_engine
+        holes = set(self.student.holes)  # the bias that rules them out in the trainer is not handed over
+        allowed = [i for i in range(self.student.vocabulary) if i not in holes] if holes else None
         waiting = {str(index) for index in range(len(rows))}
         done: dict[str, _Sampled] = {}
         try:
@@ -285,6 +287,7 @@ class VllmEngine:
                     flat_logprobs=True,
                     ignore_eos=True,  # the student knows what ends a completion
                     stop_token_ids=list(self.student.stop_ids) if stop else None,
+                    allowed_token_ids=allowed,
                     detokenize=False,
                     output_kind=RequestOutputKind.FINAL_ONLY,
                 )

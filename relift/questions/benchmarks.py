@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relift.config import BenchmarkConfig, QuestionsConfig
 from relift.errors import DataError
@@ -16,18 +16,23 @@ log = logging.getLogger(__name__)
 
 
 def with_benchmarks(
-    questions: QuestionSet, benchmarks: Sequence[BenchmarkConfig], *, answer_form: str, verifier: Verifier
+    questions: QuestionSet,
+    benchmarks: Sequence[BenchmarkConfig],
+    *,
+    answer_form: str,
+    verifier: Verifier,
+    fault_of: Callable[[Question], str | None] = lambda question: None,
 ) -> QuestionSet:
     """The same set with the benchmarks' questions, and without those questions among its own.
 
     A question counts as the same by its id, that is by its text up to blanks; how many were removed is logged. Raises
-    DataError as ``load_questions`` does, and where two benchmarks share a name.
+    DataError as ``load_questions`` does, which takes ``fault_of`` too, and where two benchmarks share a name.
     """
     if len({b.name for b in benchmarks}) < len(benchmarks):
         raise DataError("two of evaluation.benchmarks have the same name: give each its own, since results go by it")
     found: dict[str, Question] = {}
     for benchmark in benchmarks:
-        for question in _load(benchmark, answer_form, verifier):
+        for question in _load(benchmark, answer_form, verifier, fault_of):
             found.setdefault(question.id, question)
     training = tuple(q for q in questions.training if q.id not in found)
     held_out = tuple(q for q in questions.held_out if q.id not in found)
@@ -37,7 +42,9 @@ def with_benchmarks(
     return dataclasses.replace(questions, training=training, held_out=held_out, benchmarks=tuple(found.values()))
 
 
-def _load(benchmark: BenchmarkConfig, answer_form: str, verifier: Verifier) -> list[Question]:
+def _load(
+    benchmark: BenchmarkConfig, answer_form: str, verifier: Verifier, fault_of: Callable[[Question], str | None]
+) -> list[Question]:
     columns = {"text_column": benchmark.text_column, "answer_column": benchmark.answer_column}
     config = QuestionsConfig.model_validate(
         {
@@ -49,7 +56,7 @@ def _load(benchmark: BenchmarkConfig, answer_form: str, verifier: Verifier) -> l
             **(columns if benchmark.format == "rows" else {}),
         }
     )
-    loaded = load_questions(config, seed=0, verifier=verifier).training
+    loaded = load_questions(config, seed=0, verifier=verifier, fault_of=fault_of).training
     return [dataclasses.replace(q, source=_source(benchmark.name, q.source), solution=None) for q in loaded]
 
 

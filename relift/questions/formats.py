@@ -10,9 +10,10 @@ from typing import Any
 
 from relift.config import QuestionsConfig
 from relift.questions.rows import Columns, Row
-from relift.records import Question, question_id
+from relift.records import Question, Turn, question_id
 
 MAX_TEXT_CHARS = 100_000
+MAX_TURNS = 100
 
 
 class BadRow(Exception):
@@ -43,7 +44,7 @@ def _rows(config: QuestionsConfig) -> Format:
     def question(row: Row) -> Question:
         values = row.values
         return _question(
-            text=values[text],
+            asked=values[text],
             answer=values[answer],
             solution=values[solution] if solution else None,
             source=Path(row.file).stem,
@@ -58,7 +59,7 @@ def _gsm8k(config: QuestionsConfig) -> Format:
         if not isinstance(solution, str) or "####" not in solution:
             raise BadRow("its answer does not end in a line '#### value'")
         gold = solution.rpartition("####")[2]
-        return _question(text=row.values["question"], answer=gold, solution=solution, source="gsm8k")
+        return _question(asked=row.values["question"], answer=gold, solution=solution, source="gsm8k")
 
     setting = "questions.format (gsm8k has the columns question and answer; 'rows' takes any names)"
     return Format(Columns(needed=("question", "answer"), setting=setting), question)
@@ -71,9 +72,9 @@ def _reference(config: QuestionsConfig) -> Format:
         values = row.values
         part = values["data_source"]
         return _question(
-            text=_message(values["prompt"], "user"),
+            asked=values["prompt"],
             answer=values[gold],
-            solution=_message(values["target"], "assistant"),
+            solution=_answered(values["target"]),
             source=f"reference/{part}" if part else "reference",
         )
 
@@ -81,23 +82,54 @@ def _reference(config: QuestionsConfig) -> Format:
     return Format(Columns(needed=("prompt", gold), optional=("target", "data_source"), setting=setting), question)
 
 
-def _message(chat: Any, role: str) -> Any:
-    """What the last message of that role says; a chat that is plain text already is taken as it is."""
-    if not isinstance(chat, list):
-        return chat
-    said = [message.get("content") for message in chat if isinstance(message, dict) and message.get("role") == role]
-    return said[-1] if said else None
-
-
-def _question(*, text: Any, answer: Any, solution: Any, source: str) -> Question:
-    text = _text(text, "question text")
+def _question(*, asked: Any, answer: Any, solution: Any, source: str) -> Question:
+    """``asked``: the text, or a chat whose last message is the question."""
+    turns = _turns(asked) if isinstance(asked, list) else [Turn(role="user", text=_text(asked, "question text"))]
+    text = turns[-1].text
     return Question(
         id=question_id(text),
         text=text,
         answer=_text(_gold(answer), "gold answer"),
         source=source,
         solution=_text(solution, "solution") if solution else None,
+        turns=tuple(turns[:-1]),
     )
+
+
+def _turns(chat: list[Any]) -> list[Turn]:
+    """The messages of a chat: a system message if there is one, then user and assistant in turns, the user last.
+
+    Raises BadRow for every other chat: what a template would make of it is anybody's guess.
+    """
+    if not 0 < len(chat) <= MAX_TURNS:
+        raise BadRow(f"its chat has {len(chat)} messages, 1 to {MAX_TURNS} are read")
+    turns = []
+    for number, message in enumerate(chat, 1):
+        if not isinstance(message, dict):
+            raise BadRow(f"its question text is a list, and {number} in it a {type(message).__name__}, no chat message")
+        role = message.get("role")
+        if role not in ("system", "user", "assistant"):
+            raise BadRow(f"message {number} of its chat has the role {role!r}; system, user and assistant are read")
+        text = message.get("content")
+        if role != "system" or text != "":  # an empty system message keeps a template from putting its own
+            text = _text(text, f"text in message {number} of its chat")
+        turns.append(Turn(role=role, text=text))
+    roles = [turn.role for turn in turns]
+    spoken = roles[1:] if roles[0] == "system" else roles
+    if spoken != ["assistant" if n % 2 else "user" for n in range(len(spoken))] or len(spoken) % 2 == 0:
+        raise BadRow(
+            f"its chat goes {', '.join(roles[:8])}; read is a system message or none, then user and assistant in "
+            f"turns, with the question last"
+        )
+    return turns
+
+
+def _answered(chat: Any) -> Any:
+    """What the last message of the assistant says; a solution that is plain text already is taken as it is."""
+    if not isinstance(chat, list):
+        return chat
+    said = [one.get("content") for one in chat if isinstance(one, dict) and one.get("role") == "assistant"]
+    return said[-1] if said else None
 
 
 def _gold(answer: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -51,19 +51,25 @@ class QuestionSet:
 
 
 def load_questions(
-    config: QuestionsConfig, *, seed: int, verifier: Verifier, held_out_per_family: int = 400
+    config: QuestionsConfig,
+    *,
+    seed: int,
+    verifier: Verifier,
+    held_out_per_family: int = 400,
+    fault_of: Callable[[Question], str | None] = lambda question: None,
 ) -> QuestionSet:
     """The questions that the configuration names, in the order of the dataset.
 
     A question that comes again with an equal gold is counted in ``repeats``; with another gold all its rows are set
-    aside, as is a row without a text or a gold that the verifier can compare with. DataError where the dataset cannot
+    aside, or where it comes with other messages before it, as is a row without a text or a gold that the verifier can
+    compare with, and one that ``fault_of`` gives a reason against. DataError where the dataset cannot
     be read, is empty, or has more such rows than ``max_bad_share``. ``seed`` and ``held_out_per_family`` are for
     arithmetic; a dataset is split by a hash of the id alone, so that runs with different seeds can be compared.
     """
     if config.format == "arithmetic":
         loaded = _arithmetic(config, seed, held_out_per_family)
     else:
-        loaded = _dataset(config, verifier)
+        loaded = _dataset(config, verifier, fault_of)
     repeats = sum(question.repeats - 1 for question in loaded.by_id.values())
     logger.info(
         "questions: %d to train on, %d held out, %d repeats folded, %d rows set aside",
@@ -73,10 +79,11 @@ def load_questions(
 
 
 def _arithmetic(config: QuestionsConfig, seed: int, held_out_per_family: int) -> QuestionSet:
-    from relift.arithmetic.questions import arithmetic_questions, held_out_questions
+    from relift.arithmetic.questions import MEASURED_PER_FAMILY, arithmetic_questions, held_out_questions
 
     assert config.count is not None  # the configuration's own rule
-    training = _folded(arithmetic_questions(config.families, config.count, seed))
+    measured = max(MEASURED_PER_FAMILY, held_out_per_family)
+    training = _folded(arithmetic_questions(config.families, config.count, seed, measured_per_family=measured))
     held_out = held_out_questions(list(config.families), held_out_per_family, seed)
     return QuestionSet(training=tuple(training.values()), held_out=tuple(held_out))
 
@@ -89,14 +96,14 @@ def _folded(questions: Iterable[Question]) -> dict[str, Question]:
     return folded
 
 
-def _dataset(config: QuestionsConfig, verifier: Verifier) -> QuestionSet:
+def _dataset(config: QuestionsConfig, verifier: Verifier, fault_of: Callable[[Question], str | None]) -> QuestionSet:
     files = dataset_files(config.path)
     form = format_of(config)
     sorter = _Sorter(verifier)
     for file in files:
         rows = read_rows(file, form.columns)
         while some := list(islice(rows, ROWS_AT_A_TIME)):
-            sorter.add([(row, _question_or_fault(form, row)) for row in some])
+            sorter.add([(row, _question_or_fault(form, row)) for row in some], fault_of)
     questions = sorter.usable()
     _refuse_if_bad(config, sorter.rows, sorter.quarantined, len(questions))
     held_out = [question for question in questions if _is_held_out(question.id, config.held_out_share)]
@@ -121,17 +128,20 @@ class _Sorter:
         self._verifier = verifier
         self._questions: dict[str, Question] = {}
         self._rows_of: dict[str, list[Row]] = {}
-        self._in_conflict: set[str] = set()
+        self._in_conflict: dict[str, str] = {}
+        """What differs between the rows of a question, by its id."""
         self._gold_reasons: dict[str, str | None] = {}
 
-    def add(self, found: Sequence[tuple[Row, Question | BadRow]]) -> None:
+    def add(self, found: Sequence[tuple[Row, Question | BadRow]], fault_of: Callable[[Question], str | None]) -> None:
         """Rows in their order, with their questions or why they hold none."""
         self._check_golds({question.answer for _, question in found if isinstance(question, Question)})
         for row, question in found:
-            if isinstance(question, Question):
-                self._add(row, question)
-            else:
+            if not isinstance(question, Question):
                 self.set_aside(row, str(question))
+            elif fault := fault_of(question):
+                self.set_aside(row, fault, question)
+            else:
+                self._add(row, question)
 
     def _add(self, row: Row, question: Question) -> None:
         reason = self._gold_reasons[question.answer]
@@ -143,8 +153,10 @@ class _Sorter:
         known = self._questions.setdefault(question.id, question)
         if len(self._rows_of[question.id]) == 1:
             return
-        if not self._same_gold(known.answer, question.answer):
-            self._in_conflict.add(question.id)
+        if known.turns != question.turns:
+            self._in_conflict.setdefault(question.id, "messages before it")
+        elif not self._same_gold(known.answer, question.answer):
+            self._in_conflict.setdefault(question.id, "gold answers")
         solution = known.solution or question.solution
         self._questions[question.id] = dataclasses.replace(known, repeats=known.repeats + 1, solution=solution)
 
@@ -153,9 +165,9 @@ class _Sorter:
         self._quarantine(row, reason, question)
 
     def usable(self) -> list[Question]:
-        for conflicting in self._in_conflict:
+        for conflicting, what in self._in_conflict.items():
             for row in self._rows_of[conflicting]:
-                reason = f"the question comes {len(self._rows_of[conflicting])} times with different gold answers"
+                reason = f"the question comes {len(self._rows_of[conflicting])} times with different {what}"
                 self._quarantine(row, reason, self._questions[conflicting])
         self.quarantined.sort(key=lambda bad: (bad.file, bad.row))
         return [question for question in self._questions.values() if question.id not in self._in_conflict]
@@ -177,7 +189,7 @@ def _refuse_if_bad(config: QuestionsConfig, rows: int, bad: Sequence[Quarantined
     first = "; ".join(f"{one.file} row {one.row}: {one.reason}" for one in bad[:3])
     if len(bad) > config.max_bad_share * rows or not usable:
         raise DataError(
-            f"{len(bad)} of {rows} rows of {config.path} hold no question that can be graded ({first}). "
+            f"{len(bad)} of {rows} rows of {config.path} hold no question that can be asked and graded ({first}). "
             f"Mend them, or allow more with questions.max_bad_share (now {config.max_bad_share:g})."
         )
     if bad:

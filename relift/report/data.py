@@ -10,6 +10,7 @@ from typing import Any
 
 from relift.config import QuestionsConfig, RunConfig
 from relift.errors import ConfigError, StoreError
+from relift.progress import read_metrics
 from relift.recipe import leaves, validated
 from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
@@ -80,11 +81,9 @@ def short_name(benchmark: str) -> str:
 
 def _iterations(path: Path) -> tuple[IterationReport, ...]:
     """Whole lines alone: a crash may have cut the last one short."""
-    if not path.exists():
-        return ()
-    whole = path.read_bytes().rpartition(b"\n")[0]
+    trees = read_metrics(path)
     try:
-        return tuple(_iteration(json.loads(line)) for line in whole.splitlines())
+        return tuple(_iteration(tree) for tree in trees)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(
             f"{path} holds a line that is no iteration of this version of relift ({problem}): the file was changed or "

@@ -60,8 +60,7 @@ def _questions(snapshot: Path, ids: Sequence[str]) -> dict[str, tuple[str, str, 
     """(source, text, gold) by id, in the given order. Raises LedgerError where there is no published ledger."""
     from relift.ledger import schema
 
-    with schema.connect() as connection:
-        schema.attach(connection, snapshot, "run", read_only=True)
+    with schema.reading({"run": snapshot}) as connection:
         rows = connection.execute(
             "SELECT question_id, source, text, answer FROM run.questions WHERE question_id IN (SELECT unnest(?))",
             [list(ids)],

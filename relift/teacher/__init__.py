@@ -2,9 +2,11 @@
 
 desk.py      hand in questions, pick up demonstrations    admission.py  what a solution must pass
 imported.py  solutions handed in with an import           dataset.py    the dataset's own solutions
-api.py       an OpenAI-compatible model                   client.py     one request at a time
-prompt.py    what is asked                                limits.py     pace, pause, budget
-answers.py   answers that cross runs
+api.py       an OpenAI-compatible model                   limits.py     pace, pause, budget
+client.py    one request at a time                        exchange.py   HTTP, bounded
+prompt.py    what is asked                                reply.py      what came, checked
+endpoint.py  address and key                              failure.py    why nothing came
+answers.py   answers that cross runs                      opening.py    before any work starts
 """
 
 from relift.teacher.admission import admit

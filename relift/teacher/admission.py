@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from relift.records import Demonstration, FinishReason, Question, Status, Verdict, demonstration_id
+from relift.records import Demonstration, FinishReason, Question, Status, Verdict, Written, demonstration_id
 from relift.verifier import Verifier
 
 REPETITION_WINDOW = 1_000
@@ -21,32 +21,32 @@ def admit(
     *,
     source: str,
     verifier: Verifier,
-    count_tokens: Callable[[str], int],
+    write: Callable[[str], Written],
     max_tokens: int,
     finish_reason: FinishReason = FinishReason.STOP,
-    format_fault: Callable[[str], str | None] = lambda text: None,
     cost_usd: float = 0.0,
     latency_seconds: float = 0.0,
 ) -> Demonstration:
     """The solution as a demonstration, with the reason for its refusal where one check fails.
 
     Refused are, in this order: an empty text, one that its teacher could not end, one over ``max_tokens`` (never cut:
-    its end is the answer), one that loops, one that the student cannot write (``format_fault`` says why), and one whose
-    final answer the verifier does not call correct. ``count_tokens`` counts what the student trains on, end-of-sequence
-    included. A refusal starts with its kind: empty, truncated, too long, repetition, format, or the verifier's status.
+    its end is the answer), one that loops, one that the student cannot write, and one whose final answer the verifier
+    does not call correct. ``write`` is the student's (``Student.write``), so that no source's solutions go unchecked:
+    their labels decode to them, end with end-of-sequence and hold no control token. A refusal starts with its kind:
+    empty, truncated, too long, repetition, format, or the verifier's status.
     """
-    text = text.strip()
-    tokens = count_tokens(text)
+    written = write(text.strip())
+    text = written.text
     return Demonstration(
         id=demonstration_id(question.id, text),
         question_id=question.id,
         text=text,
         source=source,
-        tokens=tokens,
+        tokens=written.tokens,
         cost_usd=cost_usd,
         latency_seconds=latency_seconds,
-        refusal=_text_fault(text, tokens, max_tokens, finish_reason)
-        or _format_fault(text, format_fault)
+        refusal=_text_fault(text, written.tokens, max_tokens, finish_reason)
+        or (f"format: {written.fault}" if written.fault else None)
         or _answer_fault(question, text, verifier),
     )
 
@@ -83,11 +83,6 @@ def _text_fault(text: str, tokens: int, max_tokens: int, finish_reason: FinishRe
     if tokens > max_tokens:
         return f"too long: {tokens} tokens, at most {max_tokens}"
     return "repetition: it loops" if is_repetitive(text) else None
-
-
-def _format_fault(text: str, fault_of: Callable[[str], str | None]) -> str | None:
-    fault = fault_of(text)
-    return f"format: {fault}" if fault else None
 
 
 def _answer_fault(question: Question, text: str, verifier: Verifier) -> str | None:

@@ -10,7 +10,9 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, Field, ValidationError
 
 from relift.errors import StoreError
 from relift.records import FinishReason, TeacherAnswer, TeacherRequest
@@ -19,6 +21,23 @@ from relift.store.uris import is_bucket, require_uri
 log = logging.getLogger(__name__)
 FORMAT = 1
 FOLDER = ".teacher"
+
+
+class _Stamp(BaseModel, strict=True, frozen=True):
+    format: int
+
+
+class _Kept(_Stamp):
+    """An object as it is read: anybody who may write to the store can have written it."""
+
+    run: str | None = None
+    model: str
+    prompt: str
+    text: str
+    finish_reason: Literal["stop", "length"]
+    input_tokens: int = Field(ge=0, le=2**31 - 1)
+    output_tokens: int = Field(ge=0, le=2**31 - 1)
+    cost_usd: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Objects(Protocol):
@@ -103,29 +122,30 @@ class AnswerStore:
         if content is None:
             return None
         try:
-            tree = json.loads(content)
-            if tree["format"] > FORMAT:
+            stamp = _Stamp.model_validate_json(content)
+            if stamp.format > FORMAT:
                 raise StoreError(
-                    f"the teachers' answer {_name(request)} has format {tree['format']}, this relift reads up to "
+                    f"the teachers' answer {_name(request)} has format {stamp.format}, this relift reads up to "
                     f"{FORMAT}: it was written by a newer version, and to ask again is to pay again. Upgrade relift."
                 )
-            if (tree["model"], tree["prompt"]) != (request.model, request.prompt):
-                return None
-            # A run that goes on where its ledger is not the newest has paid for more than it remembers.
-            is_own = tree.get("run") == self._run
-            answer = TeacherAnswer(
-                text=str(tree["text"]),
-                finish_reason=FinishReason(tree["finish_reason"]),
-                input_tokens=int(tree["input_tokens"]),
-                output_tokens=int(tree["output_tokens"]),
-                cost_usd=float(tree["cost_usd"]) if is_own else 0.0,
-            )
-            return KeptAnswer(answer=answer, is_own=is_own)
-        except (ValueError, KeyError, TypeError) as problem:
-            if isinstance(problem, StoreError):
-                raise
-            log.warning("the stored answer %s is damaged (%s) and is asked for again", _name(request), problem)
+            kept = _Kept.model_validate_json(content)
+        except ValidationError as problem:
+            fault = problem.errors(include_input=False, include_url=False, include_context=False)[0]
+            why = ": ".join([*(str(part) for part in fault["loc"]), fault["msg"]])
+            log.warning("the stored answer %s is damaged (%s) and is asked for again", _name(request), why)
             return None
+        if (kept.model, kept.prompt) != (request.model, request.prompt):
+            return None
+        # A run that goes on where its ledger is not the newest has paid for more than it remembers.
+        is_own = kept.run == self._run
+        answer = TeacherAnswer(
+            text=kept.text,
+            finish_reason=FinishReason(kept.finish_reason),
+            input_tokens=kept.input_tokens,
+            output_tokens=kept.output_tokens,
+            cost_usd=kept.cost_usd if is_own else 0.0,
+        )
+        return KeptAnswer(answer=answer, is_own=is_own)
 
     def keep(self, request: TeacherRequest, answer: TeacherAnswer) -> None:
         tree = {

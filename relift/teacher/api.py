@@ -10,13 +10,15 @@ import logging
 from dataclasses import dataclass
 
 from relift.config import ApiTeacherConfig
+from relift.errors import ReliftError
 from relift.ledger import RequestBook
 from relift.policy.student import Student
 from relift.randomness import generator
-from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
+from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest, demonstration_id
 from relift.teacher.admission import admit, choose_shortest
 from relift.teacher.answers import AnswerStore
-from relift.teacher.client import ApiClient, AttemptFailed, Fault
+from relift.teacher.client import ApiClient
+from relift.teacher.failure import AttemptFailed, Fault
 from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pacer, Pause, backoff
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
@@ -61,6 +63,8 @@ class ApiTeacher:
         self._student = student
         self._max_tokens = max_tokens
         config = client.config
+        if (opening := client.opening) is not None:
+            requests.opened(opening.request, opening.sent, opening.answered_usd, opening.unanswered_usd)
         self._config: ApiTeacherConfig = config
         self._under_way = asyncio.Semaphore(config.concurrency)
         self._pause = Pause(config.backoff_seconds, config.concurrency)
@@ -113,23 +117,29 @@ class ApiTeacher:
             self._config,
             form=self._verifier.form,
             max_tokens=self._max_tokens,
-            thinks=self._student.config.opens_thinking,
+            thinks=self._student.thinks,
             round_number=round_number,
         )
         candidates, is_final = [], True
-        for answer in await asyncio.gather(*(self._answer(request) for request in requests), return_exceptions=True):
-            if isinstance(answer, TeacherAnswer):
-                candidates.append(await asyncio.to_thread(self._admit, question, answer))
-            elif isinstance(answer, AttemptFailed):
-                is_final &= self._is_for_good(question, answer)
-            elif isinstance(answer, BaseException):
-                raise answer
+        found = await asyncio.gather(*(self._candidate(question, each) for each in requests), return_exceptions=True)
+        for one in found:
+            if isinstance(one, Demonstration):
+                candidates.append(one)
+            elif isinstance(one, AttemptFailed):
+                is_final &= self._is_for_good(question, one)
+            else:
+                raise one
         return candidates, is_final
+
+    async def _candidate(self, question: Question, request: TeacherRequest) -> Demonstration:
+        """What came of a request, admitted or refused. Raises AttemptFailed where nothing came."""
+        answer = await self._answer(request)
+        return await asyncio.to_thread(self._admit, question, answer)
 
     def _is_for_good(self, question: Question, failure: AttemptFailed) -> bool:
         """Whether to ask again is of no use: refused once more, while the teacher answered others in between."""
         if failure.fault is not Fault.REQUEST:
-            return failure.fault is Fault.WITHHELD
+            return failure.fault.is_for_good
         return self._answered > self._refused.setdefault(question.id, self._answered)
 
     def stop_sending(self) -> None:
@@ -201,7 +211,7 @@ class ApiTeacher:
             self._budget.settle(at_most, at_most - refund)
             if not failure.may_be_billed:
                 self._tokens_pace.give_back(tokens)
-            if failure.fault is not Fault.WITHHELD:
+            if not failure.fault.is_for_good:
                 is_refused = failure.fault is Fault.TEACHER
                 self._pause.failed(str(failure), failure.retry_after, is_refused=is_refused)
             self._requests.failed(request, str(failure), refund)
@@ -225,15 +235,34 @@ class ApiTeacher:
         self._is_spent = False
 
     def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
+        """As ``admit`` says; refused as well where a text brings a check of ours down."""
+        text = as_the_student_writes(answer.text, thinks=self._student.thinks)
+        try:
+            return self._checked(question, text, answer)
+        except (ReliftError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception
+            log.error("a solution for the question %s could not be checked", question.id, exc_info=problem)
+            return Demonstration(
+                id=demonstration_id(question.id, text),
+                question_id=question.id,
+                text=text,
+                source=self.source,
+                tokens=0,
+                cost_usd=answer.cost_usd,
+                latency_seconds=answer.latency_seconds,
+                refusal=f"unchecked: {type(problem).__name__}",
+            )
+
+    def _checked(self, question: Question, text: str, answer: TeacherAnswer) -> Demonstration:
         return admit(
             question,
-            as_the_student_writes(answer.text, thinks=self._student.config.opens_thinking),
+            text,
             source=self.source,
             verifier=self._verifier,
-            count_tokens=self._student.count_tokens,
+            write=self._student.write,
             max_tokens=self._max_tokens,
             finish_reason=answer.finish_reason,
-            format_fault=self._student.format_fault,
             cost_usd=answer.cost_usd,
             latency_seconds=answer.latency_seconds,
         )

@@ -1,34 +1,42 @@
-"""An OpenAI-compatible server, spoken to through the ``openai`` client: one attempt at a time, faults by kind.
+"""An OpenAI-compatible server as one run uses it: one attempt at a time, faults by kind.
 
-The key is read from the environment, held by the client alone and struck out of every text that comes from outside.
+Whatever the server does, an attempt ends within its time with an answer whose every part was checked, or as
+AttemptFailed: that is decided here and nowhere else. The key is struck out of every text that comes from outside.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any
-from urllib.parse import urlsplit
+
+import httpx
 
 from relift.config import ApiTeacherConfig
 from relift.errors import TeacherError
-from relift.records import FinishReason, TeacherAnswer, TeacherRequest
-from relift.teacher.prompt import joined, most_input_tokens, parameters_of, sent_parameters
+from relift.records import TeacherAnswer, TeacherRequest
+from relift.teacher.endpoint import endpoint_of
+from relift.teacher.exchange import Exchange, HttpReply
+from relift.teacher.failure import AttemptFailed, BadReply, Fault
+from relift.teacher.prompt import joined, most_input_tokens, sent_parameters
+from relift.teacher.reply import Complaint, complaint_in, models_in, read_reply
 
-OPENAI_URL = "https://api.openai.com/v1"
-KEYLESS = "none"
-"""What a server that wants no key is sent, since the client insists on one."""
-MOST_CHARACTERS = 300
-"""Of a server's message that are repeated."""
-CHECK_TRIES, CHECK_SECONDS, CHECK_TOKENS = 3, 20.0, 16
-"""Of the question at the start, whether the teacher is there."""
+log = logging.getLogger(__name__)
+CHECK_TRIES, CHECK_SECONDS = 3, 20.0
+"""Of the check at the start whether the teacher is there; the seconds are for its list of models."""
 NO_ROOM = "could not finish the message"
 """How OpenAI's reasoning models say that so few tokens were too few: all else about the request was right."""
-
+BYTES_OF_A_TOKEN = 64
+"""Of JSON that a token of an answer may take: ten times what tokens of prose take, and of Chinese as escapes."""
+LEAST_REPLY_BYTES, MOST_REPLY_BYTES = 1 << 16, 1 << 22
+"""Of a reply whatever the token limit: for what stands around the answer, and what is held of one at most."""
+TEXT_BYTES_OF_A_TOKEN = 128
+"""Of a text that one token may stand for; the longest are runs of blanks."""
 
 ADVICE = {
     402: ". Top up the account that the key belongs to",
@@ -37,90 +45,15 @@ ADVICE = {
 """For refusals of every request, by their status."""
 
 
-class Fault(Enum):
-    """Why an attempt brought no answer, by what it means for the next one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What the question at the start has cost, e.g. sent 1, answered_usd 0.002."""
 
-    PASSING = auto()
-    """The same request may succeed in a while."""
-    TEACHER = auto()
-    """No request can succeed: the key, the account, the model or the address is refused."""
-    REQUEST = auto()
-    """This request was refused; whether others are too, they will show."""
-    WITHHELD = auto()
-    """It was answered, and the answer is kept back; so would another one be."""
-
-
-class AttemptFailed(Exception):
-    """One attempt brought no answer."""
-
-    def __init__(
-        self, message: str, fault: Fault, *, may_be_billed: bool = False, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.fault = fault
-        self.may_be_billed = may_be_billed
-        self.retry_after = retry_after
-        """Seconds that the server asked to wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the teacher is and what opens it; never shown, logged or stored."""
-
-    url: str
-    key: str
-
-    def __repr__(self) -> str:
-        return "Endpoint(...)"
-
-    @property
-    def place(self) -> str:
-        """For messages: the URL without what may be secret in it."""
-        scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
-
-    def redacted(self, text: object) -> str:
-        """A text from outside without the key, and not endless."""
-        plain = str(text)
-        if self.key != KEYLESS:
-            plain = plain.replace(self.key, "[key]")
-        return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 3] + "..."
-
-
-def endpoint_of(config: ApiTeacherConfig) -> Endpoint:
-    """From recipe and environment. Raises TeacherError when the key or a usable URL is missing."""
-    url = config.base_url or os.environ.get(config.url_variable) or OPENAI_URL
-    # The URL stays unsaid: a malformed one may hold a secret anywhere.
-    if problem := _url_fault(url):
-        setting = "teacher.api.base_url" if config.base_url else config.url_variable
-        raise TeacherError(
-            f"the teacher's base URL in {setting} {problem}, so nobody could be asked. Give one such as "
-            f"https://api.openai.com/v1 or http://localhost:8000/v1 in teacher.api.base_url or {config.url_variable}."
-        )
-    if config.key_variable is None:
-        return Endpoint(url, KEYLESS)
-    key = os.environ.get(config.key_variable, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
-        problem = "holds no usable key" if key else "is not set"
-        raise TeacherError(
-            f"the environment variable {config.key_variable} {problem}, and teacher.api needs the key for "
-            f"{Endpoint(url, KEYLESS).place}. Export it, name another variable with teacher.api.key_variable, or set "
-            f"teacher.api.key_variable=off for a server that wants none."
-        )
-    return Endpoint(url, key)
-
-
-def _url_fault(url: str) -> str:
-    """What is wrong with a base URL; empty where nothing is."""
-    if not url.startswith(("http://", "https://")):
-        return "does not begin with http:// or https://"
-    if not url.isprintable() or " " in url:
-        return "holds a blank or a control character"
-    try:
-        parts = urlsplit(url)
-        return "" if parts.hostname and parts.port != 0 else "names no host, or port 0"
-    except ValueError:
-        return "has a host or a port that cannot be read (a port is a number up to 65535)"
+    request: TeacherRequest
+    sent: int
+    answered_usd: float
+    unanswered_usd: float
+    """At most, of what was sent and may be billed though no answer came."""
 
 
 class ApiClient:
@@ -130,51 +63,30 @@ class ApiClient:
         """Raises TeacherError when the key or a usable URL is missing; nothing is sent yet."""
         self.config = config
         self.endpoint = endpoint_of(config)
-        self._client: Any = None
+        self.opening: Opening | None = None
+        """Set by ``check`` where it asked its question."""
+        self._exchange: Exchange | None = None
 
-    def check(self) -> str | None:
-        """Ask once, before any work, whether the teacher is there and takes our key, model and parameters.
+    def check(self, request: TeacherRequest, *, left_usd: float | None = None) -> str | None:
+        """Send a request, before any work, just as the run will: is the teacher there, does it take our key, model,
+        messages and parameters, and is its answer one that can be read?
 
-        None when it does; else why it seems to be down, where the recipe does not require it. Raises TeacherError for
-        what it refuses, with the setting to change, and for a teacher that is down where it is required.
+        ``left_usd``: of the budget; None for no limit. A request that may cost more is not sent, and the list of models
+        must do. None when all is well; else why the teacher seems to be down, where the recipe does not require it.
+        Raises TeacherError for what it refuses, with the setting to change, and for a teacher that is down where it is
+        required. May not be called where an event loop runs.
         """
-        trouble = ""
-        for attempt in range(CHECK_TRIES):
-            if attempt:
-                time.sleep(self.config.backoff_seconds)
-            try:
-                self._ask_for_the_model()
-                return None
-            except AttemptFailed as problem:
-                trouble = str(problem)
-                if problem.fault is not Fault.PASSING:
-                    raise TeacherError(trouble) from None
-        message = f"the teacher at {self.endpoint.place} does not answer: {trouble}."
-        if self.config.required:
-            raise TeacherError(
-                f"{message} Check teacher.api.base_url (or {self.config.url_variable}) and whether the server is up; "
-                f"with teacher.api.required=false the run begins without it."
-            )
-        return message
+        return asyncio.run(self._check(request, left_usd))
 
     async def complete(self, request: TeacherRequest) -> TeacherAnswer:
-        """One attempt. Raises AttemptFailed."""
-        import openai
-
-        if self._client is None:
-            self._client = openai.AsyncOpenAI(**self._options(self.config.timeout_seconds))
-        began = time.perf_counter()
-        try:
-            reply = await self._client.chat.completions.create(
-                model=request.model,
-                messages=json.loads(request.prompt),
-                # A server that knows the header answers a request it has answered before without billing it again.
-                extra_headers={"Idempotency-Key": request.key},
-                **sent_parameters(request),
-            )
-        except (openai.OpenAIError, ValueError) as problem:
-            raise self._explained(problem) from None
-        return self._read(reply, request, time.perf_counter() - began)
+        """One attempt, within ``timeout_seconds`` in all. Raises AttemptFailed, and nothing else for what came."""
+        with self._as_failure():
+            if self._exchange is None:
+                self._exchange = Exchange(self.endpoint, connections=self.config.concurrency)
+            began = time.perf_counter()
+            # A server that knows the header answers a request it has answered before without billing it again.
+            reply = await self._post(self._exchange, request, key=request.key)
+            return self._answer(reply, request, time.perf_counter() - began)
 
     def most_usd(self, request: TeacherRequest) -> float:
         """What the request may cost at most."""
@@ -184,139 +96,224 @@ class ApiClient:
         return int(str(sent_parameters(request)[self.config.token_parameter]))
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        if self._exchange is not None:
+            await self._exchange.close()
 
-    def _options(self, timeout: float) -> dict[str, Any]:
-        # Retries are ours: each attempt is paced, counted in the ledger and held against the budget.
-        return {"api_key": self.endpoint.key, "base_url": self.endpoint.url, "max_retries": 0, "timeout": timeout}
-
-    def _ask_for_the_model(self) -> None:
-        """The list of models, in case ours is unknown; then one short question, as the run will ask.
-
-        Raises AttemptFailed.
-        """
-        import openai
-
-        known: list[str] = []
+    async def _check(self, request: TeacherRequest, left_usd: float | None) -> str | None:
         try:
-            # A server may take a while to load a model for its first answer, but not to say that it is there.
-            with openai.OpenAI(**self._options(min(CHECK_SECONDS, self.config.timeout_seconds))) as client:
-                known = self._listed_models(client)
-                client.with_options(timeout=self.config.timeout_seconds).chat.completions.create(
-                    model=self.config.model,
-                    messages=[{"role": "user", "content": "1+1?"}],
-                    extra_body=parameters_of(self.config, CHECK_TOKENS),
-                )
-        except openai.NotFoundError as problem:
-            raise AttemptFailed(self._no_such_model(problem, known), Fault.TEACHER) from None
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as problem:
-            if NO_ROOM not in str(problem).lower():
-                raise AttemptFailed(self._refused_question(problem, known), Fault.REQUEST) from None
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as problem:
-            raise self._explained(problem) from None
-        except Exception as problem:
-            if type(problem).__name__ != "InvalidURL":  # by name, as below; rarer faults of a URL are found there alone
-                raise
-            message = f"the teacher at {self.endpoint.place} has no usable base URL: {self.endpoint.redacted(problem)}"
-            raise AttemptFailed(message, Fault.TEACHER) from None
-
-    def _listed_models(self, client: Any) -> list[str]:
-        """What the server says it has; nothing where it has no such list, cannot make it, or keeps it from our key."""
-        import openai
-
-        try:
-            return [str(model.id) for model in client.models.list().data or ()]
-        except (openai.APIResponseValidationError, openai.APIStatusError):
-            return []
-
-    def _no_such_model(self, problem: Exception, known: list[str]) -> str:
-        listed = f" It has: {', '.join(known[:8])}." if known else ""
-        return (
-            f"the teacher at {self.endpoint.place} knows no model {self.config.model!r} "
-            f"({self.endpoint.redacted(problem)}).{self.endpoint.redacted(listed)} Set teacher.api.model to one that "
-            f"it serves, or correct the base URL."
-        )
-
-    def _refused_question(self, problem: Any, known: list[str]) -> str:
-        """Why the question at the start was refused, with the setting that its message speaks of."""
-        said, config = f"{problem.param or ''} {problem}".lower(), self.config
-        other = "max_tokens" if config.token_parameter == "max_completion_tokens" else "max_completion_tokens"
-        if config.token_parameter in said:
-            setting = f"Set teacher.api.token_parameter={other}"
-        elif "temperature" in said:
-            setting = "Set teacher.api.temperature=off, or to a value that the model takes"
-        elif "model" in said:
-            return self._no_such_model(problem, known)
-        else:
-            setting = "Correct teacher.api (token_parameter, temperature, base_url)"
-        return (
-            f"the teacher at {self.endpoint.place} refuses a question as the run would ask it "
-            f"({config.token_parameter}={CHECK_TOKENS}, temperature={config.temperature}): "
-            f"{self.endpoint.redacted(problem)}. {setting}."
-        )
-
-    def _explained(self, problem: Exception) -> AttemptFailed:
-        """A fault of the client library as one of ours, with what it means for trying again and for the bill."""
-        import openai
-
-        said = self.endpoint.redacted(problem)
-        if isinstance(problem, openai.AuthenticationError | openai.PermissionDeniedError):
-            variable = self.config.key_variable or "no key (teacher.api.key_variable=off)"
-            return AttemptFailed(
-                f"the teacher at {self.endpoint.place} refused the key from {variable} (HTTP {problem.status_code}): "
-                f"{said}. Export a key that may use {self.config.model!r} there",
-                Fault.TEACHER,
-            )
-        if isinstance(problem, openai.APIStatusError):
-            code = problem.status_code
-            if code in (408, 409, 425, 429) or code >= 500:
-                wait = seconds_to_wait(problem.response.headers)
-                return AttemptFailed(f"HTTP {code}: {said}", Fault.PASSING, retry_after=wait)
-            advice = ADVICE.get(code, "")
-            return AttemptFailed(f"HTTP {code}: {said}{advice}", Fault.TEACHER if advice else Fault.REQUEST)
-        if isinstance(problem, openai.APITimeoutError):
-            return AttemptFailed(
-                f"no answer within {self.config.timeout_seconds:g} s", Fault.PASSING, may_be_billed=True
-            )
-        if isinstance(problem, openai.APIConnectionError):
-            cause = problem.__cause__
-            # By name, since the library's own HTTP client is another one from version 3 on.
-            never_arrived = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
-            detail = self.endpoint.redacted(cause or problem) or type(cause).__name__
-            return AttemptFailed(f"connection failed: {detail}", Fault.PASSING, may_be_billed=not never_arrived)
-        return AttemptFailed(f"the answer cannot be read: {said}", Fault.PASSING, may_be_billed=True)
-
-    def _read(self, reply: Any, request: TeacherRequest, seconds: float) -> TeacherAnswer:
-        """The first choice. Raises AttemptFailed for a reply that is none, or a solution that was withheld."""
-        try:
-            choice = reply.choices[0]
-            content, finish = choice.message.content or "", choice.finish_reason
-            more = choice.message.model_extra or {}
-            # Servers differ in the name, and some send both.
-            reasoning = more.get("reasoning_content") or more.get("reasoning")
-            usage = reply.usage
-            input_tokens = int(usage.prompt_tokens) if usage else most_input_tokens(request)
-            output_tokens = int(usage.completion_tokens) if usage else self.most_output_tokens(request)
-            text = joined(str(content), None if reasoning is None else str(reasoning))
-        except (TypeError, AttributeError, IndexError, ValueError) as problem:
-            raise AttemptFailed(
-                f"the reply is no chat completion ({type(problem).__name__})", Fault.PASSING, may_be_billed=True
+            exchange = Exchange(self.endpoint, connections=1)
+        except (ValueError, ImportError) as problem:
+            raise TeacherError(
+                f"the proxy that the environment names for the teacher at {self.endpoint.place} cannot be used: "
+                f"{self.endpoint.redacted(problem)}. Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the host in "
+                f"NO_PROXY."
             ) from None
-        if finish == "content_filter":
-            raise AttemptFailed("withheld by the server's content filter", Fault.WITHHELD, may_be_billed=True)
+        trouble = ""
+        try:
+            for attempt in range(min(CHECK_TRIES, self.config.attempts)):
+                if attempt:
+                    await asyncio.sleep(self.config.backoff_seconds)
+                try:
+                    await self._ask_for_the_model(exchange, request, left_usd)
+                    return None
+                except AttemptFailed as problem:
+                    trouble = str(problem)
+                    if problem.fault is not Fault.PASSING:
+                        raise TeacherError(trouble) from None
+        finally:
+            await exchange.close()
+        message = f"the teacher at {self.endpoint.place} does not answer: {trouble}."
+        if self.config.required:
+            raise TeacherError(
+                f"{message} Check teacher.api.base_url (or {self.config.url_variable}) and whether the server is up; "
+                f"with teacher.api.required=false the run begins without it."
+            )
+        return message
+
+    async def _ask_for_the_model(self, exchange: Exchange, request: TeacherRequest, left_usd: float | None) -> None:
+        """The list of models, in case ours is unknown; then the question. Raises AttemptFailed."""
+        with self._as_failure():
+            # A server may take a while to load a model for its first answer, but not to say that it is there.
+            seconds = min(CHECK_SECONDS, self.config.timeout_seconds)
+            listed = await exchange.get("models", most_bytes=MOST_REPLY_BYTES, seconds=seconds)
+            # A server may have no such list, be unable to make it, or keep it from our key.
+            known = models_in(listed.body) if listed.status == 200 else []
+        spent = self.opening
+        at_most = self.most_usd(request)
+        paid = spent.answered_usd + spent.unanswered_usd if spent else 0.0
+        if left_usd is not None and paid + at_most > left_usd:
+            return
+        try:
+            answer = await self._opening_answer(exchange, request, known)
+        except AttemptFailed as failure:
+            self._count_opening(request, unanswered_usd=at_most if failure.may_be_billed else 0.0)
+            if failure.fault is not Fault.WITHHELD:
+                raise
+        else:
+            self._count_opening(request, answered_usd=answer.cost_usd if answer else 0.0)
+
+    async def _opening_answer(
+        self, exchange: Exchange, request: TeacherRequest, known: list[str]
+    ) -> TeacherAnswer | None:
+        """None where the model ran out of tokens before it said anything, which is no fault. Raises AttemptFailed."""
+        with self._as_failure():
+            # A key of its own: what an earlier start was answered says nothing of today.
+            reply = await self._post(exchange, request, key=f"opening-{os.getpid()}-{time.time_ns()}")
+            complaint = complaint_in(reply.body) if reply.status in (400, 404, 422) else Complaint(message="")
+            if reply.status == 404:
+                raise AttemptFailed(self._no_such_model(complaint, known), Fault.TEACHER)
+            if reply.status in (400, 422):
+                if NO_ROOM in complaint.message.lower():
+                    return None
+                raise AttemptFailed(self._refused_question(complaint, request, known), Fault.REQUEST)
+            return self._answer(reply, request, 0.0)
+
+    def _count_opening(
+        self, request: TeacherRequest, *, answered_usd: float = 0.0, unanswered_usd: float = 0.0
+    ) -> None:
+        before = self.opening or Opening(request=request, sent=0, answered_usd=0.0, unanswered_usd=0.0)
+        self.opening = Opening(
+            request=request,
+            sent=before.sent + 1,
+            answered_usd=before.answered_usd + answered_usd,
+            unanswered_usd=before.unanswered_usd + unanswered_usd,
+        )
+
+    async def _post(self, exchange: Exchange, request: TeacherRequest, *, key: str) -> HttpReply:
+        body = {"model": request.model, "messages": json.loads(request.prompt), **sent_parameters(request)}
+        most_bytes = LEAST_REPLY_BYTES + BYTES_OF_A_TOKEN * self.most_output_tokens(request)
+        return await exchange.post(
+            "chat/completions",
+            json.dumps(body).encode(),
+            {"Idempotency-Key": key},
+            most_bytes=min(MOST_REPLY_BYTES, most_bytes),
+            seconds=self.config.timeout_seconds,
+        )
+
+    def _answer(self, reply: HttpReply, request: TeacherRequest, seconds: float) -> TeacherAnswer:
+        """The answer that a reply holds. Raises AttemptFailed or BadReply."""
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply.status, complaint_in(reply.body).message, reply.headers)
+        try:
+            read = read_reply(reply.body)
+        except BadReply as problem:
+            if problem.status is None:
+                raise
+            raise self._refusal(problem.status, str(problem), reply.headers, may_be_billed=True) from None
+        text = self.endpoint.keyless(joined(read.content, read.reasoning))
+        input_tokens, output_tokens = self._charged(request, read.input_tokens, read.output_tokens, text)
         return TeacherAnswer(
-            text=text if self.endpoint.key == KEYLESS else text.replace(self.endpoint.key, "[key]"),
-            finish_reason=FinishReason.LENGTH if finish == "length" else FinishReason.STOP,
+            text=text,
+            finish_reason=read.finish_reason,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cost_usd=self._usd(input_tokens, output_tokens),
             latency_seconds=seconds,
         )
 
+    def _charged(
+        self, request: TeacherRequest, input_tokens: int | None, output_tokens: int | None, text: str
+    ) -> tuple[int, int]:
+        """(input tokens, output tokens) to charge: the server's counts where they can be true, else the most there can
+        be, which is what was set aside for the request. So a charge is never more than that."""
+        most_input, most_output = most_input_tokens(request), self.most_output_tokens(request)
+        return (
+            _believed(input_tokens, len(request.prompt.encode()), most_input),
+            _believed(output_tokens, len(text.encode()), most_output),
+        )
+
+    @contextmanager
+    def _as_failure(self) -> Iterator[None]:
+        """Whatever goes wrong inside is an AttemptFailed outside: a reply must not be able to end a run."""
+        try:
+            yield
+        except AttemptFailed:
+            raise
+        except Exception as problem:
+            raise self._explained(problem) from None
+
+    def _explained(self, problem: Exception) -> AttemptFailed:
+        """A fault of the line or of a reply as one of ours, with what it means for trying again and for the bill."""
+        said = self.endpoint.redacted(problem)
+        if isinstance(problem, BadReply):
+            return AttemptFailed(said, problem.fault, may_be_billed=problem.fault is not Fault.TEACHER)
+        if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+            message = f"the teacher at {self.endpoint.place} has no usable base URL: {said}"
+            return AttemptFailed(message, Fault.TEACHER)
+        if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
+            return AttemptFailed(f"connection failed: {said or type(problem).__name__}", Fault.PASSING)
+        if isinstance(problem, TimeoutError):
+            return AttemptFailed(said, Fault.PASSING, may_be_billed=True)
+        if isinstance(problem, httpx.HTTPError | OSError):
+            message = f"connection failed: {said or type(problem).__name__}"
+            return AttemptFailed(message, Fault.PASSING, may_be_billed=True)
+        # Not foreseen, so it is ours to mend; it costs this answer all the same, not the run.
+        log.error("a reply of the teacher at %s could not be handled", self.endpoint.place, exc_info=problem)
+        return AttemptFailed(
+            f"the reply could not be handled ({type(problem).__name__})", Fault.PASSING, may_be_billed=True
+        )
+
+    def _refusal(
+        self, status: int, words: str, headers: Mapping[str, str], *, may_be_billed: bool = False
+    ) -> AttemptFailed:
+        """What an error's status means."""
+        said = self.endpoint.redacted(words)
+        if status in (401, 403):
+            variable = self.config.key_variable or "no key (teacher.api.key_variable=off)"
+            return AttemptFailed(
+                f"the teacher at {self.endpoint.place} refused the key from {variable} (HTTP {status}): "
+                f"{said}. Export a key that may use {self.config.model!r} there",
+                Fault.TEACHER,
+                may_be_billed=may_be_billed,
+            )
+        if status in (408, 409, 425, 429) or not 400 <= status < 500:
+            wait = seconds_to_wait(headers)
+            message = f"HTTP {status}: {said}"
+            return AttemptFailed(message, Fault.PASSING, may_be_billed=may_be_billed, retry_after=wait)
+        advice = ADVICE.get(status, "")
+        fault = Fault.TEACHER if advice else Fault.REQUEST
+        return AttemptFailed(f"HTTP {status}: {said}{advice}", fault, may_be_billed=may_be_billed)
+
+    def _no_such_model(self, complaint: Complaint, known: list[str]) -> str:
+        listed = f" It has: {', '.join(known[:8])}." if known else ""
+        return (
+            f"the teacher at {self.endpoint.place} knows no model {self.config.model!r} "
+            f"({self.endpoint.redacted(complaint.message)}).{self.endpoint.redacted(listed)} Set teacher.api.model to "
+            f"one that it serves, or correct the base URL."
+        )
+
+    def _refused_question(self, complaint: Complaint, request: TeacherRequest, known: list[str]) -> str:
+        """Why the question at the start was refused, with the setting that its message speaks of."""
+        said, config = f"{complaint.param} {complaint.message}".lower(), self.config
+        other = "max_tokens" if config.token_parameter == "max_completion_tokens" else "max_completion_tokens"
+        most = self.most_output_tokens(request)
+        if config.token_parameter in said and "support" in said:
+            setting = f"Set teacher.api.token_parameter={other}"
+        elif config.token_parameter in said or "context" in said or "too large" in said:
+            setting = f"Set teacher.api.max_tokens below {most}, or teacher.api.token_parameter={other}"
+        elif "temperature" in said:
+            setting = "Set teacher.api.temperature=off, or to a value that the model takes"
+        elif "system" in said or "role" in said:
+            setting = 'Set teacher.api.instruction="" and put what it asks for into teacher.api.prompt'
+        elif "model" in said:
+            return self._no_such_model(complaint, known)
+        else:
+            setting = "Correct teacher.api (token_parameter, max_tokens, temperature, instruction, base_url)"
+        return (
+            f"the teacher at {self.endpoint.place} refuses a question as the run would ask it "
+            f"({config.token_parameter}={most}, temperature={config.temperature}): "
+            f"{self.endpoint.redacted(complaint.message)}. {setting}."
+        )
+
     def _usd(self, input_tokens: int, output_tokens: int) -> float:
         config = self.config
         return (input_tokens * config.usd_per_million_input + output_tokens * config.usd_per_million_output) / 1e6
+
+
+def _believed(count: int | None, text_bytes: int, most: int) -> int:
+    """A server's count of a text's tokens, where it is neither too small nor too large to be true; else ``most``."""
+    least = min(most, -(-text_bytes // TEXT_BYTES_OF_A_TOKEN))
+    return count if count is not None and least <= count <= most else most
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:

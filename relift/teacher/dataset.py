@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from relift.config import QuestionsConfig
 from relift.questions.solutions import render_solution
 from relift.records import Demonstration, Question, demonstration_id
 from relift.teacher.admission import admit
 from relift.verifier import Verifier
+
+if TYPE_CHECKING:
+    from relift.policy.student import Student
 
 SOURCE = "dataset"
 NO_SOLUTION = "no solution in the dataset"
@@ -17,13 +21,11 @@ NO_SOLUTION = "no solution in the dataset"
 class DatasetTeacher:
     """Offers each question's own solution, in the student's answer form; free and at once."""
 
-    def __init__(
-        self, config: QuestionsConfig, *, verifier: Verifier, count_tokens: Callable[[str], int], max_tokens: int
-    ) -> None:
-        """``count_tokens`` and ``max_tokens`` as ``admit`` takes them."""
+    def __init__(self, config: QuestionsConfig, *, verifier: Verifier, student: Student, max_tokens: int) -> None:
+        """``max_tokens``: of a demonstration, by the student's tokenizer with end-of-sequence."""
         self._config = config
         self._verifier = verifier
-        self._count_tokens = count_tokens
+        self._student = student
         self._max_tokens = max_tokens
 
     def demonstrations(self, questions: Sequence[Question]) -> list[Demonstration]:
@@ -49,6 +51,6 @@ class DatasetTeacher:
             render_solution(question, self._config),
             source=SOURCE,
             verifier=self._verifier,
-            count_tokens=self._count_tokens,
+            write=self._student.write,
             max_tokens=self._max_tokens,
         )

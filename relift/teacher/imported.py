@@ -65,9 +65,8 @@ class ImportedTeacher:
             render_solution(asked, self._config.questions),
             source=solution.source,
             verifier=self._verifier,
-            count_tokens=self._student.count_tokens,
+            write=self._student.write,
             max_tokens=self._config.teacher.max_tokens,
-            format_fault=self._student.format_fault,
         )
 
     def _look(self) -> None:

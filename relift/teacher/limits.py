@@ -109,7 +109,8 @@ class Budget:
         self._spent += usd
 
     def settle(self, reserved: float, usd: float) -> None:
-        """What was reserved has cost ``usd``."""
+        """What was reserved has cost ``usd``, which is never more: a teacher's word cannot make a budget grow."""
+        assert 0 <= usd <= reserved, (usd, reserved)
         self._out.remove(reserved)
         self._spent += usd
 

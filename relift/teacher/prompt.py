@@ -7,11 +7,13 @@ import json
 from relift.config import ApiTeacherConfig
 from relift.records import Question, TeacherRequest
 from relift.store.manifest import digest
+from relift.thinking import CLOSE, OPEN
 from relift.verifier.extraction import AnswerForm
 
 INSTRUCTIONS: dict[AnswerForm, str] = {
     "boxed": "Solve the problem. Reason step by step and give the final answer at the end within \\boxed{}.",
     "hashes": "Solve the problem. Reason step by step and end with a line of its own: #### and the final answer.",
+    "flexible": "Solve the problem. Reason step by step and give the final answer at the end within \\boxed{}.",
     "equals": "Answer with one line: a chain of equal expressions, one step of the calculation each, that ends in the "
     "result, such as 40*6+7*6=240+42=282 for 47*6. Write nothing else.",
 }
@@ -20,8 +22,6 @@ THINKING = (
     "First think the problem through, step by step, between <think> and </think>. After </think> write the solution.\n"
 )
 """Put before it for a student whose prompt opens the reasoning: what does not close it is no solution of its form."""
-
-OPEN, CLOSE = "<think>", "</think>"
 
 
 def requests_for(
@@ -35,11 +35,13 @@ def requests_for(
 ) -> list[TeacherRequest]:
     """A round's candidates, one request each, since some servers ignore ``n``.
 
-    ``thinks``: the student's prompt opens the reasoning. Equal settings give equal keys in every run.
+    ``thinks``: the student's prompt opens the reasoning. What a question's row says before it goes before it here too,
+    but for the system message, which is the student's. Equal settings give equal keys in every run.
     """
     default = (THINKING if thinks else "") + INSTRUCTIONS[form]
     instruction = default if config.instruction is None else config.instruction
-    messages = [{"role": "user", "content": config.prompt.replace("{question}", question.text)}]
+    messages = [{"role": turn.role, "content": turn.text} for turn in question.turns if turn.role != "system"]
+    messages.append({"role": "user", "content": config.prompt.replace("{question}", question.text)})
     if instruction:
         messages.insert(0, {"role": "system", "content": instruction})
     prompt = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()

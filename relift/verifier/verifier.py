@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.bounds import is_whole_text
 from relift.verifier.cache import DecisionCache
 from relift.verifier.equivalence import LITERAL_ONLY, Decision, Undecided, check_number, decide_number
-from relift.verifier.extraction import AnswerForm, extract
+from relift.verifier.extraction import AnswerForm, FinalAnswer, ThinkingRule, extract
 from relift.verifier.kinds import Comparison
 from relift.verifier.workers.pool import WorkerPool
 from relift.verifier.workers.process import Reply
@@ -64,10 +65,12 @@ class Verifier:
         comparison: Comparison | None = None,
         hard_limit_seconds: float = HARD_LIMIT_SECONDS,
         workers: int | None = None,
+        thinking: ThinkingRule = "must-close",
         think_opened: bool = False,
+        final_answer: FinalAnswer = "last",
     ) -> None:
-        """``think_opened``: the prompt opens the reasoning, so an answer counts only after ``</think>``. ``workers``:
-        processes at most; by default one a core, and at most eight."""
+        """``thinking``, ``think_opened`` and ``final_answer`` as ``extract`` takes them. ``workers``: processes at
+        most; by default one a core, and at most eight."""
         self.form = form
         self.comparison = comparison or Comparison()
         self.hard_limit_seconds = hard_limit_seconds
@@ -76,7 +79,9 @@ class Verifier:
             workers=workers,
             job=self.comparison.job(hard_limit_seconds=hard_limit_seconds),
         )
+        self._thinking: ThinkingRule = thinking
         self._think_opened = think_opened
+        self._final_answer: FinalAnswer = final_answer
         self._cache = DecisionCache()
 
     def __enter__(self) -> Self:
@@ -88,6 +93,16 @@ class Verifier:
     def close(self) -> None:
         """Ends the workers; a thread that waits for one gets Interrupted. The verifier may be used again."""
         self.pool.close()
+
+    def reading(self, *, form: AnswerForm, rounded_golds: bool) -> Verifier:
+        """The same verifier, with the same workers and what they decided, for answers of that form to such golds.
+
+        Its workers end with this one's: it is not closed by itself.
+        """
+        other = copy(self)
+        other.form = form
+        other.comparison = replace(self.comparison, rounded_golds=rounded_golds)
+        return other
 
     def fault(self) -> str:
         """Why nothing can be compared at all, such as a user's function that cannot be imported; "" otherwise."""
@@ -167,7 +182,13 @@ class Verifier:
         try:
             decision: Decision | Undecided | None = _no_text("completion", text, Status.ERROR)
             if decision is None:
-                found = extract(text, self.form, think_opened=self._think_opened)
+                found = extract(
+                    text,
+                    self.form,
+                    thinking=self._thinking,
+                    think_opened=self._think_opened,
+                    final_answer=self._final_answer,
+                )
                 answer, is_closed = found.answer, found.is_closed
                 if answer is not None:
                     decision = self._decide(gold, answer)

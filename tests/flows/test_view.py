@@ -2,6 +2,7 @@ import io
 import json
 import os
 import threading
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_long_completion_keeps_its_end():
 
 def test_a_resumed_run_goes_on_from_what_was_taught_before(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
-    lines = [{"iteration": n, "accuracy": 0.25 * n, "taught": 32} for n in range(3)]
+    lines = [asdict(report(n, accuracy=0.25 * n, taught=32)) for n in range(3)]
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"iteration": 3, "acc')
     past = read_past(metrics)
     assert past.last == 2
@@ -215,7 +216,7 @@ def test_the_share_of_the_peak_is_said_where_the_device_is_known(tmp_path):
 
 
 def test_without_a_terminal_a_replayed_iteration_says_so(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"iteration": 0, "accuracy": 0.5, "taught": 0}\n')
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(asdict(report(0))) + "\n")
     console = Console(file=io.StringIO(), width=80)
     with make_view(console, fake_run(tmp_path)) as view:
         view.iteration(report(0), [WRONG])

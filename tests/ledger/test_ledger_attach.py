@@ -8,7 +8,7 @@ from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
 from flows.cli import main
 from relift.errors import LedgerError, StoreError
 from relift.harvest import open_questions
-from relift.ledger import open_project, query, story, write_init_script
+from relift.ledger import open_project, query, schema, story, write_init_script
 from relift.ledger.attached import attach, detach, places
 from relift.ledger.parquet import export_tables
 
@@ -78,9 +78,9 @@ def test_an_export_takes_patterns_and_goes_on_where_one_was_killed(store, tmp_pa
         export_tables(store, tmp_path / "two", ["large-*"])
 
 
-def test_what_is_read_may_need_more_room_than_memory(store):
+def test_what_is_read_may_need_more_room_than_memory(store, monkeypatch):
+    monkeypatch.setattr(schema, "MEMORY", "100MB")
     with open_project(store) as connection:
-        connection.execute("SET memory_limit = '100MB'")
         rows = "SELECT repeat(md5(range::VARCHAR), 4) AS x FROM range(1_000_000)"
         assert connection.execute(f"SELECT count(*) FROM ({rows} ORDER BY x LIMIT 900_000)").fetchall() == [(900_000,)]
 
@@ -132,6 +132,42 @@ def test_what_cannot_be_read_is_not_remembered(store, tmp_path):
     with pytest.raises(LedgerError, match="cannot be the name"):
         attach(store, str(tmp_path / "seven" / "runs"), "a/b")
     assert not (store / "attached.toml").exists()
+
+
+@pytest.mark.parametrize("version", ["", "(NULL)", "(0)", "(-1)"])
+def test_a_ledger_that_does_not_say_its_schema_is_refused_and_not_remembered(store, tmp_path, version):
+    with duckdb.connect(tmp_path / "seven" / "runs" / "demo-0" / "hard_examples.duckdb") as connection:
+        connection.execute("DROP TABLE relift_ledger; CREATE TABLE relift_ledger (schema_version INTEGER)")
+        if version:
+            connection.execute(f"INSERT INTO relift_ledger VALUES {version}")
+    with pytest.raises(LedgerError, match="does not say which ledger schema"):
+        attach(store, str(tmp_path / "seven" / "runs"))
+    assert places(store) == []
+    assert query(store, "SELECT run FROM runs").rows == (("demo-0",),)
+
+
+def test_a_place_that_went_bad_troubles_what_reads_it_alone_and_says_how_to_leave_it_out(store, tmp_path, caplog):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    bad = tmp_path / "seven" / "runs" / "demo-0" / "hard_examples.duckdb"
+    with duckdb.connect(bad) as connection:
+        connection.execute("DELETE FROM relift_ledger")
+    with pytest.raises(LedgerError, match=r"(?s)demo-0/hard_examples.duckdb .*relift ledger detach seven"):
+        query(store, "SELECT 1")
+    assert open_questions(store, 10)  # a harvest asks the project's own ledgers
+    assert "seven" not in write_init_script(store).read_text()  # as a run does when it publishes
+    assert "hard_examples.duckdb does not say" in caplog.text
+    write_run(tmp_path / "other" / "runs", "o")
+    attach(store, str(tmp_path / "other" / "runs"))
+    detach(store, "seven")
+    assert query(store, "SELECT run FROM runs ORDER BY run").rows == (("demo-0",), ("other/o",))
+
+
+def test_another_place_is_attached_beside_one_that_is_gone(store, tmp_path):
+    attach(store, str(tmp_path / "seven" / "runs"))
+    (tmp_path / "seven").rename(tmp_path / "away")
+    write_run(tmp_path / "other" / "runs", "o")
+    attach(store, str(tmp_path / "other" / "runs"))
+    assert [place.name for place in places(store)] == ["seven", "other"]
 
 
 def test_a_place_that_is_gone_is_said_and_never_silently_left_out(store, tmp_path):

@@ -14,7 +14,9 @@ from relift.ledger.browsing import read_entries
 from relift.ledger.check import CHECKS, check
 from relift.ledger.exchange import read_hard_set
 from relift.ledger.parquet import export_tables
+from relift.ledger.project import open_file
 from tests.bench.ledger_history import History
+from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_found, one_position_a_block
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_a_sound_ledger_passes_every_check_and_each_looks_at_something(tmp_path,
     path = tmp_path / schema.LEDGER
     path.write_bytes(sound)
     found = check(path)
-    assert len(found) == len(CHECKS) + 1
+    assert len(found) == len(CHECKS) + 2
     assert not [one for one in found if one.wrong or not one.count]
     assert path.read_bytes() == sound
 
@@ -154,6 +156,35 @@ def test_a_damaged_file_is_said_to_be_damaged_and_how_it_is_made_again(tmp_path,
             assert "damaged" in str(problem) and "relift ledger rebuild" in str(problem)
         assert path.read_bytes() == content
     assert found >= 9
+    assert [child.name for child in path.parent.iterdir()] == [path.name]  # no copy of it is left
+
+
+def test_damage_that_only_writing_meets_is_found_and_said_by_whatever_writes(tmp_path, sound):
+    """An index is read by nobody but a writer: a file can be read whole, and be of no use to its run."""
+    path = tmp_path / "bench-0" / schema.LEDGER
+    path.parent.mkdir()
+    hidden = 0
+    for position in one_position_a_block(sound):
+        path.write_bytes(flipped(sound, position))
+        if not can_be_read_whole(path):
+            continue
+        hidden += 1
+        assert is_found(path)
+        with pytest.raises(LedgerError, match=rf"damaged.*relift ledger rebuild {path.parent}`"):
+            digest_after_more_writing(path, path.parent.name)
+        if hidden == 2:
+            return
+    pytest.fail("no block of this ledger holds an index")
+
+
+def can_be_read_whole(path):
+    try:
+        with open_file(path) as connection:
+            for table in schema.TABLES:
+                connection.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()
+    except LedgerError:
+        return False
+    return True
 
 
 def test_a_query_on_a_damaged_snapshot_says_how_to_go_on(tmp_path, sound):

@@ -152,7 +152,7 @@ def test_the_desk_prefers_an_import_and_goes_on_to_the_dataset_without_one(mine,
     take_in(mine, rows(filled(OPEN, "=10+32=42")))
     config, student = small_config(mine), load_student(small_config(mine).policy)
     verifier = Verifier("equals")
-    dataset = DatasetTeacher(config.questions, verifier=verifier, count_tokens=student.count_tokens, max_tokens=64)
+    dataset = DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=64)
     desk = TeacherDesk([teacher_of(mine), dataset])
     desk.ask([OPEN, TAUGHT])
     found, owed = desk.pick_up()

@@ -15,6 +15,7 @@ from relift.lock import RunLock
 from relift.opening import open_run
 from relift.phases.evaluate import evaluate
 from relift.rebuild import rebuild
+from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_found, one_position_a_block
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 
@@ -105,6 +106,31 @@ def test_without_a_ledger_the_snapshot_and_the_recordings_give_it_back(folder, d
     assert (folder / "ledger.duckdb.before-rebuild").exists() == (damage == "cut")
     assert read(folder) == (counts, digest)
     assert read(folder, schema.SNAPSHOT) == (counts, digest)
+
+
+def test_damage_that_only_writing_meets_is_said_with_the_command_that_then_mends_it(folder, monkeypatch, capsys):
+    """A bit of an index: every row can be read, and the run that goes on would fail at its first batch for ever."""
+    before, path = read(folder), folder / schema.LEDGER
+    content = path.read_bytes()
+    for position in one_position_a_block(content):
+        path.write_bytes(flipped(content, position))
+        try:
+            read(folder)
+        except LedgerError:
+            continue
+        if is_found(path):
+            break
+    with pytest.raises(LedgerError, match=rf"damaged.*relift ledger rebuild {folder}`"):
+        digest_after_more_writing(path, folder.name)
+    path.write_bytes(flipped(content, position))
+    monkeypatch.setattr(sys, "argv", ["relift", "ledger", "rebuild", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "ledger.duckdb cannot be used" in " ".join(capsys.readouterr().out.split())
+    assert read(folder) == before
+    assert not is_found(path)
+    assert digest_after_more_writing(path, folder.name) == before[1]
 
 
 def test_from_the_recordings_alone_what_is_lost_is_said(folder, capsys, monkeypatch):

@@ -46,11 +46,11 @@ def test_a_demonstration_starting_with_the_opening_of_the_prompt_yields_it_once(
 
 def test_a_demonstration_ends_with_end_of_sequence_and_counts_it() -> None:
     assert student().solution_ids("ab")[-1] == 2
-    assert student().count_tokens("ab") == 3
+    assert student().write("ab").tokens == 3
 
 
-def test_the_label_mask_check_refuses_a_tokenizer_that_loses_characters() -> None:
-    student().check_label_mask("x = \\frac{1}{2} é\n")
+def test_a_solution_whose_labels_would_be_another_text_is_faulty_and_a_run_needs_one_that_is_not() -> None:
+    assert student().write("x = \\frac{1}{2} é\n").fault is None
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
@@ -61,8 +61,11 @@ def test_the_label_mask_check_refuses_a_tokenizer_that_loses_characters() -> Non
     )
     lossy.chat_template = "{{ messages[0]['content'] }}"
     poor = make_student(lossy, SimpleNamespace(max_position_embeddings=64), None, PolicyConfig(model="poor"))
-    with pytest.raises(SelfCheckFailed, match="teach another text"):
-        poor.check_label_mask("b")
+    assert "cannot write all of its characters" in (poor.write("ab").fault or "")
+    assert poor.write("a").fault is None
+    poor.require_solutions(["b", "a"])
+    with pytest.raises(SelfCheckFailed, match=r"none of the first 2 solutions .* teach another text"):
+        poor.require_solutions(["b", "ab"])
 
 
 def test_a_tokenizer_without_chat_template_or_end_is_refused_with_what_to_set() -> None:

@@ -189,3 +189,14 @@ def test_the_stub_serves_what_an_honest_writer_stored(stub: Stub, tmp_path: Path
     reader.bring(PLACE)
     assert (tmp_path / "b" / PLACE / "x").read_bytes() == EVIL
     assert reader.places("iterations/00001") == [PLACE]
+
+
+def test_a_manifest_asked_for_what_it_does_not_say_is_named(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.publish("a", {}, inputs="i", counts={"n": 1}, facts={"k": 1})
+    found = store.manifest("a")
+    assert found is not None and found.facts["k"] == 1 and found.counts["n"] == 1
+    for told in (found.facts, found.counts):
+        with pytest.raises(StoreError, match=rf"{tmp_path}/a/manifest.json does not say 'hardest'"):
+            told["hardest"]
+    assert found.facts.get("hardest") is None

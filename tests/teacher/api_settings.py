@@ -13,7 +13,7 @@ def api_settings(url: str, *more: str) -> list[str]:
         'teacher.api.instruction=""',
         "teacher.api.candidates=1",
         "teacher.api.rounds=1",
-        "teacher.api.timeout_seconds=0.3",
+        "teacher.api.timeout_seconds=1.0",
         "teacher.api.backoff_seconds=0.01",
         *more,
     ]

@@ -58,7 +58,7 @@ def api_config(url: str, **more: object) -> ApiTeacherConfig:
         "instruction": "",
         "candidates": 1,
         "rounds": 1,
-        "timeout_seconds": 0.3,
+        "timeout_seconds": 1.0,
         "backoff_seconds": 0.01,
         **more,
     }

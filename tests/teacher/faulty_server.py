@@ -1,7 +1,7 @@
 """A teacher over real HTTP that knows the solutions, and fails, dawdles, cuts and errs by a script.
 
 What becomes of a request is a function of its Idempotency-Key and of how often it came, so a test can count on shares.
-Every answer that was sent whole is counted by that key: the bill. The question at the start has no such key: it is
+Every answer that was sent whole is counted by that key: the bill. The question at the start has a key of its own: it is
 answered whatever the script says, and counted apart.
 """
 
@@ -39,7 +39,7 @@ class Script:
     """A whole answer whose text ran out of tokens."""
     wrong: float = 0.0
     """A whole answer with another result."""
-    slow_seconds: float = 0.6
+    slow_seconds: float = 1.5
     delay_seconds: float = 0.0
     """Before every answer."""
     retry_after: str = "0.05"
@@ -71,6 +71,8 @@ class FaultyServer:
     """What the answer's message holds beside its role, by the body and the solution."""
     checks: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of the questions at the start that were answered."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Of all other questions."""
     seen: list[Seen] = field(default_factory=list)
     answered: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -127,10 +129,11 @@ def serving(server: FaultyServer, port: int = 0) -> Iterator[FaultyServer]:
                     server.refused += 1
                 self._send(refusal[0], {"error": {"message": refusal[1]}})
                 return
-            if "Idempotency-Key" not in self.headers:
+            if self.headers.get("Idempotency-Key", "").startswith("opening-"):
                 server.checks.append(body)
                 self._send(200, completion(server.message(body, "2"), "stop"))
                 return
+            server.bodies.append(body)
             answer_chat(self, server, body)
 
         def _is_allowed(self) -> bool:

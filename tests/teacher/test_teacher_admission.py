@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from relift.config import QuestionsConfig
+from relift.config import PolicyConfig, QuestionsConfig
+from relift.policy.model import load_student
 from relift.questions import load_questions, render_solution
 from relift.records import Question, demonstration_id, question_id
 from relift.teacher import DatasetTeacher, admit
@@ -25,6 +26,8 @@ GSM8K = [
         marks=pytest.mark.skipif(not FOREIGN, reason="RELIFT_DATA names no folder"),
     ),
 ]
+STUDENT = load_student(PolicyConfig(model="random-bytes"))
+"""A token is a byte."""
 QUESTION = Question(id=question_id("47*6?"), text="47*6?", answer="282", source="test")
 
 
@@ -34,13 +37,9 @@ def verifier():
         yield verifier
 
 
-def bytes_and_end(text: str) -> int:
-    return len(text.encode()) + 1
-
-
 def offered(text: str, verifier: Verifier, max_tokens: int = 100, **given):
     return admit(
-        QUESTION, text, source="dataset", verifier=verifier, count_tokens=bytes_and_end, max_tokens=max_tokens, **given
+        QUESTION, text, source="dataset", verifier=verifier, write=STUDENT.write, max_tokens=max_tokens, **given
     )
 
 
@@ -85,7 +84,7 @@ def test_the_dataset_teacher_answers_every_question_in_order(verifier):
     right = dataclasses.replace(QUESTION, id="right", solution="40*6=<<40*6=240>>240, +42\n#### 282")
     wrong = dataclasses.replace(QUESTION, id="wrong", solution="#### 281")
     config = QuestionsConfig(format="gsm8k")
-    teacher = DatasetTeacher(config, verifier=verifier, count_tokens=bytes_and_end, max_tokens=100)
+    teacher = DatasetTeacher(config, verifier=verifier, student=STUDENT, max_tokens=100)
     first, second, third = teacher.demonstrations([unsolved, right, wrong])
     assert (first.question_id, first.text, first.tokens) == (QUESTION.id, "", 0)
     assert first.refusal == "no solution in the dataset"
@@ -100,7 +99,7 @@ def test_an_arithmetic_chain_is_its_own_demonstration():
     )
     with Verifier("equals") as verifier:
         loaded = load_questions(config, seed=0, verifier=verifier, held_out_per_family=1)
-        teacher = DatasetTeacher(config, verifier=verifier, count_tokens=bytes_and_end, max_tokens=64)
+        teacher = DatasetTeacher(config, verifier=verifier, student=STUDENT, max_tokens=64)
         demonstrations = teacher.demonstrations(loaded.training)
     assert all(demonstration.is_admitted for demonstration in demonstrations)
     assert [d.text for d in demonstrations] == [q.solution for q in loaded.training]
@@ -112,7 +111,7 @@ def test_every_human_solution_of_gsm8k_is_admitted_and_none_for_another_gold(pat
     config = QuestionsConfig(format="gsm8k", path=str(path), answer_form=form)
     with Verifier(form) as verifier:
         questions = list(load_questions(config, seed=0, verifier=verifier).by_id.values())
-        teacher = DatasetTeacher(config, verifier=verifier, count_tokens=bytes_and_end, max_tokens=8_192)
+        teacher = DatasetTeacher(config, verifier=verifier, student=STUDENT, max_tokens=8_192)
         refused = [d.refusal for d in teacher.demonstrations(questions) if not d.is_admitted]
         assert (len(questions), refused) == (count, [])
         accepted, paired = [], 0

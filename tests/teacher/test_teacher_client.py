@@ -12,14 +12,29 @@ import pytest
 
 from relift.errors import ConfigError, TeacherError
 from relift.recipe import load_recipe
-from relift.records import FinishReason, Question, question_id
-from relift.teacher.client import ApiClient, AttemptFailed, Fault, endpoint_of, seconds_to_wait
+from relift.records import FinishReason, Question, TeacherAnswer, question_id
+from relift.teacher.client import ApiClient, seconds_to_wait
+from relift.teacher.endpoint import endpoint_of
+from relift.teacher.failure import AttemptFailed, Fault
 from relift.teacher.prompt import as_the_student_writes, joined, requests_for
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import KEY, FaultyServer, Script
 
 QUESTION = Question(id=question_id("47*6?"), text="47*6?", answer="282", source="test")
 Serve = Callable[..., FaultyServer]
+
+
+def checked(client: ApiClient, left_usd: float | None = None) -> str | None:
+    """As the start of a run does it."""
+    request = requests_for(QUESTION, client.config, form="equals", max_tokens=48)[0]
+    return client.check(request, left_usd=left_usd)
+
+
+async def completed(client: ApiClient, question: Question = QUESTION) -> TeacherAnswer:
+    try:
+        return await client.complete(requests_for(question, client.config, form="equals", max_tokens=48)[0])
+    finally:
+        await client.close()
 
 
 def unused_port() -> int:
@@ -29,16 +44,23 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize("models", [("scripted",), ("another",), None])
-def test_at_the_start_one_short_question_is_asked_as_the_run_will_ask(
+def test_at_the_start_a_question_is_asked_just_as_the_run_will_ask(
     serve: Serve, models: tuple[str, ...] | None
 ) -> None:
     server = serve(models=models)
-    config = api_config(server.url, token_parameter="max_completion_tokens", temperature=0.3)
-    assert ApiClient(config).check() is None
+    config = api_config(server.url, token_parameter="max_completion_tokens", temperature=0.3, instruction="Be brief.")
+    client = ApiClient(config)
+    assert checked(client) is None
     (asked,) = server.checks
-    assert (asked["max_completion_tokens"], asked["temperature"]) == (16, 0.3)
+    assert asked["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTION.text},
+    ]
+    assert (asked["max_completion_tokens"], asked["temperature"]) == (48, 0.3)
     assert "max_tokens" not in asked
-    assert ApiClient(api_config(server.url, temperature=None)).check() is None
+    asyncio.run(completed(client))
+    assert server.bodies == [asked]  # nothing about it is for the start alone
+    assert checked(ApiClient(api_config(server.url, temperature=None))) is None
     assert "temperature" not in server.checks[1]
 
 
@@ -53,7 +75,11 @@ REFUSALS = [
     ),
     ((422, "temperature: less than or equal to 0.5"), "Set teacher.api.temperature=off"),
     ((400, "there is no such model"), "knows no model 'scripted'.*It has: scripted"),
-    ((400, "not today"), r"\(max_tokens=16, temperature=0.7\): .*not today.*Correct teacher.api"),
+    ((400, "max_tokens is too large: 48. It may be 32."), "Set teacher.api.max_tokens below 48"),
+    ((400, "This model's maximum context length is 40 tokens."), "Set teacher.api.max_tokens below 48"),
+    ((400, "Conversation roles must alternate user/assistant"), 'Set teacher.api.instruction=""'),
+    ((400, "System role not supported"), 'Set teacher.api.instruction=""'),
+    ((400, "not today"), r"\(max_tokens=48, temperature=0.7\): .*not today.*Correct teacher.api"),
     ((402, "no credit"), "HTTP 402: .*no credit.*Top up the account"),
     ((403, "not for you"), r"refused the key from OPENAI_API_KEY \(HTTP 403\)"),
 ]
@@ -65,13 +91,13 @@ def test_what_a_teacher_refuses_is_said_at_the_start_with_the_setting_to_change(
 ) -> None:
     server = serve(refuse=lambda body: refusal)
     with pytest.raises(TeacherError, match=message):
-        ApiClient(api_config(server.url, required=False)).check()
+        checked(ApiClient(api_config(server.url, required=False)))
     assert server.refused == 1
 
 
 def test_a_model_that_reasons_longer_than_the_question_at_the_start_allows_is_there(serve: Serve) -> None:
     said = "Could not finish the message because max_tokens or model output limit was reached."
-    assert ApiClient(api_config(serve(refuse=lambda body: (400, said)).url)).check() is None
+    assert checked(ApiClient(api_config(serve(refuse=lambda body: (400, said)).url))) is None
 
 
 def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +113,7 @@ def test_a_wrong_key_is_refused_without_being_repeated_even_by_a_server_that_doe
     monkeypatch.setenv("MY_KEY", "sk-wrong-777777")
     server = serve()
     with pytest.raises(TeacherError, match="refused the key from MY_KEY") as refused:
-        ApiClient(api_config(server.url, key_variable="MY_KEY", required=False)).check()
+        checked(ApiClient(api_config(server.url, key_variable="MY_KEY", required=False)))
     assert "[key]" in str(refused.value)
     seen: list[object] = [refused.value]
     while seen[-1] is not None:  # neither the message nor anything it was raised from
@@ -100,14 +126,14 @@ def test_a_wrong_key_is_refused_without_being_repeated_even_by_a_server_that_doe
 def test_an_unknown_model_is_named_with_those_that_the_server_has(serve: Serve) -> None:
     server = serve()
     with pytest.raises(TeacherError, match=r"knows no model 'absent'.*It has: scripted"):
-        ApiClient(api_config(server.url, model="absent", required=False)).check()
+        checked(ApiClient(api_config(server.url, model="absent", required=False)))
 
 
 def test_an_address_where_nothing_listens_is_an_error_or_a_warning_as_the_recipe_says() -> None:
     url = f"http://127.0.0.1:{unused_port()}/v1"
     with pytest.raises(TeacherError, match=r"does not answer: connection failed.*teacher.api.required=false"):
-        ApiClient(api_config(url)).check()
-    trouble = ApiClient(api_config(url, required=False)).check()
+        checked(ApiClient(api_config(url)))
+    trouble = checked(ApiClient(api_config(url, required=False)))
     assert trouble is not None
     assert url in trouble
 
@@ -136,7 +162,7 @@ def test_an_address_that_is_no_web_address_is_refused_and_not_repeated(
 
 def test_an_address_that_only_the_http_client_finds_fault_with_is_one_message_too() -> None:
     with pytest.raises(TeacherError, match="has no usable base URL"):
-        ApiClient(api_config("http://[v1.x]/v1")).check()
+        checked(ApiClient(api_config("http://[v1.x]/v1")))
 
 
 def test_what_may_be_secret_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,17 +198,8 @@ def test_a_key_in_place_of_its_variables_name_is_refused_without_being_repeated(
 
 
 def outcome_of(server: FaultyServer, **more: object) -> AttemptFailed:
-    client = ApiClient(api_config(server.url, **more))
-    request = requests_for(QUESTION, client.config, form="equals", max_tokens=48)[0]
-
-    async def attempt() -> None:
-        try:
-            await client.complete(request)
-        finally:
-            await client.close()
-
     with pytest.raises(AttemptFailed) as failed:
-        asyncio.run(attempt())
+        asyncio.run(completed(ApiClient(api_config(server.url, **more))))
     return failed.value
 
 
@@ -191,7 +208,7 @@ def outcome_of(server: FaultyServer, **more: object) -> AttemptFailed:
     [
         (Script(too_many=1), "HTTP 429", False),
         (Script(broken=1), "HTTP 500", False),
-        (Script(slow=1), "no answer within 0.3 s", True),
+        (Script(slow=1), "no answer within 1 s", True),
         (Script(torn=1), "connection failed", True),
     ],
 )
@@ -264,12 +281,4 @@ def test_a_student_that_reasons_asks_for_the_reasoning_where_the_recipe_says_not
 
 def test_a_solution_that_was_cut_says_so(serve: Serve, questions: list[Question]) -> None:
     client = ApiClient(api_config(serve(Script(cut=1)).url))
-
-    async def attempt() -> FinishReason:
-        request = requests_for(questions[0], client.config, form="equals", max_tokens=48)[0]
-        try:
-            return (await client.complete(request)).finish_reason
-        finally:
-            await client.close()
-
-    assert asyncio.run(attempt()) is FinishReason.LENGTH
+    assert asyncio.run(completed(client, questions[0])).finish_reason is FinishReason.LENGTH

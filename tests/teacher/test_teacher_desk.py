@@ -42,7 +42,7 @@ def until(is_so: Callable[[], bool]) -> None:
 def dataset(student):
     config = QuestionsConfig(format="arithmetic", answer_form="equals", families={"mul2": 1}, count=1)
     with Verifier("equals") as verifier:
-        yield DatasetTeacher(config, verifier=verifier, count_tokens=student.count_tokens, max_tokens=48)
+        yield DatasetTeacher(config, verifier=verifier, student=student, max_tokens=48)
 
 
 def test_every_question_gets_the_solution_that_the_server_knows(

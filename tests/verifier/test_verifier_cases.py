@@ -31,9 +31,8 @@ BOXED = {
     "27adb319": "`28%` against a box of 28: as above, and `pct` stands outside of the box",
     "9bfd0a9f": "the gold is a page of prose without a box",
     "a32c2db5": "the last box holds an intermediate result",
-    "7602ebbc": "two boxes with words of their own in between: the last one counts",
-    "a9fb3556": "the same",
-    "276bdec8": "the same in the gold",
+    "a9fb3556": "the names before two boxes are spelled with a blank and with an index in braces",
+    "276bdec8": "two boxes with words of their own in between, in the gold",
 }
 
 

@@ -16,11 +16,18 @@ from relift.config import PolicyConfig, QuestionsConfig, TeacherConfig
 from relift.errors import LedgerError, ModelError
 from relift.ledger.exchange.offered import Offered
 from relift.questions.solutions import render_solution
-from relift.records import Demonstration, Question, demonstration_id
+from relift.records import Demonstration, Question, Written, demonstration_id
 from relift.teacher.admission import admit
+from relift.thinking import Thinking, thinking_of
 from relift.verifier import Verifier
+from relift.verifier.opening import verifier_of
 
 log = logging.getLogger(__name__)
+_ABOUT_THE_DATASET = {
+    *("format", "path", "text_column", "answer_column", "solution_column", "families", "count", "batch_size"),
+    *("held_out_share", "max_bad_share", "control_tokens"),
+}
+"""Settings of the questions that decide on no solution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +42,8 @@ class Settings:
     @property
     def key(self) -> str:
         """Equal where the rules are."""
-        questions = self.questions
-        rewriting = (questions.solution_marker_to_box, questions.remove_calculator_notes)
-        return repr((questions.answer_form, rewriting, self.max_tokens, self.policy.model_dump_json()))
+        questions = self.questions.model_dump_json(exclude=_ABOUT_THE_DATASET)
+        return repr((questions, self.max_tokens, self.policy.model_dump_json()))
 
 
 def settings_of(run: str, config_json: str) -> Settings:
@@ -65,8 +71,7 @@ class _Rules:
 
     settings: Settings
     verifier: Verifier
-    count_tokens: Callable[[str], int]
-    format_fault: Callable[[str], str | None]
+    write: Callable[[str], Written]
     max_tokens: int
 
 
@@ -111,9 +116,8 @@ class Checker:
             render_solution(asked, rules.settings.questions),
             source=offered.source,
             verifier=rules.verifier,
-            count_tokens=rules.count_tokens,
+            write=rules.write,
             max_tokens=rules.max_tokens,
-            format_fault=rules.format_fault,
         )
 
     def _rules_of(self, run: str) -> _Rules:
@@ -136,23 +140,22 @@ def _as_offered(offered: Offered, tokens: int) -> Demonstration:
 def _rules(run: str, settings: Settings) -> _Rules:
     from relift.policy.model import load_student
 
-    verifier = Verifier(settings.questions.answer_form, think_opened=settings.policy.opens_thinking)
+    questions = settings.questions
     try:
         student = load_student(settings.policy)
     except ModelError as problem:
-        # A person's laptop need not hold the model: what only its tokenizer can say is left to the run.
+        # A person's laptop need not hold the model: what only its tokenizer and template can say is left to the run.
         log.warning("length and characters are not checked for run %s, which will do so itself: %s", run, problem)
+        opened = thinking_of(settings.policy.prompt_suffix) is Thinking.OPENED
         return _Rules(
             settings=settings,
-            verifier=verifier,
-            count_tokens=lambda text: 0,
-            format_fault=lambda text: None,
+            verifier=verifier_of(questions, think_opened=opened),
+            write=lambda text: Written(text=text, tokens=0),
             max_tokens=sys.maxsize,
         )
     return _Rules(
         settings=settings,
-        verifier=verifier,
-        count_tokens=student.count_tokens,
-        format_fault=student.format_fault,
+        verifier=verifier_of(questions, think_opened=student.thinks),
+        write=student.write,
         max_tokens=settings.max_tokens,
     )

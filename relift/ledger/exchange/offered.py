@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relift.errors import LedgerError
-from relift.ledger import schema
+from relift.ledger import migrate, schema
 from relift.ledger.attached import Place, sources_of
 from relift.ledger.exchange.folder import DEMONSTRATIONS
 from relift.questions.rows import Columns, read_rows
@@ -73,10 +73,13 @@ def _of_rows(path: Path) -> Iterator[Offered]:
 
 def _of_ledgers(uri: str) -> list[Offered]:
     found: dict[tuple[str, str], Offered] = {}
-    with tempfile.TemporaryDirectory() as scratch, schema.connect() as connection:
+    with tempfile.TemporaryDirectory() as scratch:
         for source in sources_of(Path(scratch), Place(name=IMPORTED, uri=uri)):
-            schema.attach(connection, source.path, source.alias, read_only=True)
-            with schema.damage_told(source.path):
+            with (
+                schema.damage_told(source.path),
+                schema.reading({source.alias: source.path}) as connection,
+            ):
+                migrate.read_as_todays(connection, source.path, source.alias)
                 rows = connection.execute(
                     f"SELECT run, question_id, text, source FROM {schema.quoted(source.alias)}.demonstrations "
                     f"WHERE refusal IS NULL ORDER BY run, question_id, demonstration_id"

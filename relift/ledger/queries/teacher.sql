@@ -2,12 +2,12 @@
 -- Group: teachers and money.
 SELECT
     r.run, r.model,
-    count(DISTINCT r.question_id) AS questions,
-    count(*) AS requests,
+    count(DISTINCT nullif(r.question_id, '')) AS questions,
+    count(nullif(r.question_id, '')) AS requests,
     sum(r.attempts) AS times_sent,
     count(r.answer) AS answered,
     count(r.answer) FILTER (r.attempts = 0) AS answered_by_another_run,
-    count(*) FILTER (r.answer IS NULL AND r.failure IS NOT NULL) AS failed,
+    count(*) FILTER (r.answer IS NULL AND r.failure IS NOT NULL AND r.question_id <> '') AS failed,
     count(DISTINCT d.question_id) AS questions_solved,
     sum(r.input_tokens) AS input_tokens,
     sum(r.output_tokens) AS output_tokens,
