@@ -6,7 +6,6 @@ A value is a quotient of two sums (``polynomials``); its sample is a number (``s
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -250,22 +249,3 @@ def same(gold: Value, answer: Value) -> bool | None:
     if gold.is_complete and answer.is_complete:
         return False
     return False if are_apart(gold.sample, answer.sample) else None
-
-
-_LAST_DIGIT = re.compile(r"[+-]?(\d+)\.(\d+)")
-
-
-def within_last_digit(gold: str, value: Value) -> bool:
-    """Whether a number is the gold's decimal as far as it is written: at most half a unit of its last digit away.
-
-    ``gold`` is a decimal such as ``41.4``; of anything else, and of values with letters, nothing is. Only for data sets
-    whose golds are rounded: elsewhere 0.33 is not a third.
-    """
-    written = _LAST_DIGIT.fullmatch(gold)
-    if written is None or value.has_letters or value.sample is None:
-        return False
-    half, number = Fraction(1, 2 * 10 ** len(written[2])), value.rational
-    if number is not None:
-        return abs(number - Fraction(gold)) <= half
-    place = value.sample.place
-    return place is not None and abs(place - float(gold)) <= float(half) * (1 - 1e-9)
