@@ -129,7 +129,7 @@ def _is_capital_of_words(change: Mutation) -> bool:
     of_number = re.search(r"\d$", change.before) and re.match(
         r"[\d._]|-\d" if change.old in "eE" else r"[\d._]", change.after
     )
-    is_text = _PROSE.search(change.gold) or re.fullmatch(r"0x\w+|[A-E]{2,5}|.*[ap]\.m\.", change.gold)
+    is_text = _PROSE.search(change.gold) or re.fullmatch(r"0x\w+|[A-E]{2,5}|.*[ap]\.m\.|\d+th .*", change.gold)
     return bool(is_text or label or of_number)
 
 
@@ -230,6 +230,11 @@ def _is_ending_left_out(change: Mutation) -> bool:
     return bool(behind_number or ending or (re.search(r"\\log\s*$", change.before) and "10" in change.old))
 
 
+def _is_same_residue(change: Mutation) -> bool:
+    """``1 \\pmod 4`` and ``17 \\pmod 4``."""
+    return change.kind == "length" and re.search(r"\\p?mod", change.after) is not None
+
+
 def _is_unseen(change: Mutation) -> bool:
     return re.search(r"\\phantom\{[^{}]*$", change.before) is not None
 
@@ -260,4 +265,5 @@ KEEPS_THE_VALUE: dict[str, Callable[[Mutation], bool]] = {
     "a unit, a base or an ending left out": _is_ending_left_out,
     "a power of one": _is_power_of_one,
     "what is not printed": _is_unseen,
+    "the same residue": _is_same_residue,
 }
