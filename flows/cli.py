@@ -177,10 +177,18 @@ def verify(
     ] = "answer",
     answer_form: Annotated[
         str,
-        typer.Option("--answer-form", help="Where a completion has it: boxed, hashes (####), either, equals."),
+        typer.Option(
+            "--answer-form", help="Where a completion has it: boxed, hashes (####), either, flexible, equals."
+        ),
     ] = "either",
+    final_answer: Annotated[
+        str, typer.Option("--final-answer", help="Which of several in a completion counts: last or first.")
+    ] = "last",
     kind: Annotated[str, typer.Option("--kind", help="math, choice, text, number, callable.")] = "math",
     tolerance: Annotated[float | None, typer.Option("--tolerance", help="number: relative to the gold.")] = None,
+    rounded_golds: Annotated[
+        bool, typer.Option("--rounded-golds", help="math: an exact answer is right where it rounds to the gold.")
+    ] = False,
     function: Annotated[
         str | None, typer.Option("--callable", metavar="PACKAGE.MODULE:FUNCTION", help="callable: f(gold, answer).")
     ] = None,
@@ -208,6 +216,8 @@ def verify(
         workers=workers,
         options={
             "answer_form": answer_form,
+            "final_answer": final_answer,
+            "rounded_golds": rounded_golds,
             "answer_kind": kind,
             "answer_tolerance": tolerance,
             "answer_callable": function,

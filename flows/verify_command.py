@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import statistics
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -23,10 +24,12 @@ from relift.recipe import validated
 from relift.records import DecidedBy, Status
 from relift.verifier import Verifier
 from relift.verifier.cache import verifier_version
-from relift.verifier.case_files import Rows, open_rows
+from relift.verifier.case_files import digest_of, open_rows
 from relift.verifier.cases import RowForm, Tally, verify_pairs, verify_rows
 from relift.verifier.extraction import AnswerForm
 from relift.verifier.opening import make_verifier, require_comparison
+
+SECONDS_BETWEEN_LINES = 10.0
 
 _OPTION = re.compile(r"--[a-z][a-z-]+(=.*)?")
 _Kind = TypeVar("_Kind", Status, DecidedBy)
@@ -54,7 +57,8 @@ def verify_command(
     row_form: RowForm = "answer" if form == "answer" else "response"
     opened = _opened(options, think_opened, 1 if len(what) == 2 else workers)
     if len(what) == 1:
-        _verify_file(Path(what[0]), out, row_form, opened)
+        settings = repr((sorted(options.items()), think_opened, _source_digest(str(options["answer_callable"] or ""))))
+        _verify_file(Path(what[0]), out, row_form, settings, opened)
         return True
     if len(what) != 2:
         raise ConfigError(f"{len(what)} texts were given: a pair is two, GOLD ANSWER, and a file is one")
@@ -74,29 +78,80 @@ def _verify_pair(gold: str, answer: str, form: RowForm, opened: AbstractContextM
     return verdict.status is Status.CORRECT
 
 
-def _verify_file(source: Path, out: Path | None, form: RowForm, opened: AbstractContextManager[Verifier]) -> None:
-    """Raises a UserError for a file that cannot be used, and Interrupted on Ctrl-C: nothing is written then."""
+def _verify_file(
+    source: Path, out: Path | None, form: RowForm, settings: str, opened: AbstractContextManager[Verifier]
+) -> None:
+    """Raises a UserError for a file that cannot be used; Interrupted on Ctrl-C and SIGTERM, which keep what is done."""
     rows = open_rows(source)
     if out is not None:
         _check_out(source, out)
-    with opened as verifier:
+    with opened as verifier, _terminated_as_interrupted():
         began = time.perf_counter()
+        progress = _Progress(rows.count)
         try:
-            tally = _verified(rows, out, verifier, form)
+            with progress:
+                tally = verify_rows(rows, out, verifier, form, settings=settings, verified=progress.add)
         except KeyboardInterrupt:
-            raise Interrupted("stopped; no verdicts were written") from None
+            raise Interrupted(_stopped(progress, out)) from None
         seconds = time.perf_counter() - began
         _print_summary(new_console(), tally, seconds, verifier)
     if out is not None:
         new_console().print(Text(f"Verdicts: {out}"))
 
 
-def _verified(rows: Rows, out: Path | None, verifier: Verifier, form: RowForm) -> Tally:
-    columns = (TextColumn("verified"), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=rows.count)
-        return verify_rows(rows, out, verifier, form, verified=lambda count: bar.advance(task, count))
+def _source_digest(function: str) -> str:
+    """Of the file with a user's function, found without importing anything; "" where there is none."""
+    module = Path(*function.partition(":")[0].split(".")).with_suffix(".py") if function else Path()
+    found = next((at for entry in ["", *sys.path] if (at := Path(entry) / module).is_file()), None)
+    return digest_of(found) if found else ""
+
+
+def _stopped(progress: _Progress, out: Path | None) -> str:
+    if out is None or not progress.done:
+        return "stopped; no verdicts were written"
+    return (
+        f"stopped after {progress.done:,} of {progress.total:,} rows, whose verdicts are kept beside {out}: the same "
+        f"command goes on from there"
+    )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Progress:
+    """A bar on a terminal, and a line every ``SECONDS_BETWEEN_LINES`` elsewhere, on the standard error."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self._said = time.monotonic()
+        columns = (TextColumn("verified"), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._is_shown = sys.stderr.isatty()
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not self._is_shown)
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> None:
+        self._bar.start()
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.stop()
+
+    def add(self, count: int) -> None:
+        self.done += count
+        self._bar.advance(self._task, count)
+        if not self._is_shown and time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            print(f"relift: {self.done:,} of {self.total:,} rows verified", file=sys.stderr, flush=True)
 
 
 @contextmanager

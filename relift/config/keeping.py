@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from relift.config.questions import BenchmarkConfig
@@ -32,6 +34,8 @@ class EvaluationConfig(Section):
     """0 is greedy."""
     max_tokens: int | None = Field(None, ge=1)
     """Completion tokens at most; rollout.max_tokens when empty."""
+    answer_form: Literal["boxed", "hashes", "equals", "flexible"] | None = None
+    """Where the final answer stands; as in questions.answer_form when empty."""
     confirm: bool = False
     """Ask all of it a second time with other draws at the start and the end: the noise beside a gain."""
     benchmarks: tuple[BenchmarkConfig, ...] = ()
@@ -45,6 +49,11 @@ class EvaluationConfig(Section):
                 "draws nothing: set a temperature above 0 (with evaluation.samples of 8, say), or confirm=false"
             )
         return self
+
+    def rounds_golds(self, source: str) -> bool | None:
+        """Whether the golds of a benchmark may be rounded, by a question's source; None where it is of no benchmark."""
+        name = source.partition("/")[0]
+        return next((benchmark.rounded_golds for benchmark in self.benchmarks if benchmark.name == name), None)
 
     def samples_for(self, source: str) -> int:
         """k of a question by its source, e.g. ``"reference/aime"``."""

@@ -23,11 +23,19 @@ class QuestionsConfig(Section):
     """rows: the column with the gold answer."""
     solution_column: str | None = None
     """rows: the column with a worked solution, if there is one."""
-    answer_form: Literal["boxed", "hashes", "equals"] = "boxed"
-    """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =."""
+    answer_form: Literal["boxed", "hashes", "equals", "flexible"] = "boxed"
+    """Where the final answer stands in a completion: the last \\boxed{}, after the last ####, after the last =.
+    flexible, for base models: in the last \\boxed{} or after the last ####, or else where the text seems to say it
+    ("The answer is", bold, the last number). What can be guessed can be farmed: prefer a mark where it is rewarded."""
+    final_answer: Literal["last", "first"] = "last"
+    """Which of several final answers counts. What follows the heading of another question (`Question:`, `Problem:`)
+    never does."""
     answer_kind: Literal["math", "choice", "text", "number", "callable"] = "math"
     """How an answer is compared with the gold. math: by mathematical value; choice: letters, as B or A, C; text: the
     same text but for blanks; number: within answer_tolerance; callable: by answer_callable."""
+    rounded_golds: bool = False
+    """math: the dataset's golds may be rounded (`1.41`, `33.3 %`), so an exact answer (`\\sqrt{2}`) is right where it
+    rounds to the gold, or is cut off to it, at the gold's own last digit."""
     answer_tolerance: float | None = Field(None, ge=0, le=1)
     """number: the largest accepted distance as a share of the gold's size; where the gold is 0, the distance itself."""
     answer_callable: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
@@ -82,6 +90,11 @@ class QuestionsConfig(Section):
                     f"answer_kind '{self.answer_kind}' does not go with {setting}, whose answers are plain numbers: "
                     f"leave one of them out"
                 )
+        if self.rounded_golds and (self.answer_kind != "math" or self.answer_form == "equals"):
+            what = f"answer_kind '{self.answer_kind}'" if self.answer_kind != "math" else "answer_form 'equals'"
+            raise ValueError(f"rounded_golds would be ignored by {what}: remove it")
+        if self.final_answer == "first" and self.answer_form == "equals":
+            raise ValueError("final_answer 'first' would be ignored by answer_form 'equals': remove it")
         kinds = {"answer_tolerance": "number", "answer_callable": "callable", "answer_seconds": "callable"}
         for name, kind in kinds.items():
             is_set = getattr(self, name) != type(self).model_fields[name].default
@@ -116,6 +129,8 @@ class BenchmarkConfig(Section):
     """rows: the column with the gold answer."""
     max_bad_share: Share = 0.01
     """As in questions.max_bad_share."""
+    rounded_golds: bool = False
+    """As in questions.rounded_golds, for this benchmark alone."""
     questions: int | None = Field(None, ge=1)
     """At most this many, chosen by a hash of the id; all when empty."""
     samples: int | None = Field(None, ge=1)

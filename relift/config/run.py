@@ -108,6 +108,17 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _golds_can_be_rounded(self) -> RunConfig:
+        benchmarks = self.evaluation.benchmarks if self.evaluation else ()
+        rounded = [benchmark.name for benchmark in benchmarks if benchmark.rounded_golds]
+        if rounded and self.questions.answer_kind != "math":
+            raise ValueError(
+                f"rounded_golds of the benchmark {rounded[0]!r} would be ignored by questions.answer_kind "
+                f"'{self.questions.answer_kind}': remove it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shared_optimizer_has_one_setting(self) -> RunConfig:
         if self.sft is None or not self.shared_optimizer:
             return self

@@ -94,7 +94,7 @@ def _sample(
 ) -> list[RolloutGroup]:
     """k rollouts of each question, where k is its benchmark's; the draws are those of iteration 0."""
     found: dict[str, RolloutGroup] = {}
-    for samples in sorted({config.samples_for(q.source) for q in questions}):
+    for samples, rounds in sorted({(config.samples_for(q.source), _rounds_golds(run, config, q)) for q in questions}):
         request = SamplingRequest(
             samples=samples,
             max_tokens=config.max_tokens or run.config.rollout.max_tokens,
@@ -104,6 +104,16 @@ def _sample(
             purpose=purpose,
             version=version.number,
         )
-        chosen = [q for q in questions if config.samples_for(q.source) == samples]
-        found |= {group.question.id: group for group in sampled_groups(run, chosen, request, version, is_strict=True)}
+        chosen = [
+            q for q in questions if config.samples_for(q.source) == samples and _rounds_golds(run, config, q) == rounds
+        ]
+        verifier = run.verifier.reading(form=config.answer_form or run.verifier.form, rounded_golds=rounds)
+        groups = sampled_groups(run, chosen, request, version, is_strict=True, verifier=verifier)
+        found |= {group.question.id: group for group in groups}
     return [found[q.id] for q in questions]
+
+
+def _rounds_golds(run: Run, config: EvaluationConfig, question: Question) -> bool:
+    """Whether the question's gold may be rounded, by its benchmark or, held out of the training set, as there."""
+    of_benchmark = config.rounds_golds(question.source)
+    return run.config.questions.rounded_golds if of_benchmark is None else of_benchmark

@@ -9,18 +9,28 @@ from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdi
 from relift.policy.engine import SamplingRequest
 from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rollout, RolloutGroup, Verdict
 from relift.run import Run
+from relift.verifier import Verifier
 
 
 def sampled_groups(
-    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion, *, is_strict: bool
+    run: Run,
+    questions: Sequence[Question],
+    request: SamplingRequest,
+    version: PolicyVersion,
+    *,
+    is_strict: bool,
+    verifier: Verifier | None = None,
 ) -> list[RolloutGroup]:
-    """The rollouts of each question under a policy version, in the order of the questions.
+    """The rollouts of each question under a policy version, in the order of the questions; judged by the run's verifier
+    where no other is given.
 
     Raises SelfCheckFailed, where it ``is_strict``, when too many verdicts are timeout or error.
     """
     completions = rollout.completions_of(run, questions, request, version)
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
-    verdicts = iter(verify.judge(run, pairs) if is_strict else run.verifier.verify_batch(pairs, check=run.stop.check))
+    verifier = verifier or run.verifier
+    judged = verify.judge(run, pairs, verifier) if is_strict else verifier.verify_batch(pairs, check=run.stop.check)
+    verdicts = iter(judged)
     return [
         RolloutGroup(question=question, rollouts=_rollouts(run, group, verdicts))
         for question, group in zip(questions, completions, strict=True)

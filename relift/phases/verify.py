@@ -13,6 +13,7 @@ from relift.phases.tables import completions_from_parquet, groups_from_parquet, 
 from relift.records import Completion, PhaseRef, RolloutGroup, Status, Verdict
 from relift.run import Run
 from relift.store.manifest import digest
+from relift.verifier import Verifier
 
 FILE = "verdicts.parquet"
 
@@ -47,13 +48,13 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
     )
 
 
-def judge(run: Run, pairs: Sequence[tuple[str, Completion]]) -> list[Verdict]:
-    """Verdicts on completions of the policy, each with its gold.
+def judge(run: Run, pairs: Sequence[tuple[str, Completion]], verifier: Verifier | None = None) -> list[Verdict]:
+    """Verdicts on completions of the policy, each with its gold; by the run's verifier where no other is given.
 
     Raises SelfCheckFailed when too many are timeout or error, since the rewards would no longer mean what they say.
     """
     limit = run.config.checks.max_failed_share
-    verdicts = run.verifier.verify_batch(pairs, check=run.stop.check, max_failed_share=limit)
+    verdicts = (verifier or run.verifier).verify_batch(pairs, check=run.stop.check, max_failed_share=limit)
     require_few_failures(run, verdicts)
     return verdicts
 

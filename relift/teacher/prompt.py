@@ -13,6 +13,7 @@ from relift.verifier.extraction import AnswerForm
 INSTRUCTIONS: dict[AnswerForm, str] = {
     "boxed": "Solve the problem. Reason step by step and give the final answer at the end within \\boxed{}.",
     "hashes": "Solve the problem. Reason step by step and end with a line of its own: #### and the final answer.",
+    "flexible": "Solve the problem. Reason step by step and give the final answer at the end within \\boxed{}.",
     "equals": "Answer with one line: a chain of equal expressions, one step of the calculation each, that ends in the "
     "result, such as 40*6+7*6=240+42=282 for 47*6. Write nothing else.",
 }

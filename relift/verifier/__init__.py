@@ -4,6 +4,8 @@ The path of one answer; every step may decide it, and the name in brackets is th
 
     verifier.py        the front door: verify, verify_batch, compare, check_golds
       extraction.py      the last box (or ####) after the reasoning; no_answer or malformed where there is none [string]
+                         boxes.py: which boxes there are; run_on.py: where another question begins; unmarked.py: answers
+                         without a mark, for the form flexible alone
       kinds.py           which comparison: math, or another kind of answer
     equivalence.py     the order of what follows
       normalise.py       one spelling, by way of spelling/ (characters, commands, numerals); equal texts [string]
@@ -19,7 +21,8 @@ The path of one answer; every step may decide it, and the name in brackets is th
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       tasks.py           a number within a tolerance [sympy], a user's own function [callable]
 
-``cases.py`` and ``case_files.py`` do this for the rows of a file, ``opening.py`` makes the verifier of a configuration.
+``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``opening.py`` makes the verifier of
+a configuration.
 """
 
 from relift.verifier.extraction import AnswerForm, Extraction, extract

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ class Rows(Protocol):
     """The rows of one file."""
 
     count: int
+
+    def digest(self) -> str:
+        """Of the bytes of the file."""
 
     def pieces(self) -> Iterator[Any]: ...
     def pairs(self, piece: Any) -> list[tuple[Any, Any]]:
@@ -52,6 +56,9 @@ class JsonLines:
             self.count += 1
         if self.count:
             require_columns(source, known)
+
+    def digest(self) -> str:
+        return digest_of(self._source)
 
     def pieces(self) -> Iterator[list[dict[str, Any]]]:
         rows = self._rows()
@@ -106,6 +113,9 @@ class ParquetRows:
             raise self._damaged(error) from error
         require_columns(source, set(self._schema.names))
 
+    def digest(self) -> str:
+        return digest_of(self._source)
+
     def pieces(self) -> Iterator[Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -138,6 +148,11 @@ class ParquetRows:
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self._source} is not a whole Parquet file ({str(error).splitlines()[0][:200]}).")
+
+
+def digest_of(source: Path) -> str:
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_columns(source: Path, known: set[str]) -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from relift.errors import DataError
 from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
+from relift.verifier.cache import verifier_version
 from relift.verifier.case_files import Rows
+from relift.verifier.journal import Journal
 from relift.verifier.verifier import Verifier
 
 RowForm = Literal["answer", "response"]
 """What stands in the column ``answer``: a bare answer, or a whole completion that it is to be found in."""
+
+
+FIRST_ROWS = 16
+"""At least so many are verified at a time."""
+SECONDS_AT_A_TIME = 2.0
 
 
 @dataclass(slots=True)
@@ -41,22 +50,59 @@ def verify_rows(
     verifier: Verifier,
     form: RowForm,
     *,
+    settings: str = "",
     check: Callable[[], None] = lambda: None,
     verified: Callable[[int], None] = lambda count: None,
 ) -> Tally:
     """Writes the rows of the file with ``ADDED`` beside their own columns.
 
-    ``out`` is there when all of it is, or not at all; ``verified`` is told after each piece how many more are done. A
-    row without a usable gold is ``bad_gold``, one without an answer ``no_answer``.
+    ``out`` is there when all of it is, or not at all. Stopped by whatever exception, the verdicts so far are kept in a
+    journal beside it, and the next call for the same rows and ``settings`` goes on behind them. ``verified`` is told
+    all along how many more are done, first of all those of the journal. A row without a usable gold is ``bad_gold``,
+    one without an answer ``no_answer``.
     """
     tally = Tally()
-    with _written_whole(rows, out) as write:
-        for piece in rows.pieces():
-            found = verify_pairs(rows.pairs(piece), verifier, form, check=check)
-            write(piece, columns_of(found))
+    if out is None:
+        for found in _verdicts(rows, 0, verifier, form, check):
             tally.add(found)
             verified(len(found))
+        return tally
+    key = f"{rows.digest()} as {form} by {verifier_version()} {settings}"
+    with Journal(out, key) as journal:
+        if journal.count:
+            verified(journal.count)
+        for found in _verdicts(rows, journal.count, verifier, form, check):
+            journal.append(found)
+            verified(len(found))
+        _write(rows, out, journal, tally)
+        journal.finish()
     return tally
+
+
+def _verdicts(
+    rows: Rows, done: int, verifier: Verifier, form: RowForm, check: Callable[[], None]
+) -> Iterator[list[Verdict]]:
+    """Those of the rows behind the first ``done``, as many at a time as take a few seconds."""
+    size = FIRST_ROWS
+    for piece in rows.pieces():
+        pairs = rows.pairs(piece)
+        at, done = min(done, len(pairs)), max(0, done - len(pairs))
+        while at < len(pairs):
+            began = time.monotonic()
+            found = verify_pairs(pairs[at : at + size], verifier, form, check=check)
+            at += len(found)
+            yield found
+            rate = len(found) / max(time.monotonic() - began, 1e-6)
+            size = int(min(max(rate * SECONDS_AT_A_TIME, FIRST_ROWS), 8 * size))
+
+
+def _write(rows: Rows, out: Path, journal: Journal, tally: Tally) -> None:
+    verdicts = journal.verdicts()
+    with _written_whole(rows, out) as write:
+        for piece in rows.pieces():
+            found = list(islice(verdicts, len(rows.pairs(piece))))
+            write(piece, columns_of(found))
+            tally.add(found)
 
 
 def verify_pairs(
@@ -84,10 +130,7 @@ def columns_of(verdicts: Sequence[Verdict]) -> dict[str, list[Any]]:
 
 
 @contextmanager
-def _written_whole(rows: Rows, out: Path | None) -> Iterator[Callable[[Any, dict[str, list[Any]]], None]]:
-    if out is None:
-        yield lambda piece, added: None
-        return
+def _written_whole(rows: Rows, out: Path) -> Iterator[Callable[[Any, dict[str, list[Any]]], None]]:
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with rows.writer(aside) as write:

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from relift.records import DecidedBy, Status
-from relift.verifier.bounds import too_costly, too_large, too_long
+from relift.verifier.bounds import is_whole_text, too_costly, too_large, too_long
 from relift.verifier.extraction import extract
 from relift.verifier.forms.agreement import compare
-from relift.verifier.forms.choices import is_dated, letter_and_text, same_words
+from relift.verifier.forms.choices import choice_of, is_choice_letter, is_dated, label_of, letter_and_text, same_words
 from relift.verifier.forms.finding import Finding
-from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
+from relift.verifier.forms.parameters import with_same_parameter
+from relift.verifier.forms.shapes import Several, Shape, Single, Solutions, parse
 from relift.verifier.forms.units import quantities, unit_of
-from relift.verifier.guards import disguised, number_base
+from relift.verifier.guards import digits_of, disguised, is_expression, number_base
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import MAX_CHARS as MAX_DIGITS
 from relift.verifier.rational import Exact, exact_value
 
+BETWEEN = "\x1e"
+LITERAL_ONLY = "the gold does not parse and is not this text"
+NOT_DECIDED = "not decided: not an expression, and no statement that is compared here"
 MAX_GOLD_CHARS = 10_000
 MAX_RAW_CHARS = 2_000
 """An answer longer than this, and than four times its gold, is wrong before it is even normalised."""
@@ -29,6 +33,7 @@ MAX_RAW_CHARS = 2_000
 _PLACEHOLDERS = {"nan", "null", "n/a", "none given", "-", "?"}
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 _COMMA_THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
+_BASE_TEN = re.compile(r"_\s*\{?\s*(?:10|\\text\{\s*ten\s*\})\s*\}?[\s$).\\]*$")
 _DOLLARS = unit_of("dollars")
 
 
@@ -41,7 +46,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """Both sides, normalised and small enough to be parsed."""
+    """Expressions of gold and answer, small enough to be parsed; ``BETWEEN`` parts those that must be equal in turn."""
 
     gold: str
     answer: str
@@ -78,7 +83,7 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     normal = _spelled(prepared, gold, answer)
     if isinstance(normal, Decision):
         return normal
-    if decided := _as_numbers(prepared, normal) or _as_texts(prepared.normal, normal):
+    if decided := _as_numbers(prepared, normal) or _as_labelled(prepared, normal) or _as_texts(prepared.normal, normal, answer):
         return decided
     choice, text = letter_and_text(normal)
     if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B
@@ -91,13 +96,18 @@ def check_gold(gold: str) -> Decision | Undecided:
     prepared = _prepared(gold)
     if prepared.fault is not None:
         return prepared.fault
-    if decided := _as_texts(prepared.normal, prepared.normal):
+    if decided := _as_texts(prepared.normal, prepared.normal, gold):
         return decided
-    if prepared.number is not None or compare(prepared.shape, prepared.shape).is_equal:
+    finding = compare(prepared.shape, prepared.shape)
+    if prepared.number is not None or finding.is_equal:
         return _EQUAL_VALUE
     if reason := too_costly(prepared.normal):
         return Decision(Status.BAD_GOLD, DecidedBy.GUARD, f"cannot be compared: {reason}")
-    return Undecided(*_without_words(prepared, prepared.shape, prepared.normal))
+    if finding.is_equal is None and all(is_expression(one) for one, _ in finding.rest):
+        return _undecided(finding)
+    if is_whole_text(prepared.normal):
+        return _wrong(LITERAL_ONLY)
+    return Decision(Status.BAD_GOLD, DecidedBy.GUARD, "no answer but this text could be compared with it")
 
 
 def decide_number(gold: str, answer: str) -> Decision:
@@ -136,6 +146,8 @@ def _spelled(prepared: _Gold, gold: str, answer: str) -> Decision | str:
     if len(answer) > max(MAX_RAW_CHARS, 4 * len(gold)):
         return _wrong(f"{len(answer)} characters")
     normal = normalise(answer)
+    if "." in prepared.normal:
+        normal = normal.removeprefix("\\approx").strip()  # of a number that is exact it would be a hedge
     if prepared.normal == normal:
         return _EQUAL_TEXT
     return normal or _EMPTY
@@ -148,7 +160,20 @@ def _as_numbers(gold: _Gold, normal: str) -> Decision | None:
     return _EQUAL_VALUE if number.equals_gold(gold.number) else _OTHER_VALUE
 
 
-def _as_texts(gold: str, answer: str) -> Decision | None:
+def _as_labelled(gold: _Gold, normal: str) -> Decision | Undecided | None:
+    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None where the gold is nothing of the kind."""
+    letter, text = label_of(gold.normal)
+    if not letter or isinstance(gold.shape, Solutions):
+        return None
+    given, given_text = letter_and_text(normal)
+    if given:
+        return decide(text, given_text) if given == letter else _OTHER_TEXT
+    if choice_of(normal) == letter and is_choice_letter(gold.normal, letter):
+        return _EQUAL_TEXT
+    return decide(text, normal)
+
+
+def _as_texts(gold: str, answer: str, raw: str) -> Decision | None:
     """Words, choices, dates, times, hours with minutes, numbers with a base; None where the gold is none of them."""
     if (is_same := same_words(gold, answer)) is not None:
         return _EQUAL_TEXT if is_same else _OTHER_TEXT
@@ -156,8 +181,10 @@ def _as_texts(gold: str, answer: str) -> Decision | None:
         return _EQUAL_TEXT if quantities(answer) == measured else _OTHER_TEXT
     if (expected := number_base(gold)) is None:
         return None
-    given = number_base(answer)
-    if given is not None and given[1] != expected[1]:
+    if _BASE_TEN.search(raw):  # normalising leaves it out
+        return _wrong("another number base")
+    given = number_base(answer) or (digits_of(answer), expected[1])  # a question says in which base it wants a number
+    if given[1] != expected[1]:
         return _wrong("another number base")
     return _EQUAL_TEXT if given == expected else _OTHER_TEXT
 
@@ -165,25 +192,31 @@ def _as_texts(gold: str, answer: str) -> Decision | None:
 def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:
     if reason := too_long(normal, gold_chars=len(gold.normal)):
         return _wrong(reason)
-    shape, finding = _compared(gold, raw, normal)
+    finding = _compared(gold, raw, normal)
+    if not finding.is_equal and (renamed := with_same_parameter(gold.normal, normal)) is not None:
+        finding = _compared(gold, raw, renamed)
     if finding.refused:
         return _wrong(finding.refused)
     if finding.is_equal is not None:
         return _EQUAL_VALUE if finding.is_equal else _OTHER_VALUE
-    pair = Undecided(*_without_words(gold, shape, normal))
-    if (
-        reason := too_large(normal, gold=gold.normal)
-        or disguised(gold.normal, normal)
-        or disguised(pair.gold, pair.answer)
-    ):
+    if reason := too_large(normal, gold=gold.normal):
         return _wrong(reason)
-    return pair
+    for expected, given in finding.rest:
+        if not (is_expression(expected) and is_expression(given)):
+            return _wrong(NOT_DECIDED)
+        if reason := disguised(expected, given):
+            return _wrong(reason)
+    return _undecided(finding)
 
 
-def _compared(gold: _Gold, raw: str, normal: str) -> tuple[Shape, Finding]:
-    """The answer's shape and what comes of it; commas are read as the gold has them."""
+def _undecided(finding: Finding) -> Undecided:
+    return Undecided(*(BETWEEN.join(texts) for texts in zip(*finding.rest, strict=True)))
+
+
+def _compared(gold: _Gold, raw: str, normal: str) -> Finding:
+    """What comes of the answer's shape; commas are read as the gold has them."""
     if is_dated(normal):
-        return Single(normal), Finding(False, "a date")  # a parser would subtract its parts
+        return Finding(False, "a date")  # a parser would subtract its parts
     shape = _with_currency(parse(normal), raw)
     expected = gold.shape
     if gold.as_list is not None and isinstance(shape, Several):
@@ -192,7 +225,7 @@ def _compared(gold: _Gold, raw: str, normal: str) -> tuple[Shape, Finding]:
         shape = parse(normalise(raw, is_list=True))  # `100,200` is a number only where one is asked for
     elif isinstance(shape, Several) and "." in gold.normal and (decimal := _DECIMAL_COMMA.fullmatch(normal)):
         shape = parse(f"{decimal[1]}.{decimal[2]}")
-    return shape, compare(expected, shape)
+    return compare(expected, shape)
 
 
 def _with_currency(shape: Shape, raw: str) -> Shape:
@@ -200,20 +233,6 @@ def _with_currency(shape: Shape, raw: str) -> Shape:
     if "\\$" in raw and isinstance(shape, Single) and (shape.unit is None or shape.unit.is_plain):
         return replace(shape, unit=replace(_DOLLARS, factor=shape.unit.factor if shape.unit else 1))
     return shape
-
-
-def _without_words(gold: _Gold, shape: Shape, normal: str) -> tuple[str, str]:
-    """Both sides as a parser gets them: where both are one value, without their units and names."""
-    expected, given = _value_text(gold.shape), _value_text(shape)
-    return (expected, given) if expected and given else (gold.normal, normal)
-
-
-def _value_text(shape: Shape) -> str:
-    if isinstance(shape, Equation) and shape.name:
-        shape = parse(shape.value)
-    if not isinstance(shape, Single):
-        return ""
-    return f"{shape.text}\\%" if shape.is_percent else shape.text
 
 
 @lru_cache(maxsize=512)
@@ -224,7 +243,7 @@ def _prepared(gold: str) -> _Gold:
         return _bad(f"{len(text)} characters, at most {MAX_GOLD_CHARS} are compared")
     if "\\boxed" in text:
         text = extract(text, "boxed").answer or ""
-    normal = normalise(text)
+    normal = normalise(text).removeprefix("\\approx").strip()
     if not normal or normal.lower() in _PLACEHOLDERS:
         return _bad("a placeholder for a missing value" if normal else "empty")
     as_list = parse(normalise(text, is_list=True)) if _COMMA_THOUSANDS.search(text) else None

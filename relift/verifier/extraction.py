@@ -1,9 +1,8 @@
 """The final answer inside a completion.
 
 Only the text after the reasoning counts: after the one ``</think>``, and nothing at all where a ``<think>`` never
-closes; or else the whole text, whatever tags it holds. The last final answer decides; when it is damaged, no earlier
-one is looked for. Every search is one pass of the C library over the text, and what is walked in Python (braces, boxes
-side by side) has a limit of its own.
+closes; or else the whole text, whatever tags it holds. The last final answer decides, or the first one where that is
+asked for; when it is damaged, no other is looked for.
 """
 
 from __future__ import annotations
@@ -11,32 +10,31 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Literal
 
 from relift.records import Status
 from relift.thinking import CLOSE, OPEN
+from relift.verifier.boxes import first_boxes_end, last_boxes
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import exact_value
+from relift.verifier.run_on import without_run_on
+from relift.verifier.unmarked import announced_end, headed_line, unmarked
 
-AnswerForm = Literal["boxed", "hashes", "equals", "either"]
+AnswerForm = Literal["boxed", "hashes", "equals", "either", "flexible"]
 """Where the final answer stands: the last ``\\boxed{}``; after the last ``####``; after the last ``=``; in the last box
-or, where there is none, after the last ``####``."""
-
+or, where there is none, after the last ``####``; there or, where nothing is marked, where the text seems to say it."""
+FinalAnswer = Literal["last", "first"]
+"""Which of several final answers counts."""
 ThinkingRule = Literal["must-close", "ignored"]
 """Whether only what follows the reasoning counts, or the whole text."""
 
-WINDOW = 4_000
-"""Boxes this far before the last one are not looked at."""
-MAX_BRACES = 4_000
-"""Of one box; a box with more is as good as unterminated."""
-
-_BOX = "\\boxed"
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_OPEN = re.compile(r"\s*\{")
-_JOINT = re.compile(r"(?:[\s,;$&{}]|\\(?:[,;! ()\[\]\\]|q?quad|text|mbox|textbf)|\b(?:and|or)\b)*")
-_MAX_JOINT = 100
-_MAX_NEIGHBOURS = 32
 _MARKER = "####"
+_MARKED_LINE = re.compile(r"####[ \t]*([^\s#][^\n]*)")
+_MAX_MARKERS = 32
+_SPECIAL = re.compile(r"(?:<\|[^|<>\s]{1,40}\|>|</s>){1,4}$")
+_BOX = "\\boxed"
+_BRACELESS = re.compile(r"\\boxed\s*([\w.,-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +50,34 @@ class Extraction:
 
 
 def extract(
-    text: str, form: AnswerForm, *, thinking: ThinkingRule = "must-close", think_opened: bool = False
+    text: str,
+    form: AnswerForm,
+    *,
+    thinking: ThinkingRule = "must-close",
+    think_opened: bool = False,
+    final_answer: FinalAnswer = "last",
 ) -> Extraction:
     """The final answer of ``text`` in that form.
 
     ``think_opened`` says that the prompt already opened the reasoning, so that an answer without ``</think>`` before it
     is still part of it, unless ``thinking`` is ignored. ``equals`` takes the whole text where there is no ``=``, since
-    a chain of one rewrite has none. Different boxes with nothing but blanks, commas, "and", "or" between them are one
-    answer that lists them all: wrong for a gold that is one value.
+    a chain of one rewrite has none. Different boxes side by side are one answer that lists them all: wrong for a gold
+    that is one value. What follows the heading of another question, behind a final answer, is none of this one's, but
+    for ``equals``, which knows no headings.
     """
     if not isinstance(text, str):
         return Extraction(status=Status.ERROR, reason=f"a completion that is no text but {type(text).__name__}")
     section = text if thinking == "ignored" else _after_reasoning(text, think_opened)
     if isinstance(section, Extraction):
         return section
+    if form == "equals":
+        return _equals(section)
+    section = without_run_on(section, lambda part: _first_end(part, form))
+    if final_answer == "first":
+        section = section[: _first_end(section, form)]
     if form == "boxed":
         return _boxed(section)
-    return _equals(section) if form == "equals" else _marked(section, needs_marker=form == "hashes")
+    return _flexible(section) if form == "flexible" else _marked(section, needs_marker=form == "hashes")
 
 
 def _after_reasoning(text: str, think_opened: bool) -> str | Extraction:
@@ -83,74 +92,29 @@ def _after_reasoning(text: str, think_opened: bool) -> str | Extraction:
     return text
 
 
+def _first_end(section: str, form: AnswerForm) -> int | None:
+    """Where the first final answer ends; None where none does."""
+    ends = []
+    if form != "hashes" and (box := first_boxes_end(section)) is not None:
+        ends.append(box)
+    if form != "boxed":
+        lines = islice(_MARKED_LINE.finditer(section), _MAX_MARKERS)
+        ends += [line.end() for line in lines if form == "hashes" or not _is_heading(line[1])][:1]
+    if form == "flexible" and not ends and (said := announced_end(section)) is not None:
+        ends.append(said)
+    return min(ends, default=None)
+
+
 def _boxed(section: str) -> Extraction:
-    start = _last_box(section, len(section))
-    if start < 0:
+    found = last_boxes(section)
+    if found is None:
         return _no_answer("no \\boxed{}")
-    span = _content(section, start)
-    if span is None:
-        return _malformed("the last \\boxed{} does not end")
-    answer = section[span[0] : span[1]].strip()
-    before = _last_box(section, start)
-    if before < 0 or start - before > WINDOW:
-        return _found(answer, empty="the last \\boxed{} is empty")
-    return _with_neighbours(section, start, before, answer)
-
-
-def _with_neighbours(section: str, start: int, before: int, answer: str) -> Extraction:
-    """The last answer, together with other boxes around it or right before it."""
-    answers, oldest = [answer], max(0, start - WINDOW)
-    for _ in range(_MAX_NEIGHBOURS):
-        if before < oldest:
-            break
-        span = _content(section, before)
-        if span is None:
-            break  # an earlier box that never ends is no box
-        if span[1] > start:
-            if section[span[0] : start].strip():
-                return _malformed("a box inside the last box")
-            answer_end = _content(section, start)
-            if answer_end is None or section[answer_end[1] + 1 : span[1]].strip():
-                return _malformed("a box inside the last box")
-        else:
-            between = section[span[1] + 1 : start]
-            if len(between) > _MAX_JOINT or not _JOINT.fullmatch(between):
-                break
-            answers.append(section[span[0] : span[1]].strip())
-        start, before = before, _last_box(section, before)
-    if not all(answers):
-        return _malformed("an empty \\boxed{} among the last ones")
-    different = {_spelling(one): one for one in reversed(answers)}
-    if len(different) > 1:
-        return _found(r" \text{ and } ".join(different.values()), empty="")
-    return _found(answer, empty="the last \\boxed{} is empty")
-
-
-def _last_box(section: str, end: int) -> int:
-    """Where the last ``\\boxed`` before ``end`` starts; ``\\boxedtext`` is another command. -1 where there is none."""
-    start = section.rfind(_BOX, 0, end)
-    while start >= 0 and section[start + len(_BOX) : start + len(_BOX) + 1].isalpha():
-        start = section.rfind(_BOX, 0, start)
-    return start
-
-
-def _content(section: str, start: int) -> tuple[int, int] | None:
-    """Begin and end of what the box at ``start`` holds, braces matched in one pass; None where it never ends."""
-    opened = _OPEN.match(section, start + len(_BOX))
-    if opened is None:
-        return None  # `\boxed 3` has no brace
-    begin = opened.end()
-    first = section.find("}", begin)
-    if first >= 0 and section.find("{", begin, first) < 0 and section.find("\\", begin, first) < 0:
-        return begin, first
-    depth = 1
-    for count, brace in enumerate(_BRACE.finditer(section, begin)):
-        if count > MAX_BRACES:
-            return None
-        depth += (brace[0] == "{") - (brace[0] == "}")
-        if depth == 0:
-            return begin, brace.start()
-    return None
+    if found.fault:
+        return _malformed(found.fault)
+    answers = found.answers
+    if len(answers) > 1:
+        answers = tuple({_spelling(one): one for one in answers}.values())
+    return _found(r" \text{ and } ".join(answers), empty="the last \\boxed{} is empty")
 
 
 def _marked(section: str, *, needs_marker: bool) -> Extraction:
@@ -162,12 +126,16 @@ def _marked(section: str, *, needs_marker: bool) -> Extraction:
         if at < 0:
             return _no_answer("no ####" if needs_marker else "neither \\boxed{} nor ####")
         return _found(line, empty="nothing after the last ####", is_closed=bool(newline))
-    is_heading = not needs_marker and exact_value(normalise(line)) is None  # of a markdown text: `#### Step 2`
-    if at < 0 or is_heading:
+    if at < 0 or (not needs_marker and _is_heading(line)):
         return _no_answer("no ####") if needs_marker else boxed
     if boxed.answer is None or not _agree(boxed.answer, line):
         return _malformed("the last \\boxed{} and the last #### differ")
     return _found(line, empty="nothing after the last ####", is_closed=bool(newline))
+
+
+def _is_heading(line: str) -> bool:
+    """``#### Step 2`` of a markdown text, where a marker need not be one."""
+    return exact_value(normalise(line)) is None
 
 
 def _agree(one: str, other: str) -> bool:
@@ -188,8 +156,19 @@ def _equals(section: str) -> Extraction:
     return _found(rest, empty="nothing after the last =", is_closed=False)
 
 
+def _flexible(section: str) -> Extraction:
+    """What is marked; a line "Answer: ..." after that; or what the text seems to say where nothing is marked."""
+    box, marker = section.rfind(_BOX), section.rfind(_MARKER)
+    marked = _marked(section, needs_marker=False)
+    if marked.status is Status.MALFORMED and (bare := _BRACELESS.match(section, box)):
+        return _found(bare[1], empty="", is_closed=False)
+    is_marked = marked.status is not Status.NO_ANSWER and (box >= 0 or not _is_heading(marked.answer or ""))
+    said = headed_line(section[max(box, marker) :]) if is_marked else unmarked(section)
+    return marked if said is None else _found(said, empty="an empty answer", is_closed=False)
+
+
 def _found(answer: str, *, empty: str, is_closed: bool = True) -> Extraction:
-    answer = answer.strip()
+    answer = _SPECIAL.sub("", answer.strip()).strip()
     return Extraction(answer=answer, is_closed=is_closed) if answer else _malformed(empty)
 
 

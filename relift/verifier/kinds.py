@@ -14,6 +14,7 @@ from relift.verifier.bounds import too_large
 from relift.verifier.equivalence import MAX_GOLD_CHARS, MAX_RAW_CHARS, Decision, Undecided
 from relift.verifier.forms.agreement import compare
 from relift.verifier.forms.choices import choice_of
+from relift.verifier.forms.rounded import is_rounded_gold
 from relift.verifier.forms.shapes import Single, parse
 from relift.verifier.guards import disguised
 from relift.verifier.normalise import normalise
@@ -44,11 +45,13 @@ class Comparison:
     """number: relative to the gold; where that is 0, absolute."""
     function: str = ""
     """callable: ``package.module:function``."""
+    rounded_golds: bool = False
+    """math: golds may be rounded, so an exact answer is right where it rounds to the gold's last digit."""
 
     def decide(self, gold: str, answer: str) -> Decision | Undecided:
         """What can be told here without parsing mathematics or running anybody's code."""
         if self.kind == "math":
-            return equivalence.decide(gold, answer)
+            return self._mathematics(gold, answer)
         gold, answer = gold.strip(), answer.strip()
         if reason := _unusable(gold) or self._unfit(gold):
             return Decision(Status.BAD_GOLD, DecidedBy.GUARD, reason)
@@ -82,6 +85,13 @@ class Comparison:
             function=self.function,
             cpu_seconds=int(hard_limit_seconds) + 2,
         )
+
+    def _mathematics(self, gold: str, answer: str) -> Decision | Undecided:
+        decided = equivalence.decide(gold, answer)
+        is_open = isinstance(decided, Undecided) or decided.status is Status.WRONG
+        if self.rounded_golds and is_open and len(answer) <= MAX_RAW_CHARS and is_rounded_gold(gold, answer):
+            return Decision(Status.CORRECT, DecidedBy.RATIONAL, "it rounds to the gold")
+        return decided
 
     def _unfit(self, gold: str) -> str:
         """Why such a gold cannot be of this kind."""

@@ -12,7 +12,7 @@ import re
 from relift.verifier.spelling.brackets import inside
 from relift.verifier.spelling.characters import to_ascii
 from relift.verifier.spelling.latex import arguments_in_braces, commands, powers_in_braces, python_calls
-from relift.verifier.spelling.numerals import repeating_decimals
+from relift.verifier.spelling.numerals import plain_numeral, repeating_decimals
 
 _DOUBLED = re.compile(
     r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|left|right|text|pi|infty|cdot|times|boxed|pm|log|ln|sin|cos|tan|cup|circ|leq?|geq?)"
@@ -42,6 +42,9 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _ONLY_WORDS = re.compile(r"\\text\{([^{}]*)\}\.?")
+_QUALIFIER = re.compile(r"^(?:\\text\{\s*(?:only|exactly|precisely|just)\s*\})\s*")
+_MODULO = re.compile(r"\(\s*(?:\\text\{)?\s*mod(?:ulo)?\s*\}?\s*([^()]+?)\)|\\(?:pmod|bmod|mod)\s*(?:\{([^{}]+)\}|(\w))")
+_CHOSEN = re.compile(r"(?<![A-Za-z\\])C_\{(\d+)\}\^\{(\d+)\}|(?<![A-Za-z\\])C\((\d+),(\d+)\)")
 _DENIAL = re.compile(r"\b(?:not|no|never|or|wrong|incorrect|false|except)\b", re.IGNORECASE)
 _PLAIN_THOUSANDS = re.compile(
     r"(?P<before>[^\d()\[\],;]*)(?P<number>\d{1,3}([, ])\d{3}(?:\3\d{3})*)(?P<rest>\.\d+)?"
@@ -85,11 +88,12 @@ def normalise(text: str, *, is_list: bool = False) -> str:
     text = _without_label(_TO_BLANK.sub(" ", text).strip())
     if not is_list:
         text = _without_thousands(text)
-    return _tidy(_rewritten(text))
+    return plain_numeral(_tidy(_rewritten(text)))
 
 
 def _without_label(text: str) -> str:
     """What follows ``Answer:`` or ``\\text{The answer is }``, also where it stands in the same ``\\text{}``."""
+    text = _QUALIFIER.sub("", text)
     whole = _ONLY_WORDS.fullmatch(text)
     for words in [text, whole[1]] if whole else [text]:
         if (label := _LABEL.match(words)) and not _DENIAL.search(label[0]):
@@ -124,9 +128,19 @@ def _rewritten(text: str) -> str:
         text = found[1] if (found := _BASE_TEN.fullmatch(text.strip())) else text
     if "C_" in text:
         text = _OUT_OF.sub(r"\\binom{\1\2}{\3\4}", text)  # `{}_{10}C_{3}`
+    if "mod" in text:
+        text = _MODULO.sub(lambda found: f"\\pmod{{{(found[1] or found[2] or found[3]).strip()}}}", text)
+    if "C" in text:
+        text = _CHOSEN.sub(_chosen, text)
     if "\\circ" in text and _ANGLES.search(text):
         text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
     return text.replace("{,}", ",")
+
+
+def _chosen(found: re.Match[str]) -> str:
+    """``C_{10}^{3}`` and ``C(10,3)``, which are numbers where the lower one is not the larger."""
+    upper, lower = found[1] or found[3], found[2] or found[4]
+    return f"\\binom{{{upper}}}{{{lower}}}" if int(lower) <= int(upper) < 10_000 else found[0]
 
 
 def _power_of_ten(found: re.Match[str]) -> str:

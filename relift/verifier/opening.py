@@ -34,11 +34,13 @@ def verifier_of(
             kind=questions.answer_kind,
             tolerance=exactly(questions.answer_tolerance or 0.0),
             function=questions.answer_callable or "",
+            rounded_golds=questions.rounded_golds,
         ),
         hard_limit_seconds=questions.answer_seconds if questions.answer_kind == "callable" else HARD_LIMIT_SECONDS,
         workers=workers,
         thinking=questions.thinking,
         think_opened=think_opened,
+        final_answer=questions.final_answer,
     )
 
 

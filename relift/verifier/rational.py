@@ -35,8 +35,8 @@ class Exact:
         return self.number / 100 if self.is_percent else self.number
 
     def equals_gold(self, gold: Exact) -> bool:
-        """By value; the percent sign may also be dropped where the gold is a plain number (50 % for 50)."""
-        return self.value == gold.value or (self.is_percent and not gold.is_percent and self.number == gold.number)
+        """By value; either side may also leave out the percent sign (50 % for 50, and 50 for 50 %; 50 is not 0.5)."""
+        return self.value == gold.value or (self.is_percent != gold.is_percent and self.number == gold.number)
 
 
 def exact_value(text: str) -> Exact | None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from relift.records import Status
+from relift.verifier.equivalence import BETWEEN
+from relift.verifier.forms.names import letters_of
 from relift.verifier.spelling.brackets import closing, split_top
 
 PARSE_SECONDS = 2
@@ -23,6 +25,7 @@ ROUNDED = 1e-5
 FLOATING = 1e-12
 """The same where there are shorter decimals, which are exact numbers that sympy holds as floats."""
 
+_NAMED_OTHERWISE = frozenset(("e", "E", "i", "d", "\\pi"))
 _BARE_LOGARITHM = re.compile(r"\\log(?![A-Za-z_])")
 _FRACTION = re.compile(r"\\frac\{")
 _LONG_FLOAT = re.compile(r"\d*\.\d{6,}")
@@ -37,6 +40,13 @@ def compare(gold: str, answer: str) -> tuple[Status, str]:
 
     Raises what math-verify raises: its TimeoutException, MemoryError, RecursionError, anything.
     """
+    pairs = list(zip(gold.split(BETWEEN), answer.split(BETWEEN), strict=True))
+    if len(pairs) > 1:
+        for expected, given in pairs:
+            status, reason = compare(expected, given)
+            if status is not Status.CORRECT:
+                return status, reason
+        return Status.CORRECT, ""
     try:
         expected = _parsed_gold(gold)
     except NotParsed:
@@ -53,7 +63,18 @@ def compare(gold: str, answer: str) -> tuple[Status, str]:
             return Status.WRONG, ""
     if reason := _too_kind(gold, answer, expected[0], given[0]):
         return Status.WRONG, reason
+    if _has_lost_letters(gold, expected[0]) or _has_lost_letters(answer, given[0]):
+        return Status.WRONG, "not decided: a letter that math-verify does not see"
     return Status.CORRECT, ""
+
+
+def _has_lost_letters(text: str, parsed: Any) -> bool:
+    """Whether some letter of the text is in no name of what math-verify made of it."""
+    import sympy
+
+    names = "".join(str(one) for one in parsed.atoms(sympy.Symbol) | parsed.atoms(sympy.core.function.AppliedUndef))
+    seen = set(re.findall(r"[a-z]", names.lower()))
+    return any(letter.lstrip("\\").lower()[0] not in seen for letter in letters_of(text) - _NAMED_OTHERWISE)
 
 
 def _has_letter_i(parsed: list[Any]) -> bool:

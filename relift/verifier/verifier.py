@@ -7,15 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from relift.records import Completion, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.bounds import is_whole_text
 from relift.verifier.cache import DecisionCache
-from relift.verifier.equivalence import Decision, Undecided, check_number, decide_number
-from relift.verifier.extraction import AnswerForm, ThinkingRule, extract
+from relift.verifier.equivalence import LITERAL_ONLY, Decision, Undecided, check_number, decide_number
+from relift.verifier.extraction import AnswerForm, FinalAnswer, ThinkingRule, extract
 from relift.verifier.kinds import Comparison
 from relift.verifier.workers.pool import WorkerPool
 from relift.verifier.workers.process import Reply
@@ -25,7 +26,6 @@ MAX_RECORDED_CHARS = 1_000
 HARD_LIMIT_SECONDS = 8.0
 """On one answer, above the 2 + 2 + 2 of math-verify's own limits."""
 
-LITERAL_ONLY = "the gold does not parse and is not this text"
 MOST_WORDS = 8
 """Of a gold that is compared as words; of 2,000 golds of competitions and textbooks four have more."""
 NOT_COMPARED = "not compared, since too many before it had failed"
@@ -79,9 +79,10 @@ class Verifier:
         workers: int | None = None,
         thinking: ThinkingRule = "must-close",
         think_opened: bool = False,
+        final_answer: FinalAnswer = "last",
     ) -> None:
-        """``thinking`` and ``think_opened`` as ``extract`` takes them. ``workers``: processes at most; by default one a
-        core, and at most eight."""
+        """``thinking``, ``think_opened`` and ``final_answer`` as ``extract`` takes them. ``workers``: processes at
+        most; by default one a core, and at most eight."""
         self.form = form
         self.comparison = comparison or Comparison()
         self.hard_limit_seconds = hard_limit_seconds
@@ -92,6 +93,7 @@ class Verifier:
         )
         self._thinking: ThinkingRule = thinking
         self._think_opened = think_opened
+        self._final_answer: FinalAnswer = final_answer
         self._cache = DecisionCache()
 
     def __enter__(self) -> Self:
@@ -103,6 +105,16 @@ class Verifier:
     def close(self) -> None:
         """Ends the workers; a thread that waits for one gets Interrupted. The verifier may be used again."""
         self.pool.close()
+
+    def reading(self, *, form: AnswerForm, rounded_golds: bool) -> Verifier:
+        """The same verifier, with the same workers and what they decided, for answers of that form to such golds.
+
+        Its workers end with this one's: it is not closed by itself.
+        """
+        other = copy(self)
+        other.form = form
+        other.comparison = replace(self.comparison, rounded_golds=rounded_golds)
+        return other
 
     def fault(self) -> str:
         """Why nothing can be compared at all, such as a user's function that cannot be imported; "" otherwise."""
@@ -204,7 +216,13 @@ class Verifier:
         try:
             decision: Decision | Undecided | None = _no_text("completion", text, Status.ERROR)
             if decision is None:
-                found = extract(text, self.form, thinking=self._thinking, think_opened=self._think_opened)
+                found = extract(
+                    text,
+                    self.form,
+                    thinking=self._thinking,
+                    think_opened=self._think_opened,
+                    final_answer=self._final_answer,
+                )
                 answer, is_closed = found.answer, found.is_closed
                 if answer is not None:
                     decision = self._decide(gold, answer)

@@ -7,7 +7,8 @@ Needs the folder of public data that RELIFT_DATA names (GSM8K's training split a
 Every measurement has a verifier of its own with two workers and counts their start; `warm` is a second pass over (b) in
 the same verifier. Each figure is the median of several runs, ours and theirs in turn. Fails when one is below its bar.
 
-Before that come the verdicts themselves: real golds with one thing changed (verifier_mutations.py).
+Before that come the verdicts themselves: real golds with one thing changed (verifier_mutations.py), and the labelled
+cases of statements (tests/verifier/statement_cases.py).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from relift.records import Completion, FinishReason, Status, Verdict
 from relift.verifier import Verifier
 from tests.bench import verifier_mutations
 from tests.bench.figures import write
+from tests.verifier import statement_cases
 
 DATA = Path(os.environ.get("RELIFT_DATA", "../shared/data"))
 BARS = {
@@ -89,6 +91,11 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"RELIFT_DATA: there is no folder {DATA} with gsm8k_train.parquet and reference_benchmarks.parquet")
     figures = verifier_mutations.main(DATA)
+    cases = statement_cases.cases(DATA)
+    verdicts = statement_cases.judged(cases)
+    marked = [pair for pair in zip(cases, verdicts, strict=True) if statement_cases.is_marked(pair[0])]
+    figures["statement_cases"] = float(len(cases))
+    figures["statement_cases_as_labelled_share"] = statistics.mean(statement_cases.is_as_labelled(*p) for p in marked)
     for name, pairs in {
         "numeric": numeric_pairs(NUMERIC, 0),
         "mixed": mixed_pairs(MIXED, 1),
@@ -96,7 +103,7 @@ def main() -> None:
     }.items():
         figures |= measured(name, pairs)
     write("verifier", figures)
-    missed = verifier_mutations.misses(figures)
+    missed = verifier_mutations.misses(figures) + statement_cases.misses(cases, verdicts)
     missed += [
         f"verifier.{name} {figures[name]:.4g} is below its bar of {bar:g}"
         for name, bar in BARS.items()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,24 +110,93 @@ def test_the_command_loads_neither_torch_nor_prefect():
     assert out.splitlines()[-1] == "[]"
 
 
-def test_an_interrupt_ends_it_at_once_and_leaves_no_file(tmp_path):
-    (tmp_path / "sleeper.py").write_text("import time\ndef f(gold, answer):\n    time.sleep(30)\n    return True\n")
-    (tmp_path / "cases.jsonl").write_text('{"gold": "3", "answer": "3"}\n' * 9)
-    arguments = ["verify", "cases.jsonl", "--out", "v.jsonl", "--kind", "callable", "--callable", "sleeper:f"]
+SLOW = """
+import os, time
+def f(gold, answer):
+    with open("asked.txt", "a") as asked:
+        asked.write(answer + "\\n")
+    time.sleep(SECONDS)
+    return gold == answer
+"""
+
+
+def started(folder: Path, *, seconds: float, rows: int) -> subprocess.Popen[str]:
+    """`relift verify` on rows whose answers take so long each, in a process of its own."""
+    (folder / "slow.py").write_text(SLOW.replace("SECONDS", str(seconds)))
+    (folder / "cases.jsonl").write_text("".join(f'{{"gold": "3", "answer": "{n}"}}\n' for n in range(rows)))
+    arguments = ["verify", "cases.jsonl", "--out", "v.jsonl", "--kind", "callable", "--callable", "slow:f"]
     # A shell's background jobs are started with interrupts ignored.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli import main; main()"
-    relift = [sys.executable, "-c", code, *arguments, "--seconds", "60"]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        relift, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--seconds", "60", "--workers", "1"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def wait_for(what: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".v.jsonl.*")) and time.monotonic() < deadline:
+    while not what() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1.0)
+    assert what()
+
+
+def test_an_interrupt_before_anything_is_done_ends_it_at_once_and_leaves_no_file(tmp_path):
+    process = started(tmp_path, seconds=30, rows=9)
+    wait_for((tmp_path / "asked.txt").exists)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert time.monotonic() - began < 3
     assert (process.returncode, out) == (3, "relift: stopped; no verdicts were written\n")
     assert not list(tmp_path.glob("*v.jsonl*"))
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_done_when_it_is_stopped_is_kept_and_the_same_command_goes_on(tmp_path, end):
+    journal, out = tmp_path / ".v.jsonl.part", tmp_path / "v.jsonl"
+    process = started(tmp_path, seconds=0.05, rows=40)
+    wait_for(lambda: lines_of(journal) > 16)
+    process.send_signal(end)
+    said, _ = process.communicate(timeout=20)
+    assert not out.exists()
+    kept = len(journal.read_text().splitlines()) - 1
+    assert 16 <= kept < 40
+    if end is not signal.SIGKILL:
+        assert process.returncode == 3
+        assert said.startswith(f"relift: stopped after {kept} of 40 rows, whose verdicts are kept beside v.jsonl")
+    (tmp_path / "asked.txt").unlink()
+    process = started(tmp_path, seconds=0.05, rows=40)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["status"] for row in rows] == ["correct" if n == 3 else "wrong" for n in range(40)]
+    assert (tmp_path / "asked.txt").read_text().split() == [str(n) for n in range(kept, 40)]
+    assert not journal.exists()
+
+
+def test_verdicts_of_another_function_are_not_gone_on_with(tmp_path):
+    process = started(tmp_path, seconds=0.05, rows=40)
+    wait_for(lambda: lines_of(tmp_path / ".v.jsonl.part") > 16)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    (tmp_path / "asked.txt").unlink()
+    process = started(tmp_path, seconds=0.0, rows=40)
+    said, _ = process.communicate(timeout=60)
+    assert ".v.jsonl.part is of other rows or settings, and is begun anew" in said
+    assert len((tmp_path / "asked.txt").read_text().split()) == 40
+
+
+def test_where_no_terminal_shows_a_bar_a_line_says_now_and_then_how_far_it_is(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("flows.verify_command.SECONDS_BETWEEN_LINES", 0.0)
+    source = tmp_path / "cases.jsonl"
+    source.write_text('{"gold": "3", "answer": "3"}\n' * 100)
+    assert verify(monkeypatch, str(source)) == 0
+    assert capsys.readouterr().err.startswith("relift: 16 of 100 rows verified\nrelift: 100 of 100 rows verified\n")

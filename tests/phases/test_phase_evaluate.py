@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from relift.phases.report import report_evaluation
 from relift.policy.engine import Prompt, SamplingRequest
 from relift.policy.engines import Engine
 from relift.policy.resident import Policy
-from relift.records import Completion
+from relift.records import Completion, FinishReason
 from relift.store import FolderStore
 from tests.phases.conftest import Opener
 
@@ -46,6 +47,35 @@ class ForgetfulEngine:
 
     def close(self) -> None:
         self.engine.close()
+
+
+class SayingEngine(ForgetfulEngine):
+    """The same, whatever it writes is this text."""
+
+    text = r"The answer is $\frac{17}{6}$."
+
+    def sample(self, prompts: Sequence[Prompt], request: SamplingRequest, **asked: Any) -> list[list[Completion]]:
+        groups = super().sample(prompts, request, **asked)
+        return [[replace(one, text=self.text, finish_reason=FinishReason.STOP) for one in group] for group in groups]
+
+
+def test_an_evaluation_reads_answers_in_its_own_form_and_rounds_the_golds_of_the_benchmark_that_says_so(
+    opener: Opener, tmp_path: Path
+) -> None:
+    benchmarks = []
+    for name, gold, rounds in (("rounded", "2.83", "true"), ("exact", "2.83", "false"), ("same", "17/6", "false")):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"question": f"{name}?", "answer": gold}) + "\n")
+        path = tmp_path / f"{name}.jsonl"
+        benchmarks.append(f'{{name="{name}", path="{path}", rounded_golds={rounds}}}')
+    told = f"evaluation.benchmarks=[{', '.join(benchmarks)}]"
+    run = opener(told, 'evaluation.answer_form="flexible"')
+    run.engine = SayingEngine(run.engine)
+    results = results_of(run, evaluate(run, 0, run.base, full=True))
+    assert {r.benchmark: r.avg_at_k for r in results if r.benchmark in ("rounded", "exact", "same")} == {
+        "rounded": 1.0,
+        "exact": 0.0,
+        "same": 1.0,
+    }
 
 
 def test_benchmarks_with_different_k_are_sampled_by_an_engine_that_drops_its_weights(

@@ -75,7 +75,7 @@ _ANGLE = re.compile(
 )
 _PROSE = re.compile(r"(?:[A-Za-z]+[ \n]){2,}[A-Za-z]{2,}")
 _PARTED = re.compile(r"[,;](?![^(]*\))")
-_NAME = re.compile(r"\$*\s*[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z0-9]\))?\s*")
+_NAME = re.compile(r"\$*\s*[A-Za-z](?:_\{?\\?\w+\s*\}?)?(?:\([A-Za-z0-9]\))?\s*")
 
 
 def _is_bound_letter(change: Mutation) -> bool:
@@ -120,12 +120,17 @@ def _is_hyphen(change: Mutation) -> bool:
 
 
 def _is_capital_of_words(change: Mutation) -> bool:
-    """In a sentence, a label, an hour, the exponent of 5e3 or a number of base 16 capitals mean nothing."""
+    """In a sentence, a label, a choice, an hour, the exponent of 5e3 or a number of base 16 capitals mean nothing."""
     if change.kind != "case":
         return False
-    label = re.search(r"(?:^|[,;]\s*)\(?[A-Z]?$", change.before) and re.match(r"[A-Z]?[.:)](?:\s|$)", change.after)
-    behind_digit = re.search(r"\d$", change.before) and re.match(r"\d|\.|_", change.after)
-    return bool(_PROSE.search(change.gold) or change.gold.startswith("0x") or label or behind_digit)
+    label = re.search(r"(?:^|[,;]\s*)\(?[A-Z]?$", change.before) and re.match(
+        r"[A-Z]?[.:)](?:\s|$)|\s(?:- |[A-Z][a-z])", change.after
+    )
+    of_number = re.search(r"\d$", change.before) and re.match(
+        r"[\d._]|-\d" if change.old in "eE" else r"[\d._]", change.after
+    )
+    is_text = _PROSE.search(change.gold) or re.fullmatch(r"0x\w+|[A-E]{2,5}|.*[ap]\.m\.|\d+th .*", change.gold)
+    return bool(is_text or label or of_number)
 
 
 def _is_scale_of_zero(change: Mutation) -> bool:
@@ -148,7 +153,9 @@ def _is_other_end(change: Mutation) -> bool:
 
 
 def _is_angle_of_function(change: Mutation) -> bool:
-    """Many angles have the same sine."""
+    """Many angles have the same sine, some the same cosine too."""
+    if change.kind == "name" and change.old in ("sin", "cos", "tan", "cot"):
+        return re.match(r"\s*45", change.after) is not None or bool(re.search(r"\\int_.*2\\pi", change.before))
     found = _ANGLE.search(change.before) if change.kind in ("digit", "length", "sign") else None
     return found is not None and bool(re.search(r"\\pi|\\circ|°", found[1] + change.after[:12]))
 
@@ -190,7 +197,7 @@ def _is_order_without_meaning(change: Mutation) -> bool:
     in_a_set = re.search("[,;]", change.old) and change.before.count("\\{") > change.before.count("\\}")
     parts = [sorted(map(_spelled_out, _PARTED.split(text))) for text in (change.gold, change.answer)]
     return (
-        _spelled_out(change.old) == _spelled_out(change.new)
+        _spelled_out(change.gold) == _spelled_out(change.answer)
         or parts[0] == parts[1]
         or change.old in ("2^4", "4^2")
         or bool(in_a_set or re.search(r"\\gcd\s*\($|lcm\}?\s*\($", change.before))
@@ -198,7 +205,7 @@ def _is_order_without_meaning(change: Mutation) -> bool:
 
 
 def _spelled_out(part: str) -> str:
-    return re.sub(r"[\s$]|\\(?:left|right)", "", part)
+    return re.sub(r"[\s$]|\\(?:left|right)|\\[,;!]", "", part)
 
 
 def _is_loose_and(change: Mutation) -> bool:
@@ -218,9 +225,18 @@ def _is_ending_left_out(change: Mutation) -> bool:
     """The degree sign, the base of a number, the "th" of 12th, the 10 of a logarithm."""
     if change.kind != "script":
         return False
-    behind_number = re.search(r"\d$", change.before) and change.old.strip().startswith("_")
+    behind_number = re.search(r"\d[A-F]?$", change.before) and change.old.strip().startswith("_")
     ending = re.match(r"\s*\^\{?(?:\\circ|\\text|\\mathrm)", change.old)
     return bool(behind_number or ending or (re.search(r"\\log\s*$", change.before) and "10" in change.old))
+
+
+def _is_same_residue(change: Mutation) -> bool:
+    """``1 \\pmod 4`` and ``17 \\pmod 4``."""
+    return change.kind == "length" and re.search(r"\\p?mod", change.after) is not None
+
+
+def _is_unseen(change: Mutation) -> bool:
+    return re.search(r"\\phantom\{[^{}]*$", change.before) is not None
 
 
 def _is_power_of_one(change: Mutation) -> bool:
@@ -248,4 +264,6 @@ KEEPS_THE_VALUE: dict[str, Callable[[Mutation], bool]] = {
     "a name alone": _is_name_alone,
     "a unit, a base or an ending left out": _is_ending_left_out,
     "a power of one": _is_power_of_one,
+    "what is not printed": _is_unseen,
+    "the same residue": _is_same_residue,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relift.records import Status
-from relift.verifier import extract, extraction
+from relift.verifier import boxes, extract
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,17 @@ def test_the_braces_looked_at_do_not_grow_with_the_text(monkeypatch, unit, tail)
     """Counted, not timed: what is walked in Python has a limit however long the completion is."""
     seen = []
     for times in (5_000, 20_000):
-        braces = Counting(extraction._BRACE)
-        monkeypatch.setattr(extraction, "_BRACE", braces)
+        braces = Counting(boxes._BRACE)
+        monkeypatch.setattr(boxes, "_BRACE", braces)
         extract(unit * times + tail, "boxed")
         monkeypatch.undo()
         seen.append(braces.seen)
-    assert seen[0] == seen[1] <= (extraction.MAX_BRACES + 2) * 3
+    assert seen[0] == seen[1] <= (boxes.MAX_BRACES + 2) * 3
 
 
 def test_a_nest_of_boxes_costs_a_bounded_number_of_walks(monkeypatch):
-    braces = Counting(extraction._BRACE)
-    monkeypatch.setattr(extraction, "_BRACE", braces)
+    braces = Counting(boxes._BRACE)
+    monkeypatch.setattr(boxes, "_BRACE", braces)
     assert extract("\\boxed{" * 400 + "3" + "}" * 400, "boxed").answer == "3"
     assert braces.seen < 60_000
 

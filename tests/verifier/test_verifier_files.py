@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from relift.errors import DataError, Interrupted
-from relift.records import DecidedBy, Status
+from relift.records import DecidedBy, Status, Verdict
 from relift.verifier import Verifier
 from relift.verifier.case_files import ADDED, open_rows
 from relift.verifier.cases import verify_rows
+from relift.verifier.journal import Journal
 
 ROWS = [
     {"id": 1, "gold": "3", "answer": "3.0", "tags": ["a", "b"]},
@@ -121,6 +122,72 @@ def test_an_empty_file_gives_an_empty_one(tmp_path, verifier):
     source, out = written(tmp_path / "a.jsonl", []), tmp_path / "b.jsonl"
     assert len(verify_rows(open_rows(source), out, verifier, "answer").seconds) == 0
     assert out.read_text() == ""
+
+
+def stopped_after(source: Path, out: Path, verifier: Verifier, rows: int, settings: str = "") -> None:
+    done = 0
+
+    def verified(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= rows:
+            raise Interrupted("now")
+
+    with pytest.raises(Interrupted):
+        verify_rows(open_rows(source), out, verifier, "answer", settings=settings, verified=verified)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_file_gone_on_with_is_the_one_that_was_never_stopped(tmp_path, verifier, monkeypatch, ending):
+    monkeypatch.setattr("relift.verifier.cases.FIRST_ROWS", 4)
+    rows = [{"gold": str(n), "answer": str(n + n % 3)} for n in range(40)]
+    source = written(tmp_path / "a.jsonl", rows)
+    if ending == "parquet":
+        source = tmp_path / "a.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    out, whole = tmp_path / f"b.{ending}", tmp_path / f"c.{ending}"
+    stopped_after(source, out, verifier, 4)
+    told: list[int] = []
+    tally = verify_rows(open_rows(source), out, verifier, "answer", verified=told.append)
+    assert (told[0], sum(told), tally.statuses[Status.CORRECT], len(tally.seconds)) == (4, 40, 14, 40)
+    verify_rows(open_rows(source), whole, verifier, "answer")
+    found = [pq.read_table(p).to_pylist() if ending == "parquet" else read(p) for p in (out, whole)]
+    for row in [*found[0], *found[1]]:
+        del row["seconds"]
+    assert found[0] == found[1]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".part") == []
+
+
+@pytest.mark.parametrize("change", ["rows", "settings"])
+def test_verdicts_on_other_rows_or_by_other_settings_are_begun_anew(tmp_path, verifier, monkeypatch, caplog, change):
+    monkeypatch.setattr("relift.verifier.cases.FIRST_ROWS", 1)
+    source, out = written(tmp_path / "a.jsonl", [{"gold": "1", "answer": "1"}] * 9), tmp_path / "b.jsonl"
+    stopped_after(source, out, verifier, 1, "those")
+    if change == "rows":
+        written(source, [{"gold": "1", "answer": "2"}] * 9)
+    verify_rows(open_rows(source), out, verifier, "answer", settings="those" if change == "rows" else "these")
+    assert {row["status"] for row in read(out)} == {"wrong" if change == "rows" else "correct"}
+    assert "is of other rows or settings, and is begun anew" in caplog.text
+
+
+def test_a_verdict_that_was_cut_off_is_made_again(tmp_path, verifier, monkeypatch):
+    monkeypatch.setattr("relift.verifier.cases.FIRST_ROWS", 2)
+    source, out = written(tmp_path / "a.jsonl", [{"gold": "1", "answer": "1"}] * 9), tmp_path / "b.jsonl"
+    stopped_after(source, out, verifier, 2)
+    journal = tmp_path / ".b.jsonl.part"
+    journal.write_text(journal.read_text()[:-5])
+    told: list[int] = []
+    verify_rows(open_rows(source), out, verifier, "answer", verified=told.append)
+    assert (told[0], sum(told)) == (1, 9)
+    assert [row["status"] for row in read(out)] == ["correct"] * 9
+
+
+def test_two_at_once_do_not_write_the_same_file(tmp_path, verifier):
+    source, out = written(tmp_path / "a.jsonl", ROWS), tmp_path / "b.jsonl"
+    with Journal(out, "another") as journal:
+        journal.append([Verdict(status=Status.WRONG)])
+        with pytest.raises(DataError, match="is being written by another relift verify"):
+            verify_rows(open_rows(source), out, verifier, "answer")
 
 
 def test_a_run_that_is_stopped_leaves_no_file(tmp_path, verifier):

@@ -12,6 +12,8 @@ from relift.verifier import Verifier
 from relift.verifier.kinds import Comparison, choices, in_one_spelling
 from relift.verifier.opening import exactly, make_verifier, require_comparison
 
+STOP = FinishReason.STOP
+
 RIGHT, WRONG = Status.CORRECT, Status.WRONG
 
 
@@ -202,6 +204,38 @@ def test_the_configuration_makes_the_verifier_it_names():
     with make_verifier(config, think_opened=False) as verifier:
         require_comparison(config, verifier)
         assert verifier.hard_limit_seconds == 30.0
+    config = configuration(rounded_golds=True, final_answer="first", answer_form="flexible")
+    with make_verifier(config, think_opened=False) as verifier:
+        assert verifier.compare("1.41", r"\sqrt{2}").status is Status.CORRECT
+        assert verifier.verify("3", "It is 3. The answer is 3.\nNo: the answer is 4", STOP).status is Status.CORRECT
+        exact = verifier.reading(form="boxed", rounded_golds=False)
+        assert exact.compare("1.41", r"\sqrt{2}").status is Status.WRONG
+        assert exact.verify("3", "The answer is 3.", STOP).status is Status.NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("3.1416", [r"\pi", "3.14159", "3.14159265"], ["3.142", "3.1415", "22/7", "3.1417"]),
+        ("1.41", [r"\sqrt{2}", "1.414"], ["1.4", "1.416", r"\sqrt{2.1}"]),
+        ("41.494", [r"17 + 10\sqrt{6}"], [r"17 + 10\sqrt{7}", "41.4949"]),
+        ("-0.67", [r"-\frac23", r"-\frac{2}{3}"], [r"\frac23", "-0.7"]),
+        (r"6.67\%", [r"\frac{1}{15}", r"\frac{20}{3}\%", r"\frac{20}{3}"], [r"\frac{1}{16}", r"7\%"]),
+        ("0.67", [r"66.67\%"], [r"65\%"]),
+        (r"113.4\%", ["1.134"], [r"113.33\%", r"113\%"]),
+        ("1/3, 1.732, 3.1416", [r"\frac13, \sqrt3, \pi"], [r"\frac13, \pi, \sqrt3", r"\frac13, \sqrt3"]),
+        (r"180.67 \text{ s}", [r"\frac{542}{3}", r"\frac{542}{3} \text{ seconds}"], [r"\frac{542}{3} \text{ m}"]),
+        (r"x \approx 7.64", [r"\sqrt{58.4}", r"x = \sqrt{58.4}"], [r"y = \sqrt{58.4}"]),
+        ("0.5", [r"\frac{6}{11}"], [r"\frac{5}{9}", "0.54x", r"\frac{59}{100}"]),
+        ("3", ["3.0"], [r"\pi", "3.1"]),
+        ("300", ["300"], ["299.94"]),
+    ],
+)
+def test_an_exact_answer_is_right_where_it_rounds_to_a_rounded_gold(gold, right, wrong):
+    with Verifier("boxed", comparison=Comparison(rounded_golds=True), workers=1) as verifier:
+        for answers, status in ((right, Status.CORRECT), (wrong, Status.WRONG)):
+            found = verifier.compare_batch([(gold, answer) for answer in answers])
+            assert [one.status for one in found] == [status] * len(answers)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +251,9 @@ def test_the_configuration_makes_the_verifier_it_names():
         ({"answer_kind": "choice", "answer_seconds": 3}, "answer_seconds would be ignored by answer_kind 'choice'"),
         ({"answer_kind": "choice", "answer_form": "equals"}, "does not go with answer_form 'equals'"),
         ({"answer_kind": "maths"}, "answer_kind"),
+        ({"answer_kind": "text", "rounded_golds": True}, "rounded_golds would be ignored by answer_kind 'text'"),
+        ({"answer_form": "equals", "rounded_golds": True}, "rounded_golds would be ignored by answer_form 'equals'"),
+        ({"answer_form": "equals", "final_answer": "first"}, "final_answer 'first' would be ignored by answer_form"),
         (
             {"format": "arithmetic", "families": {"add3": 1}, "count": 9, "answer_kind": "choice"},
             "does not go with format 'arithmetic'",

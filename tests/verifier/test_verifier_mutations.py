@@ -66,6 +66,12 @@ LEFT_OUT = [
     ("a name alone", "script", "a_n=2n", "a=2n"),
     ("a unit, a base or an ending left out", "script", "52_8", "52"),
     ("a unit, a base or an ending left out", "script", r"45^{\circ}", "45"),
+    ("the same residue", "length", r"n \equiv 1 \pmod 4", r"n \equiv 17 \pmod 4"),
+    ("a capital in words", "case", "15th Day", "15tH Day"),
+    ("what is not printed", "digit", r"\phantom{0}3", r"\phantom{1}3"),
+    ("the angle of a function", "name", r"\tan 45^\circ = 1", r"\cot 45^\circ = 1"),
+    ("a capital in words", "case", "ABD", "AbD"),
+    ("a capital in words", "case", "C Cecile", "c Cecile"),
     ("a power of one", "script", "1^{n}+x", "1+x"),
 ]
 

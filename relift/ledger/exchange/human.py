@@ -37,5 +37,5 @@ def write_wanted(hard: HardSet, path: Path, *, with_gold: bool = True) -> int:
     return len(wanted)
 
 
-ANSWER_FORMS = {"boxed": "\\boxed{ANSWER}", "hashes": "#### ANSWER", "equals": "=ANSWER"}
+ANSWER_FORMS = {"boxed": "\\boxed{ANSWER}", "flexible": "\\boxed{ANSWER}", "hashes": "#### ANSWER", "equals": "=ANSWER"}
 """What a solution ends with, by ``questions.answer_form``."""

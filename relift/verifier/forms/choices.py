@@ -18,6 +18,19 @@ _ARTICLE = re.compile(r"^(?:the|an|a)\s+")
 _MATHEMATICAL_RUNS = re.compile(r"[A-Za-z]{1,2}|[a-dklmnijpqrstxyzuvw]{1,4}")
 _SHORT = "no yes up or it he she we so if to of on in at by all odd even true false none"
 _SHORT_WORDS = frozenset(_SHORT.split())
+_COLON = re.compile(r"[A-Z]\s*:")
+_OF_RATIO = re.compile(r"[A-Z]{1,2}(?::[A-Z]{1,2})*=")
+_BEHIND = re.compile(r"[^A-Z=]*\s*\(([A-Z])\)")
+_CIRCLED = re.compile(r"[\u2460-\u2473\s,;]+|\\text\{[\u2460-\u2473\s,;]+\}")
+_SEVERAL_LETTERS = re.compile(r"[A-H]{2,5}")
+_SEPARATORS = re.compile(r"\s*[,;\s]\s*(?:and\b\s*)?")
+_SAME_MEANING = (
+    ("yes", "true"),
+    ("no", "false"),
+    ("no solution", "there is no solution", "there are no solution", "has no solution", "empty set", "\\emptyset", "\\{\\}"),
+    ("infinitely many", "infinitely many solution", "there are infinitely many solution", "\\infty", "infinite"),
+)
+_MEANING = {words: same[0] for same in _SAME_MEANING for words in same if words not in ("\\infty",)}
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s*m?\.*)?", re.IGNORECASE)
 _ISO = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
 _SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2,4})")
@@ -47,16 +60,33 @@ def letter_and_text(text: str) -> tuple[str, str]:
 
 def same_words(gold: str, answer: str) -> bool | None:
     """Whether two normalised texts say the same; None where the gold is not in words but in mathematics."""
-    if (letter := choice_of(gold)) and not _is_formula(gold):
-        return choice_of(answer) == letter
+    if letter := _ONE_LETTER.fullmatch(plain(gold)):
+        return letter[1] in (choice_of(answer), _choice_behind(answer))
     if (moment := _time(gold)) is not None:
         given = _time(answer)
-        return given is not None and given[:3] == moment[:3] and moment[3] in ("", given[3])
+        return given is not None and _is_same_time(moment, given)
     if (day := _date(gold)) is not None:
         return _date(answer) == day
+    if circled := _circled(gold):
+        return _circled(answer) == circled
+    if (said := _MEANING.get(folded(gold))) is not None:
+        return _MEANING.get(folded(answer)) == said
+    if _SEVERAL_LETTERS.fullmatch(gold) and _SEPARATORS.search(answer):
+        return _SEPARATORS.sub("", plain(answer)) == gold or None
     if not _is_text(gold):
         return None
-    return folded(gold) == folded(answer)
+    return plain(gold) == plain(answer).strip(".,") if _SEVERAL_LETTERS.fullmatch(plain(gold)) else folded(gold) == folded(answer)
+
+
+def label_of(gold: str) -> tuple[str, str]:
+    """The letter of a gold such as ``(B) 42`` or ``C: 5``, and what it stands for; empty where it is nothing of the kind."""
+    letter, text = letter_and_text(gold)
+    return ("", "") if not letter or _is_formula(gold) or _OF_RATIO.match(text) else (letter, text)
+
+
+def is_choice_letter(gold: str, letter: str) -> bool:
+    """Whether the letter alone may stand for a labelled gold: of ``E: 0.5`` it is the name of a quantity."""
+    return letter in "ABCD" or not _COLON.match(plain(gold))
 
 
 def is_dated(text: str) -> bool:
@@ -71,6 +101,30 @@ def folded(text: str) -> str:
         word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
         for word in words.split()
     )
+
+
+def _choice_behind(text: str) -> str:
+    """The letter of ``42 (B)``."""
+    found = _BEHIND.fullmatch(plain(text))
+    return found[1] if found else ""
+
+
+def _circled(text: str) -> str:
+    return "".join(char for char in text if "\u2460" <= char <= "\u2473") if _CIRCLED.fullmatch(text) else ""
+
+
+def _is_same_time(gold: tuple[int, int, int, str], given: tuple[int, int, int, str]) -> bool:
+    """Where only one of them says which half of the day, the other must count to 24."""
+    if gold[:3] == given[:3] and gold[3] in ("", given[3]):
+        return True
+    return bool(gold[3] or given[3]) and _of_day(gold) == _of_day(given) != ()
+
+
+def _of_day(time: tuple[int, int, int, str]) -> tuple[int, ...]:
+    hour, minute, second, half = time
+    if half:
+        return (hour % 12 + (12 if half == "p" else 0), minute, second) if 1 <= hour <= 12 else ()
+    return (hour, minute, second) if hour > 12 else ()
 
 
 def _is_formula(gold: str) -> bool:

@@ -6,17 +6,29 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, any_of, found, opened
 from relift.verifier.forms.names import is_name
 from relift.verifier.forms.regions import REALS, Piece, Region, intersected, parse_region, united
+from relift.verifier.spelling.brackets import in_bars
 from relift.verifier.values import samples
 from relift.verifier.values.exact import Value, same
 from relift.verifier.values.polynomials import ONE, UNIT, Sum
 from relift.verifier.values.reader import read
 from relift.verifier.values.samples import Sample
 
-RELATION = re.compile(r"\\(?:le|ge|ne|in|notin|subset|subseteq|approx|sim|equiv|cong|propto|ll|gg)(?![A-Za-z])|[<>]")
+RELATION = re.compile(
+    r"\\(?:le|ge|ne|in|ni|notin|subset|subseteq|subsetneq|supset|supseteq|approx|sim|equiv|cong|propto|ll|gg|parallel|perp)"
+    r"(?![A-Za-z])|[<>]"
+)
+_OF_NUMBERS = ("<", ">", "\\le", "\\ge", "\\ne")
+_SQUARE = re.compile(r"([A-Za-z])\^\{2\}")
 _SIGN = re.compile(rf"({RELATION.pattern}|=)")
-_TURNED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "="}
+_TURNED = {
+    "<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "=",
+    "\\approx": "\\approx", "\\sim": "\\sim", "\\equiv": "\\equiv", "\\cong": "\\cong", "\\parallel": "\\parallel",
+    "\\perp": "\\perp", "\\subset": "\\supset", "\\supset": "\\subset", "\\subseteq": "\\supseteq",
+    "\\supseteq": "\\subseteq", "\\in": "\\ni", "\\ni": "\\in", "\\ll": "\\gg", "\\gg": "\\ll",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +51,35 @@ def region_of(relation: Relation) -> Region | None:
     if signs == ("\\in",) and is_name(terms[0]):
         found = parse_region(terms[1])
         return found and Region(found.pieces, _variable(terms[0]))
+    if len(signs) == 1 and (both := _both_ways(terms[0], signs[0], terms[1])) is not None:
+        return both
     region: Region | None = None
     for left, sign, right in zip(terms, signs, terms[1:], strict=False):
         one = _half_line(left, sign, right)
         if one is None:
             return None
         region = one if region is None else intersected(region, one)
-        if region is None:
+        if region is None:  # `a < 0 < b` is about two letters
             return None
     return region
+
+
+def _both_ways(left: str, sign: str, right: str) -> Region | None:
+    """Of ``|x-1| < 3`` and ``x^2 < 4``, whose right side is a positive number."""
+    if right.startswith("|") or _SQUARE.fullmatch(right):
+        left, sign, right = right, _TURNED.get(sign, ""), left
+    square, bars = _SQUARE.fullmatch(left), in_bars(left)
+    bound = read(right)
+    if (square is None and bars is None) or bound is None or bound.rational is None or bound.rational <= 0:
+        return None
+    inner, end = (square[1], f"\\sqrt{{{right}}}") if square else (bars or "", right)
+    if sign in ("<", "\\le"):
+        low, high = _half_line(f"-{end}", sign, inner), _half_line(inner, sign, end)
+        return None if low is None or high is None else intersected(low, high)
+    if sign in (">", "\\ge"):
+        low, high = _half_line(inner, _TURNED[sign], f"-{end}"), _half_line(inner, sign, end)
+        return None if low is None or high is None else united([*low.pieces, *high.pieces], high.variable)
+    return None
 
 
 def _variable(text: str) -> str:
@@ -112,25 +144,40 @@ def proportional(gold: Value, answer: Value) -> Fraction | None:
     return ratio if answer.top == {one: coefficient * ratio for one, coefficient in gold.top.items()} else None
 
 
-def same_relation(gold: Relation, answer: Relation) -> bool | None:
-    """Two relations with the same signs between equal terms, or two inequalities that a factor makes the same."""
-    turned = Relation(answer.terms[::-1], tuple(_TURNED.get(sign, sign) for sign in answer.signs[::-1]))
-    for one in (answer, turned):
-        if one.signs == gold.signs and all(_same_term(*pair) for pair in zip(gold.terms, one.terms, strict=True)):
-            return True
-    if len(gold.signs) != 1 or len(answer.signs) != 1:
-        return False if len(gold.signs) != len(answer.signs) else None
+def same_relation(gold: Relation, answer: Relation) -> Finding:
+    """Two relations with the same signs between equal terms, or two inequalities that a factor makes the same.
+
+    Whether a relation between numbers holds says nothing: ``3 < 5`` is not ``1 < 2``.
+    """
+    turned = Relation(answer.terms[::-1], tuple(_TURNED.get(sign, "") for sign in answer.signs[::-1]))
+    if len(gold.signs) != len(answer.signs):
+        return DIFFERENT
+    termwise = any_of([_term_by_term(gold, one) for one in (answer, turned)])
+    if termwise.is_equal or len(gold.signs) != 1 or gold.signs[0] not in _OF_NUMBERS:
+        return termwise
     first, second = _difference(*gold.terms), _difference(*answer.terms)
     if first is None or second is None:
-        return None
+        return termwise
+    if not (first.has_letters and second.has_letters):
+        return DIFFERENT if termwise.is_equal is False else termwise
     ratio = proportional(first, second)
     if ratio is None:
-        return False if first.is_complete and second.is_complete else None
-    return gold.signs[0] == (answer.signs[0] if ratio > 0 else _TURNED.get(answer.signs[0], ""))
+        return DIFFERENT if first.is_complete and second.is_complete else termwise
+    return found(gold.signs[0] == (answer.signs[0] if ratio > 0 else _TURNED.get(answer.signs[0], "")))
 
 
-def _same_term(gold: str, answer: str) -> bool:
+def _term_by_term(gold: Relation, answer: Relation) -> Finding:
+    if gold.signs != answer.signs:
+        return DIFFERENT
+    return all_of([same_term(*pair) for pair in zip(gold.terms, answer.terms, strict=True)])
+
+
+def same_term(gold: str, answer: str) -> Finding:
+    """One side of a statement: the same text, or the same value."""
     if gold.replace(" ", "") == answer.replace(" ", ""):
-        return True
+        return EQUAL
     one, other = read(gold), read(answer)
-    return one is not None and other is not None and same(one, other) is True
+    if one is None or other is None:
+        return opened(gold, answer)
+    is_same = same(one, other)
+    return opened(gold, answer) if is_same is None else (EQUAL if is_same else DIFFERENT)

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
-from relift.verifier.forms.finding import DIFFERENT, EQUAL, OPEN, Finding, all_of, found, refused
+from relift.verifier.forms.finding import DIFFERENT, EQUAL, NOT_DECIDED, Finding, all_of, found, opened, refused
 from relift.verifier.forms.names import letter_of, same_name
 from relift.verifier.forms.regions import Region, parse_region, same_region
-from relift.verifier.forms.shapes import Equation, Several, Shape, Single, parse
+from relift.verifier.forms.shapes import Equation, Several, Shape, Single, Solutions, parse
 from relift.verifier.forms.single import rational
 from relift.verifier.values.reader import read
 
@@ -21,9 +21,11 @@ Compare = Callable[[Shape, Shape], Finding]
 
 def with_several(gold: Several, answer: Shape, compare: Compare) -> Finding:
     if isinstance(answer, Region) and (region := as_region(gold)) is not None:
-        return found(same_region(region, answer))
+        return same_region(region, answer)
     if isinstance(answer, Single):
         return _several_with_one(gold, answer, compare)
+    if isinstance(answer, Solutions):
+        return _several_with_solutions(gold, answer, compare)
     if not isinstance(answer, Several):
         return refused("another kind of answer")
     return _with_tuple(gold, answer, compare) if gold.kind == "tuple" else _with_unordered(gold, answer, compare)
@@ -32,8 +34,42 @@ def with_several(gold: Several, answer: Shape, compare: Compare) -> Finding:
 def _several_with_one(gold: Several, answer: Single, compare: Compare) -> Finding:
     if gold.kind == "set" and len(gold.items) == 1:
         return compare(gold.items[0], answer)
-    is_unknown = read(answer.text) is None and answer.unit is None
-    return OPEN if is_unknown and gold.kind != "tuple" else refused("one value for several")
+    return refused("one value for several")
+
+
+def with_solutions(gold: Solutions, answer: Shape, compare: Compare) -> Finding:
+    """By name where the answer has names, otherwise each solution as a tuple in the gold's order of names."""
+    if isinstance(answer, Solutions):
+        order = [next((at for at, name in enumerate(answer.names) if same_name(one, name)), -1) for one in gold.names]
+        if len(gold.names) != len(answer.names) or -1 in order or len(set(order)) < len(order):
+            return refused("other names")
+        answer = Solutions(gold.names, tuple(tuple(row[at] for at in order) for row in answer.rows))
+        return _as_sets(_tuples(gold), _tuples(answer), compare)
+    if not isinstance(answer, Several) or (answer.name and answer.name not in gold.names):
+        return refused("not a value for each name")
+    if len(gold.rows) == 1 and answer.kind != "set" and len(answer.items) == len(gold.names):
+        if any(isinstance(item, Equation) and item.name for item in answer.items):
+            return refused("other names")
+        return all_of([compare(*pair) for pair in zip(gold.rows[0], answer.items, strict=True)])
+    return _as_sets(_tuples(gold), answer.items, compare)
+
+
+def _several_with_solutions(gold: Several, answer: Solutions, compare: Compare) -> Finding:
+    """Names that the gold does not ask for say in which order the values stand; ``y=2, x=1`` is (1,2) all the same."""
+    order = sorted(range(len(answer.names)), key=lambda at: answer.names[at])
+    if not set(answer.names) <= {"x", "y", "z"}:
+        order = list(range(len(answer.names)))
+    rows = tuple(tuple(row[at] for at in order) for row in answer.rows)
+    answer = Solutions(answer.names, rows)
+    if _names(gold) or gold.name:
+        return refused("other names")
+    if len(rows) == 1 and len(gold.items) == len(rows[0]) and gold.kind != "set" and not gold.is_worded:
+        return all_of([compare(*pair) for pair in zip(gold.items, rows[0], strict=True)])
+    return refused("values of other names") if gold.kind == "tuple" else _as_sets(gold.items, _tuples(answer), compare)
+
+
+def _tuples(solutions: Solutions) -> tuple[Shape, ...]:
+    return tuple(Several("tuple", row, "()") for row in solutions.rows)
 
 
 def _with_unordered(gold: Several, answer: Several, compare: Compare) -> Finding:
@@ -63,6 +99,8 @@ def _unfit(gold: Several, answer: Several) -> str:
         return "a set for values of different names"
     if gold.name and answer.name and not same_name(gold.name, answer.name):
         return "another name"
+    if gold.is_logical and answer.is_logical and gold.is_logical != answer.is_logical:
+        return "joined by another word"
     return ""
 
 
@@ -83,7 +121,7 @@ def _with_tuple(gold: Several, answer: Several, compare: Compare) -> Finding:
         is_unordered = answer.is_worded and len(set(_names(answer))) < 2
         return refused("a list instead of a tuple") if is_unordered else _in_order(gold, answer, compare)
     if gold.brackets != answer.brackets:
-        return refused("other brackets") if len(gold.items) == 2 else OPEN
+        return refused("other brackets")
     return _in_order(gold, answer, compare)
 
 
@@ -103,12 +141,20 @@ def _as_sets(gold: tuple[Shape, ...], answer: tuple[Shape, ...], compare: Compar
     if None not in numbers:
         return found(set(numbers[: len(gold)]) == set(numbers[len(gold) :]))
     if len(gold) * len(answer) > MAX_COMPARED:
-        return OPEN
-    equal = [[compare(one, other).is_equal for other in answer] for one in gold]
-    rows = [*equal, *([row[column] for row in equal] for column in range(len(answer)))]
-    if any(all(is_equal is False for is_equal in row) for row in rows):
+        return NOT_DECIDED
+    findings = [[compare(one, other) for other in answer] for one in gold]
+    columns = [[row[at] for row in findings] for at in range(len(answer))]
+    return all_of([_one_of(row) for row in (*findings, *columns)])
+
+
+def _one_of(findings: list[Finding]) -> Finding:
+    """Whether a value is among others: the one that it is, or the only one that it may be."""
+    if any(finding.is_equal for finding in findings):
+        return EQUAL
+    still_open = [finding for finding in findings if finding.is_equal is None]
+    if not still_open:
         return DIFFERENT
-    return EQUAL if all(True in row for row in rows) else OPEN
+    return still_open[0] if len(still_open) == 1 else NOT_DECIDED
 
 
 def _plain_number(item: Shape) -> Fraction | None:

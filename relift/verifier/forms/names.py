@@ -13,17 +13,22 @@ _SYMBOL = rf"(?:[A-Za-z]|{_GREEK})'*{_INDEX}'*"
 _MARK = r"(?:m\s*)?\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|widehat|tilde|Delta|mathcal)\s*"
 _OF = r"(?:\^\{-1\})?\s*\([A-Za-z0-9,\s]{1,20}\)"
 _NAME = re.compile(
-    rf"\|?(?:{_MARK})?\{{?(?:{_SYMBOL}|(?:[A-Z]\s*(?:_\{{\d\}})?){{2,5}})\}}?(?:{_OF})?\|?"
+    rf"(?:{_MARK})?\{{?(?:{_SYMBOL}|(?:[A-Z]\s*(?:_\{{\d\}})?){{2,5}})\}}?(?:{_OF})?"
+    rf"|\|(?:{_MARK}\{{?{_SYMBOL}\}}?|(?:{_MARK})?\{{?(?:[A-Z]\s*(?:_\{{\d\}})?){{2,5}}\}}?)\|"
     rf"|\\text\{{[A-Za-z][A-Za-z ',.-]*\}}(?:\s*\([A-Za-z0-9,]*\))?|\[[A-Z]{{3,6}}\]|\\frac\{{d[a-z]\}}\{{d[a-z]\}}"
     rf"|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})*\s*\)|[a-z]{_INDEX}\^\{{\\(?:circ|prime)\}}"
     rf"|\\(?:max|min|gcd|lcm|det)(?:_\{{[^{{}}]*\}})?\s*(?:{_SYMBOL}|\([A-Za-z0-9,\s]*\))?"
 )
 _DENIAL = re.compile(r"\b(?:not|no|never|or|and|wrong|incorrect|false|except|is)\b", re.IGNORECASE)
 _ARGUMENT = re.compile(r"([A-Za-z](?:_\{\d\})?[(]|[A-Za-z]_\{)([A-Za-z])[)}]")
-_LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])")
+_GREEK_LETTER = re.compile(_GREEK)
+_WORD_OR_LETTER = re.compile(r"\\(?:text|mathbb|begin|end)\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _EXTREME = r"_\{\\?(?:max|min)\s*\}|_\{\\text\{(?:max|min)\}\}"
+_LENGTH = re.compile(r"\|(?:\\overline\s*)?\{?((?:[A-Z](?:_\{\d\})?){2,5})\}?\||\\overline\s*\{((?:[A-Z](?:_\{\d\})?){2,5})\}")
+_MARKS = re.compile(rf"^(?:m\s*)?\\angle|^\\triangle|{_EXTREME}")
+_WORDS_NAME = re.compile(r"\\text\{[^{}]*\}")
 _INDEXED = re.compile(r"_\{[^{}]*\}")
-_FUNCTION = re.compile(r"[fghFGH](?:_\{\d\})?\([a-z]\)|y")
+_FUNCTION = re.compile(r"[fghFGH](?:_\{\d\})?\(x\)")
 
 
 def is_name(text: str) -> bool:
@@ -34,11 +39,20 @@ def is_name(text: str) -> bool:
 
 
 def same_name(gold: str, answer: str) -> bool:
-    """Words name anything, and ``y`` is ``f(x)``; otherwise the letters must be the same."""
+    """Words name any letter, and ``y`` is ``f(x)``; otherwise both must be the same, with every mark and argument."""
+    marks = [_MARKS.findall(name) for name in (gold, answer)]
+    if all(marks) and marks[0] != marks[1]:
+        return False  # of both the largest and the smallest
     gold, answer = _plain(gold), _plain(answer)
-    if gold == answer or gold.startswith("\\text") or answer.startswith("\\text"):
+    if gold == answer:
         return True
-    return "y" in (gold, answer) and all(_FUNCTION.fullmatch(name) for name in (gold, answer))
+    words = [_WORDS_NAME.match(name) for name in (gold, answer)]
+    if words[0] and words[1]:
+        is_same = words[0][0].casefold() == words[1][0].casefold()
+        return is_same and gold[words[0].end() :] == answer[words[1].end() :]
+    if words[0] or words[1]:
+        return True
+    return "y" in (gold, answer) and any(_FUNCTION.fullmatch(name) for name in (gold, answer))
 
 
 def letter_of(name: str) -> str:
@@ -46,14 +60,41 @@ def letter_of(name: str) -> str:
     return _plain(_INDEXED.sub("", name))
 
 
-def renamed(gold: str, answer: str, value: str) -> str | None:
-    """The answer's value in the gold's letter, where they are of ``f(t)`` and ``f(x)``, or of ``a_k`` and ``a_n``."""
+def renamed(gold: str, answer: str, gold_value: str, value: str) -> str | None:
+    """The answer's value in the gold's letter, where they are of ``f(t)`` and ``f(x)``, or of ``a_k`` and ``a_n``.
+
+    Both letters must stand in their values: ``f(w) = cx`` says nothing of ``f(x)``, and ``P(B) = 1/2`` nothing of A.
+    """
     first, second = _ARGUMENT.fullmatch(gold.replace(" ", "")), _ARGUMENT.fullmatch(answer.replace(" ", ""))
     if first is None or second is None or first[1] != second[1] or first[2] == second[2]:
         return None
-    letters = set(_LETTER.findall(value))
-    return None if first[2] in letters else _LETTER.sub(lambda one: first[2] if one[0] == second[2] else one[0], value)
+    letters = letters_of(value)
+    if first[2] in letters or second[2] not in letters or first[2] not in letters_of(gold_value):
+        return None
+    return with_letters(value, {second[2]: first[2]})
+
+
+def letters_of(text: str) -> set[str]:
+    """The letters, Latin and Greek, that stand in an expression; not those of words and of other commands."""
+    return {found[0] for found in _WORD_OR_LETTER.finditer(text) if _is_letter(found[0])}
+
+
+def with_letters(text: str, names: dict[str, str]) -> str:
+    """The expression with its letters renamed, all at once."""
+
+    def rename(found: re.Match[str]) -> str:
+        name = names.get(found[0])
+        return found[0] if name is None else (f"{name} " if name.startswith("\\") else name)
+
+    return _WORD_OR_LETTER.sub(rename, text)
+
+
+def _is_letter(token: str) -> bool:
+    return len(token) == 1 or _GREEK_LETTER.fullmatch(token) is not None
 
 
 def _plain(name: str) -> str:
-    return re.sub(rf"\s+|\\overline|\||m?\\angle|\\triangle|{_EXTREME}", "", name).strip("{}")
+    """Without what says only what kind of thing is named: ``AB`` of ``|AB|``, ``A`` of ``\\angle A``."""
+    name = re.sub(r"\s+", "", _MARKS.sub("", name))
+    name = _LENGTH.sub(lambda found: found[1] or found[2], name)
+    return name[1:-1] if name.startswith("{") and name.endswith("}") else name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from relift.verifier.forms.finding import DIFFERENT, EQUAL, Finding, all_of, found, opened
 from relift.verifier.spelling.brackets import inside, split_top
-from relift.verifier.values.exact import Value, same
+from relift.verifier.values.exact import Value, number, same
 from relift.verifier.values.reader import read
 
 _INFINITE = {"\\infty": 1, "+\\infty": 1, "-\\infty": -1}
@@ -31,6 +34,8 @@ class Region:
     pieces: tuple[Piece, ...]
     variable: str = ""
     """The letter of an inequality; intervals have none."""
+    domain: str = ""
+    """Of which numbers these are only the whole ones: Z, or N where nobody says whether 0 is one of them."""
 
 
 REALS = Region((Piece(None, False, None, False),))
@@ -107,6 +112,8 @@ def united(pieces: list[Piece], variable: str = "") -> Region | None:
 
 
 def intersected(one: Region, other: Region) -> Region | None:
+    if one.domain or other.domain or (one.variable and other.variable and one.variable != other.variable):
+        return None
     if not all(map(_is_placed, (*one.pieces, *other.pieces))):
         return None
     pieces = []
@@ -137,6 +144,19 @@ def _without(region: Region, points: list[Piece]) -> Region | None:
     return united(pieces, region.variable)
 
 
+def without_region(region: Region, other: Region) -> Region | None:
+    """The numbers of the one that are not in the other."""
+    for piece in other.pieces:
+        rest = [Piece(None, False, piece.low, not piece.has_low)] if piece.low is not None else []
+        rest += [Piece(piece.high, not piece.has_high, None, False)] if piece.high is not None else []
+        outside = united(rest) if rest else Region(())
+        left = None if outside is None else intersected(region, outside)
+        if left is None:
+            return None
+        region = left
+    return region
+
+
 def _touch(left: Piece, right: Piece) -> bool:
     if _low(right) < _high(left):
         return True
@@ -159,20 +179,62 @@ def _high(piece: Piece) -> float:
     return float("inf") if piece.high is None else _place(piece.high) or 0.0
 
 
-def same_region(gold: Region, answer: Region) -> bool | None:
+def same_region(gold: Region, answer: Region) -> Finding:
     if gold.variable and answer.variable and gold.variable != answer.variable:
-        return False
-    if len(gold.pieces) != len(answer.pieces):
-        return False
+        return DIFFERENT
+    if len(gold.pieces) != len(answer.pieces) or gold.domain != answer.domain:
+        return DIFFERENT
     findings = []
     for one, other in zip(gold.pieces, answer.pieces, strict=True):
         if (one.has_low, one.has_high) != (other.has_low, other.has_high):
-            return False
+            return DIFFERENT
         findings += [_same_end(one.low, other.low), _same_end(one.high, other.high)]
-    return False if False in findings else (None if None in findings else True)
+    return all_of(findings)
 
 
-def _same_end(one: Value | None, other: Value | None) -> bool | None:
+def _same_end(one: Value | None, other: Value | None) -> Finding:
     if one is None or other is None:
-        return one is other
-    return same(one, other)
+        return found(one is other)
+    is_same = same(one, other)
+    return opened(one.text, other.text) if is_same is None else (EQUAL if is_same else DIFFERENT)
+
+
+MAX_WHOLE = 200
+"""Whole numbers of a region that are counted out."""
+_LOWEST = {"N": 0, "N0": 0, "Z+": 1}
+
+
+def whole_numbers(region: Region, domain: str) -> list[int] | Region | None:
+    """Those of a region, counted out where they are few: ``[1, 2, 3]``; None where an end has no place on the line."""
+    if len(region.pieces) != 1 or not all(map(_is_placed, region.pieces)):
+        return None
+    (piece,) = region.pieces
+    low, high = _first_whole(piece), _last_whole(piece)
+    lowest = _LOWEST.get(domain)
+    if lowest is not None and (low is None or low <= lowest):
+        low = lowest
+    elif domain == "N":
+        domain = "Z"  # it begins above 0 and 1
+    if low is not None and high is not None:
+        return list(range(low, high + 1)) if high - low < MAX_WHOLE else None
+    ends = [None if end is None else number(end) for end in (low, high)]
+    whole = Piece(ends[0], low is not None, ends[1], high is not None)
+    return Region((whole,), region.variable, "N" if domain == "N" and low == 0 else "Z")
+
+
+def _first_whole(piece: Piece) -> int | None:
+    if piece.low is None:
+        return None
+    place = _exact_place(piece.low)
+    return math.floor(place) + 1 if not piece.has_low else math.ceil(place)
+
+
+def _last_whole(piece: Piece) -> int | None:
+    if piece.high is None:
+        return None
+    place = _exact_place(piece.high)
+    return math.ceil(place) - 1 if not piece.has_high else math.floor(place)
+
+
+def _exact_place(value: Value) -> Fraction:
+    return value.rational if value.rational is not None else Fraction(_place(value) or 0.0)

@@ -29,3 +29,17 @@ UNIT_OF: dict[str, str] = {name: name for name in _ALONE.split()}
 for _unit in _WITH_OTHER_WORDS.split(";"):
     for _word in _unit.split():
         UNIT_OF[_word] = _unit.split()[0]
+
+IN_BASE_UNITS: dict[str, tuple[str, str, int]] = {
+    "millimetre": ("1/1000", "metre", 1), "centimetre": ("1/100", "metre", 1), "decimetre": ("1/10", "metre", 1),
+    "metre": ("1", "metre", 1), "kilometre": ("1000", "metre", 1), "inch": ("0.0254", "metre", 1),
+    "foot": ("0.3048", "metre", 1), "yard": ("0.9144", "metre", 1), "mile": ("1609.344", "metre", 1),
+    "litre": ("1/1000", "metre", 3), "millilitre": ("1/1000000", "metre", 3),
+    "millisecond": ("1/1000", "second", 1), "second": ("1", "second", 1), "minute": ("60", "second", 1),
+    "hour": ("3600", "second", 1), "day": ("86400", "second", 1), "week": ("604800", "second", 1),
+    "year": ("1", "year", 1), "decade": ("10", "year", 1), "century": ("100", "year", 1),
+    "milligram": ("1/1000", "gram", 1), "gram": ("1", "gram", 1), "kilogram": ("1000", "gram", 1),
+    "tonne": ("1000000", "gram", 1), "cent": ("1/100", "dollar", 1), "dollar": ("1", "dollar", 1),
+    "quart": ("1/4", "gallon", 1), "pint": ("1/8", "gallon", 1), "gallon": ("1", "gallon", 1),
+}  # fmt: skip
+"""How much of which unit each of them is, and to which power; what has no fixed measure (a month) is not here."""

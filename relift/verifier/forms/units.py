@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from relift.verifier.forms.unit_names import UNIT_OF
+from relift.verifier.forms.unit_names import IN_BASE_UNITS, UNIT_OF
 from relift.verifier.spelling.numerals import MULTIPLIERS
 
 # Words that say nothing about the value beside a unit.
@@ -27,7 +27,8 @@ thirds quarters fifths tenths hundredths thousandths versus answers does this
 _NO_UNIT = frozenset(_NO_UNIT_WORDS.split())
 _LONG_PLURAL = re.compile(r"[a-z]{3,}s")
 
-_PIECE = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|\\.|[A-Za-z]+|\^\{[^{}]*\}|.", re.DOTALL)
+LENGTHS = frozenset(name for name, (_, base, power) in IN_BASE_UNITS.items() if (base, power) == ("metre", 1))
+_PIECE = re.compile(r"\\text\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+|\\.|[A-Za-z]+|\^\{[^{}]*\}|.", re.DOTALL)
 _ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\\text\{([^{}]*)\}|([A-Za-z]+)\.?)")
 _AND = re.compile(r"\\text\{\s*and\s*\}|\band\b")
@@ -132,6 +133,9 @@ def unit_of(words: str) -> Unit:
             sign = -1
         elif word in MULTIPLIERS and not names:
             factor *= MULTIPLIERS[word]
+        elif word in ("unit", "units") and power != 1:
+            names["unit"] = names.get("unit", 0) + sign * power
+            power, last = 1, "unit"
         elif word in _NOISE:
             continue
         elif (name := _known(word)) is not None:
@@ -143,6 +147,25 @@ def unit_of(words: str) -> Unit:
     if "celsius" in names or "fahrenheit" in names:
         names.pop("degree", None)
     return Unit(tuple(sorted(names.items())), factor=factor)
+
+
+def conversion(gold: Unit, answer: Unit) -> Fraction | None:
+    """What turns a number of the answer's unit into one of the gold's, such as 1/60 of minutes and hours; None of others."""
+    one, other = _in_base_units(gold), _in_base_units(answer)
+    if one is None or other is None or one[1] != other[1]:
+        return None
+    return other[0] / one[0]
+
+
+def _in_base_units(unit: Unit) -> tuple[Fraction, dict[str, int]] | None:
+    factor, dimensions = Fraction(1), dict[str, int]()
+    for name, power in unit.names:
+        if name not in IN_BASE_UNITS:
+            return None
+        size, base, exponent = IN_BASE_UNITS[name]
+        factor *= Fraction(size) ** power
+        dimensions[base] = dimensions.get(base, 0) + exponent * power
+    return (factor, {base: power for base, power in dimensions.items() if power}) if unit.names else None
 
 
 def _unknown(words: str) -> Unit:

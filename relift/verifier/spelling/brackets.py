@@ -58,3 +58,8 @@ def inside(text: str, opening: str, closing_one: str) -> str | None:
         return None
     end = len(text) - len(closing_one)
     return text[len(opening) : end] if closing(text, 0) == end else None
+
+
+def in_bars(text: str) -> str | None:
+    """What stands between two bars around the whole text; None where there are others in it."""
+    return text[1:-1] if text.count("|") == 2 and text[0] == text[-1] == "|" else None

@@ -47,6 +47,8 @@ _WORDS = re.compile(
     r"\\(text|mbox|hbox|textnormal|textrm|textbf|textit|textsf|texttt|textsc|textup|emph|mathrm|operatorname)\*?"
     r"\s*(?:\{([^{}]*)\}|(?<=mathrm)\s*([A-Za-z])(?![A-Za-z]))"
 )
+_NUMBER_BEFORE = re.compile(r"[\d}]\s*(?:\\[,;! ]\s*|~)*$")
+_RAISED_IN_WORDS = re.compile(r"\\(text|mathrm|mbox|textrm)\s*\{([A-Za-z /.,\\~]*)\^\s*\{?(-?\d)\}?\s*\}")
 _UNIT_LIKE = re.compile(r"[A-Za-z][A-Za-z .,'/^\d:()-]*")
 _NUMBER_AND_WORDS = re.compile(r"([+-]?\d[\d.,]*)\s*(?!(?:st|nd|rd|th)\b)([A-Za-z].*)")
 
@@ -76,6 +78,7 @@ def commands(text: str) -> str:
     """Fonts, fences and synonyms gone; words in ``\\text{}``, whatever command they stood in."""
     text = _EMPTY_FENCE.sub("", _COLOR.sub("", _GLUED.sub(r"\1 ", text)))
     text = _DOUBLE_STRUCK.sub(r"\\mathbb{\1}", text)
+    text = _RAISED_IN_WORDS.sub(lambda found: f"\\text{{{found[2].replace(chr(92) + ',', ' ')}^{found[3]}}}", text)
     return _APPLIED.sub(r"\1(\2)", _COMMAND.sub(_renamed, _WORDS.sub(_as_words, text)))
 
 
@@ -84,8 +87,12 @@ def _renamed(found: re.Match[str]) -> str:
 
 
 def _as_words(found: re.Match[str]) -> str:
-    content = " ".join((found[2] if found[2] is not None else found[3]).split())
+    content = " ".join((found[2] if found[2] is not None else found[3]).replace("~", " ").split())
     is_symbol = found[1] in ("mathrm", "operatorname")
+    if content == "pi":
+        return "\\pi "
+    if content in ("min", "sec") and _NUMBER_BEFORE.search(found.string, 0, found.start()):
+        return f"\\text{{{content}}}"  # minutes and seconds
     if (function := _ALIASES.get(content, content)) in FUNCTIONS:
         return f"\\{function} " if is_symbol or found[1] == "text" else found[0]
     if content in ("e", "i", "d") and (is_symbol or found[1] == "text"):

@@ -18,6 +18,40 @@ _MULTIPLIERS = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 
 MULTIPLIERS = {**_MULTIPLIERS, **{f"{word}s": value for word, value in _MULTIPLIERS.items()}}
 
 
+_UNDER_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER_WORDS = {word: number for number, word in enumerate(_UNDER_TWENTY)} | {
+    word: 10 * number for number, word in enumerate(_TENS, 2)
+}
+_IN_WORDS = re.compile(r"(?:\\text\{\s*)?([A-Za-z]+)(?:[ -]([A-Za-z]+))?\s*\}?\.?")
+_ORDINAL = re.compile(
+    r"(\d+)\s*(?:\^\s*)?\{?(?:\\text\{)?\s*(?:st|nd|rd|th)(?![A-Za-z])\s*(?:\}\s*)*((?:\\text\{)?\s*[A-Za-z]*\s*\}?)\.?",
+    re.IGNORECASE,
+)
+_OF_ORDINALS = frozenset("grade place floor day term position year month week century row column number letter".split())
+
+
+def plain_numeral(text: str) -> str:
+    """``\\text{twenty-five}`` as 25, ``12^{\\text{th}}`` and ``15th Day`` as their numbers; any other text as it is."""
+    if (ordinal := _ORDINAL.fullmatch(text)) is not None:
+        word = ordinal[2].replace("\\text{", "").strip("} ").lower()
+        return ordinal[1] if not word or word in _OF_ORDINALS else text
+    words = _IN_WORDS.fullmatch(text)
+    if words is None:
+        return text
+    first, second = words[1].lower(), (words[2] or "").lower()
+    value = _NUMBER_WORDS.get(first)
+    if value is None:
+        return text
+    if not second:
+        return str(value)
+    more = _NUMBER_WORDS.get(second, 0)
+    return str(value + more) if value >= 20 and value % 10 == 0 and 0 < more < 10 else text
+
+
 def repeating_decimals(text: str) -> str:
     """Every repeating decimal as the fraction it is: ``0.\\overline{3}``, ``0.1\\dot6``, ``0.(27)``, ``0.333...``."""
     if "." not in text:

@@ -48,6 +48,8 @@ class Value:
     is_complete: bool = True
     """False where a function or a root of a sum is held as a mere name: other sums may then be equal too."""
     has_letters: bool = False
+    text: str = ""
+    """What it was read from, where it is the value of a whole text."""
 
     @property
     def rational(self) -> Fraction | None:
@@ -221,6 +223,14 @@ def letter(name: str) -> Value:
 def function(name: str, arguments: list[Value], compute: Callable[..., Number] | None) -> Value:
     """A function that is only held by name: equal names of equal arguments are equal."""
     return _held_function(name, arguments, samples.applied(compute, [one.sample for one in arguments]))
+
+
+def unknown_function(name: str, arguments: list[Value]) -> Value:
+    """A function of which nothing is known but its name, so other arguments are another value."""
+    held = _held_function(name, arguments, None)
+    ((monomial, _),) = held.top.items()
+    sample = samples.sample_of(monomial[0][0])
+    return Value(held.top, UNIT, sample, all(one.is_complete for one in arguments), True)
 
 
 def _held_function(name: str, arguments: list[Value], sample: Sample | None) -> Value:

@@ -1,6 +1,7 @@
 """Reading a normalised expression into an exact value, or finding that it is not for us to read.
 
-Whatever is unknown or ambiguous (``1/2x``, ``f(x)``, ``\\sin xy``, an integral) is left to the computer algebra system.
+Whatever is unknown or ambiguous (``1/2x``, ``\\sin xy``, an integral) is left to the computer algebra system. Nothing that
+stands in the text is left out of the value: ``x'``, ``\\vec{x}``, ``x(0)``, ``\\gcd(m,n)`` and ``\\ldots`` are names of their own.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from relift.verifier.values.exact import ONE_VALUE, Value, function, letter, number
+from relift.verifier.values.exact import ONE_VALUE, Value, function, letter, number, unknown_function
 from relift.verifier.values.functions import binomial, factorial, logarithm, natural_logarithm
 from relift.verifier.values.polynomials import TooMuch
 from relift.verifier.values.samples import Number
@@ -21,7 +23,7 @@ MAX_TOKENS = 400
 MAX_DEPTH = 25
 
 _TOKEN = re.compile(
-    r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\text\{[A-Za-z]\}|\\[A-Za-z]+|\\[{}|%])|([A-Za-z])('*)|([-+*/^_(){}\[\]!|]))"
+    r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\text\{[A-Za-z]\}|\\[A-Za-z]+|\\[{}|%])|([A-Za-z])('*)|([-+*/^_(){}\[\]!|,]))"
 )
 _AFTER_DIGIT = re.compile(r"\d\s+\d")
 _GREEK = """
@@ -29,7 +31,10 @@ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho 
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell
 """
 _LETTER_COMMANDS = frozenset(f"\\{name}" for name in _GREEK.split())
+_MARKS = frozenset(("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow"))
 _APPLIED = frozenset("fghFGHPQ")  # followed by a bracket they are functions more often than factors
+_CONSTANTS = frozenset(("\\pi", "e", "i"))  # followed by a bracket they are factors
+_OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {"\\gcd": math.gcd, "\\lcm": math.lcm, "\\max": max, "\\min": min}
 _DIGITS = frozenset("0123456789.")
 _TIMES = frozenset(("\\cdot", "\\times", "*"))
 _FUNCTIONS: dict[str, Callable[[Any], Number] | None] = {
@@ -43,7 +48,7 @@ _FENCES: dict[str, tuple[str, Callable[[Any], Number]]] = {
     "\\lfloor": ("\\rfloor", lambda one: Fraction(math.floor(one))),
     "\\lceil": ("\\rceil", lambda one: Fraction(math.ceil(one))),
 }
-_STARTS_NO_FACTOR = frozenset((")", "}", "]", "+", "-", "/", "^", "_", "!", "\\%", "|", "\\rfloor", "\\rceil"))
+_STARTS_NO_FACTOR = frozenset((",", ")", "}", "]", "+", "-", "/", "^", "_", "!", "\\%", "|", "\\rfloor", "\\rceil"))
 
 
 class NotRead(Exception):
@@ -56,7 +61,7 @@ def read(text: str) -> Value | None:
     try:
         reader = _Reader(text)
         value = reader.expression()
-        return value if reader.at_end() else None
+        return replace(value, text=text) if reader.at_end() else None
     except (NotRead, TooMuch, RecursionError, OverflowError, ValueError):
         return None
 
@@ -163,6 +168,10 @@ class _Reader:
             return self.symbol(token)
         if token.startswith("\\text{"):
             return self.symbol(token[6])
+        if token in _MARKS:
+            return self.marked(token)
+        if token == "\\ldots":
+            return letter(token)
         if token in ("(", "{", "["):
             self.position -= 1
             return self.group(token, {"(": ")", "{": "}", "[": "]"}[token])
@@ -199,11 +208,50 @@ class _Reader:
         return Fraction(int(top), int(bottom))
 
     def symbol(self, token: str) -> Value:
-        if token.endswith("'") or (token in _APPLIED and self.peek() == "("):
-            raise NotRead
+        name = token
         if self.peek() == "_":
-            token += self.index()
-        return letter(token)
+            name += self.index()
+        if self.peek() == "(" and token not in _CONSTANTS and (token[0] in _APPLIED or self.is_plain_argument()):
+            return self.application(name)
+        if token[0] in _APPLIED and self.peek() == "^" and "(" in (self.peek(4), self.peek(5)):
+            raise NotRead  # f^{2}(x), f^{-1}(x)
+        return letter(name)
+
+    def is_plain_argument(self) -> bool:
+        """Whether the bracket holds one number or letter, as in ``N(0)``, or commas: no factor is written like that."""
+        if self.peek(2) == ")":
+            return True
+        end = self.tokens.index(")", self.position) if ")" in self.tokens[self.position :] else -1
+        return "," in self.tokens[self.position : end]
+
+    def application(self, name: str) -> Value:
+        """``f(x)`` by name; of ``P(1+r)^{t}`` nobody knows whether it is one."""
+        arguments = self.arguments()
+        if name[0] in "PQ" and self.peek() == "^":
+            raise NotRead
+        return unknown_function(name, arguments)
+
+    def arguments(self) -> list[Value]:
+        self.take("(")
+        arguments = [self.expression()]
+        while self.peek() == ",":
+            self.take()
+            arguments.append(self.expression())
+        self.take(")")
+        return arguments
+
+    def marked(self, mark: str) -> Value:
+        """``\\vec{v}`` and ``\\overline{AB}`` as names."""
+        self.take("{")
+        name = ""
+        while (token := self.take()) != "}":
+            if not (token[0].isalpha() or token in _LETTER_COMMANDS):
+                raise NotRead
+            name += token
+        name = f"{mark}{{{name}}}"
+        if self.peek() == "_":
+            name += self.index()
+        return letter(name)
 
     def index(self) -> str:
         """An index as text: ``_{n+1}``."""
@@ -226,7 +274,21 @@ class _Reader:
             return binomial(self.group("{", "}"), self.group("{", "}"))
         if token in _FUNCTIONS:
             return self.function(token)
+        if token in _OF_SEVERAL:
+            return self.of_several(token)
         raise NotRead
+
+    def of_several(self, token: str) -> Value:
+        """``\\gcd(12,18)`` as its number, ``\\gcd(m,n)`` by name."""
+        arguments = self.arguments()
+        numbers = [one.rational for one in arguments]
+        known = [one for one in numbers if one is not None]
+        if len(known) == len(arguments):
+            if token in ("\\max", "\\min"):
+                return number(_OF_SEVERAL[token](known))
+            if all(one.denominator == 1 for one in known):
+                return number(_OF_SEVERAL[token](*map(int, known)))
+        return unknown_function(token, sorted(arguments, key=lambda one: str(sorted(map(str, one.top.items())))))
 
     def function(self, token: str) -> Value:
         compute, base = _FUNCTIONS[token], None
