@@ -120,6 +120,7 @@ _APPROXIMATION = re.compile(r"(.+?)\\approx\s*([+-]?\d{1,20}(?:\.\d{1,20})?)")
 _MINUS = re.compile(r"(.+?)(?:\\setminus(?![A-Za-z])|-(?=\\\{))(.+)")
 _REGION = re.compile(r"\\(?:cup|setminus)(?![A-Za-z])|\\mathbb\{R\}|^\\text\{all real numbers\}$")
 _COMPARED = re.compile(r"\\[lg]e(?![A-Za-z])|[<>]")
+_LIMITS = re.compile(r"\\lim(?:sup|inf)?\s*_\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _ARROWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|to|rightarrow|iff|Leftrightarrow)(?![A-Za-z])")
 
 
@@ -149,7 +150,7 @@ def parse(text: str, depth: int = 0) -> Shape:
         if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]) and "." in relation.terms[1]:
             return Equation(relation.terms)
         return Single(text) if relation is None else region_of(relation) or relation
-    if "=" in text and not _ARROWS.search(text):
+    if "=" in text and not _ARROWS.search(_LIMITS.sub("", text)):
         sides = tuple(side.strip() for side in split_top(text, "="))
         if len(sides) > 1 and all(sides):
             return Equation(sides)
