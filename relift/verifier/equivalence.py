@@ -83,7 +83,11 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     normal = _spelled(prepared, gold, answer)
     if isinstance(normal, Decision):
         return normal
-    if decided := _as_numbers(prepared, normal) or _as_labelled(prepared, normal) or _as_texts(prepared.normal, normal, answer):
+    if (
+        decided := _as_numbers(prepared, normal)
+        or _as_labelled(prepared, normal)
+        or _as_texts(prepared.normal, normal, answer)
+    ):
         return decided
     choice, text = letter_and_text(normal)
     if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B

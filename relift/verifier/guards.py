@@ -15,10 +15,41 @@ _BASE_BEHIND = re.compile(
 _DIGITS = re.compile(r"(?:\\text\{)?([0-9A-F]+)\}?")
 _BASE_WORDS = "two three four five six seven eight nine ten"
 _BASES = {word: str(base) for base, word in enumerate(_BASE_WORDS.split(), 2)}
-GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-).split()
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
+]
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _KNOWN = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega
@@ -55,7 +86,11 @@ def is_expression(text: str) -> bool:
     without solutions for the same.
     """
     text = _DETERMINANT.sub(lambda found: f"({_CELLS.sub('+', found[1])})", _INDEX_OF_SUM.sub("", text))
-    return not (_NO_EXPRESSION.search(text) or _SIDE_BY_SIDE.search(text) or any(separator in text for separator in ",;:=<>'\"~&?@#"))
+    return not (
+        _NO_EXPRESSION.search(text)
+        or _SIDE_BY_SIDE.search(text)
+        or any(separator in text for separator in ",;:=<>'\"~&?@#")
+    )
 
 
 def disguised(gold: str, answer: str) -> str | None:

@@ -9,7 +9,15 @@ from fractions import Fraction
 import pytest
 
 from relift.records import DecidedBy, Status
-from relift.verifier.equivalence import LITERAL_ONLY, Decision, Undecided, check_gold, check_number, decide, decide_number
+from relift.verifier.equivalence import (
+    LITERAL_ONLY,
+    Decision,
+    Undecided,
+    check_gold,
+    check_number,
+    decide,
+    decide_number,
+)
 from relift.verifier.rational import exact_value
 
 

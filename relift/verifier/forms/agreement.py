@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from relift.verifier.forms.equations import with_equation, value_of
+from relift.verifier.forms.equations import value_of, with_equation
 from relift.verifier.forms.finding import EQUAL, NOT_DECIDED, Finding, all_of, found, refused
 from relift.verifier.forms.inequalities import Relation, same_relation, same_term
 from relift.verifier.forms.lists import as_region, with_several, with_solutions

@@ -27,7 +27,15 @@ _SEPARATORS = re.compile(r"\s*[,;\s]\s*(?:and\b\s*)?")
 _SAME_MEANING = (
     ("yes", "true"),
     ("no", "false"),
-    ("no solution", "there is no solution", "there are no solution", "has no solution", "empty set", "\\emptyset", "\\{\\}"),
+    (
+        "no solution",
+        "there is no solution",
+        "there are no solution",
+        "has no solution",
+        "empty set",
+        "\\emptyset",
+        "\\{\\}",
+    ),
     ("infinitely many", "infinitely many solution", "there are infinitely many solution", "\\infty", "infinite"),
 )
 _MEANING = {words: same[0] for same in _SAME_MEANING for words in same if words not in ("\\infty",)}
@@ -75,7 +83,11 @@ def same_words(gold: str, answer: str) -> bool | None:
         return _SEPARATORS.sub("", plain(answer)) == gold or None
     if not _is_text(gold):
         return None
-    return plain(gold) == plain(answer).strip(".,") if _SEVERAL_LETTERS.fullmatch(plain(gold)) else folded(gold) == folded(answer)
+    return (
+        plain(gold) == plain(answer).strip(".,")
+        if _SEVERAL_LETTERS.fullmatch(plain(gold))
+        else folded(gold) == folded(answer)
+    )
 
 
 def label_of(gold: str) -> tuple[str, str]:

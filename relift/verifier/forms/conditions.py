@@ -42,7 +42,9 @@ _FORMS = (
     re.compile(rf"{_LEAD}(?P<letters>{_LETTER})\s*=\s*(?P<values>[-0-9,\s\\pm]+)\\ldots"),
     re.compile(r"for\s*(?:all|any|every|each)\s*(?:values of\s*)?(?P<letters>[A-Za-z])"),
 )
-_BEGINS = re.compile(r"\\text\{(?:for|where|with|here|and|when|in which|if)|(?<![A-Za-z\\])(?:for|where|with) |\\forall")
+_BEGINS = re.compile(
+    r"\\text\{(?:for|where|with|here|and|when|in which|if)|(?<![A-Za-z\\])(?:for|where|with) |\\forall"
+)
 _WORDS = re.compile(r"\\text\{([^{}]*)\}")
 
 

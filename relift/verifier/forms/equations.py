@@ -139,7 +139,12 @@ def _two_equations(gold: Equation, answer: Equation, compare: Compare) -> Findin
 def _side_by_side(gold: Equation, answer: Equation) -> Finding:
     """Each side of the one the same as a side of the other; of numbers also written with the same signs."""
     left, right = answer.sides
-    return any_of([all_of([_same_side(*pair) for pair in zip(gold.sides, sides, strict=True)]) for sides in ((left, right), (right, left))])
+    return any_of(
+        [
+            all_of([_same_side(*pair) for pair in zip(gold.sides, sides, strict=True)])
+            for sides in ((left, right), (right, left))
+        ]
+    )
 
 
 def _same_side(gold: str, answer: str) -> Finding:

@@ -15,7 +15,15 @@ from relift.verifier.forms.conditions import Conditions, parse_conditions, set_n
 from relift.verifier.forms.connectors import AND, OR, marked, parts_of
 from relift.verifier.forms.inequalities import RELATION, Relation, parse_relation, region_of
 from relift.verifier.forms.names import is_name
-from relift.verifier.forms.regions import Piece, Region, intersected, parse_region, united, whole_numbers, without_region
+from relift.verifier.forms.regions import (
+    Piece,
+    Region,
+    intersected,
+    parse_region,
+    united,
+    whole_numbers,
+    without_region,
+)
 from relift.verifier.forms.solutions import Rows, solutions
 from relift.verifier.forms.units import Unit, split_leading_unit, split_unit
 from relift.verifier.spelling.brackets import inside, split_top, steps
@@ -332,7 +340,12 @@ def _described(binder: str, condition: str, depth: int) -> Shape | None:
             return replace(found, variable="") if isinstance(found, Region) else found
     if domain == "R" and isinstance(shape, Equation) and shape.name == binder:
         return parse(f"\\{{{shape.value}\\}}", depth + 1)
-    if domain == "R" and isinstance(shape, Given) and (named := _named(parse(shape.core, depth + 1))) and named[0] == binder:
+    if (
+        domain == "R"
+        and isinstance(shape, Given)
+        and (named := _named(parse(shape.core, depth + 1)))
+        and named[0] == binder
+    ):
         return Given(f"\\{{{named[1]}\\}}", shape.conditions)  # \{x | x = 2k, k \in Z\}
     return Described(binder, condition) if domain == "R" else Described(f"{binder}\\in {domain or member}", condition)
 
@@ -351,7 +364,12 @@ def _nested_rows(text: str) -> tuple[tuple[str, ...], ...]:
 def _basis(text: str) -> Several | None:
     """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; the arrows, hats or bold letters tell i from the root of -1."""
     marked_letters = _BASIS.findall(text)
-    if "{i}" not in text or "{j}" not in text or len(marked_letters) > 3 or len(set(marked_letters)) < len(marked_letters):
+    if (
+        "{i}" not in text
+        or "{j}" not in text
+        or len(marked_letters) > 3
+        or len(set(marked_letters)) < len(marked_letters)
+    ):
         return None
     value = read(_BASIS.sub(lambda one: f"\\vec{{{one[1]}}}", text))
     if value is None or value.bottom != UNIT or not value.is_complete:

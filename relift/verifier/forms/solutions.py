@@ -14,7 +14,9 @@ from relift.verifier.spelling.brackets import inside, split_top
 
 MAX_ROWS = 200
 _LABEL = re.compile(r"\(?([A-Za-z]|[IVX]{1,5})(?:\)\s*:?|\s*:|\.)\s*(?=[^\s=^_])(.+)", re.DOTALL)
-_WORD_LABEL = re.compile(r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL)
+_WORD_LABEL = re.compile(
+    r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL
+)
 _INDEX = re.compile(r"_\{(\d+)\}")
 
 

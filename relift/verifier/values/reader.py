@@ -31,10 +31,17 @@ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho 
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell
 """
 _LETTER_COMMANDS = frozenset(f"\\{name}" for name in _GREEK.split())
-_MARKS = frozenset(("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow"))
+_MARKS = frozenset(
+    ("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow")
+)
 _APPLIED = frozenset("fghFGHPQ")  # followed by a bracket they are functions more often than factors
 _CONSTANTS = frozenset(("\\pi", "e", "i"))  # followed by a bracket they are factors
-_OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {"\\gcd": math.gcd, "\\lcm": math.lcm, "\\max": max, "\\min": min}
+_OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {
+    "\\gcd": math.gcd,
+    "\\lcm": math.lcm,
+    "\\max": max,
+    "\\min": min,
+}
 _DIGITS = frozenset("0123456789.")
 _TIMES = frozenset(("\\cdot", "\\times", "*"))
 _FUNCTIONS: dict[str, Callable[[Any], Number] | None] = {
