@@ -95,7 +95,7 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     return _as_mathematics(prepared, answer, normal)
 
 
-def check_gold(gold: str) -> Decision | Undecided:
+def check_gold(gold: str) -> Decision | Undecided:  # noqa: PLR0911  (a rule a line)
     """``decide`` of a gold with itself, but for equal texts, which would hide that it does not parse."""
     prepared = _prepared(gold)
     if prepared.fault is not None:
@@ -165,7 +165,7 @@ def _as_numbers(gold: _Gold, normal: str) -> Decision | None:
 
 
 def _as_labelled(gold: _Gold, normal: str) -> Decision | Undecided | None:
-    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None where the gold is nothing of the kind."""
+    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None of any other gold."""
     letter, text = label_of(gold.normal)
     if not letter or isinstance(gold.shape, Solutions):
         return None
@@ -193,7 +193,7 @@ def _as_texts(gold: str, answer: str, raw: str) -> Decision | None:
     return _EQUAL_TEXT if given == expected else _OTHER_TEXT
 
 
-def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:
+def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:  # noqa: PLR0911  (a rule a line)
     if reason := too_long(normal, gold_chars=len(gold.normal)):
         return _wrong(reason)
     finding = _compared(gold, raw, normal)

@@ -68,7 +68,8 @@ _DETERMINANT = re.compile(r"\\begin\{vmatrix\}(.*?)\\end\{vmatrix\}", re.DOTALL)
 _CELLS = re.compile(r"&|\\\\")
 _NO_EXPRESSION = re.compile(
     r"\\[{}]|\\(?!(?:frac|sqrt|binom|cdot|times|sum|prod|int|iint|iiint|oint|lim|to|infty|partial|lfloor|rfloor|lceil|rceil"
-    rf"|ell|hbar|%|pi|{'|'.join(sorted(FUNCTIONS - {'max', 'min', 'gcd', 'lcm', 'det'}))}|{'|'.join(GREEK)})(?![A-Za-z]))"
+    rf"|ell|hbar|%|pi|{'|'.join(sorted(FUNCTIONS - {'max', 'min', 'gcd', 'lcm', 'det'}))}|{'|'.join(GREEK)})"
+    r"(?![A-Za-z]))"
 )
 _SCRIPTS = re.compile(r"[_^]\{[^{}]*\}")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
@@ -82,8 +83,8 @@ _CONDITIONS = frozenset(_CONDITION_WORDS.split())
 def is_expression(text: str) -> bool:
     """Whether a text is one plain expression, all of which a parser of mathematics sees.
 
-    Statements, sets, words, dots, primes and marks over letters are none: it drops some of them, and takes two equations
-    without solutions for the same.
+    Statements, sets, words, dots, primes and marks over letters are none: it drops some of them, and takes two
+    equations without solutions for the same.
     """
     text = _DETERMINANT.sub(lambda found: f"({_CELLS.sub('+', found[1])})", _INDEX_OF_SUM.sub("", text))
     return not (

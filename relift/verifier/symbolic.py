@@ -79,7 +79,7 @@ def _agree_at_points(gold: Any, answer: Any) -> bool | None:
     """Whether two expressions with letters have equal real values wherever one of them has any; None where too few do.
 
     Fixed points of both signs, to ``DIGITS`` digits: enough to refuse what simplifying got wrong, and to accept an
-    identity that holds on the whole common domain (``2\\arcsin\\sqrt{a}`` and ``\\arccos(1-2a)``) and is not simplified.
+    identity that holds on the whole common domain (``2\\arcsin\\sqrt{a}``, ``\\arccos(1-2a)``) and is not simplified.
     """
     import sympy
     from math_verify.utils import timeout

@@ -116,7 +116,10 @@ def _with_several(gold: Several, answer: Shape) -> Finding:
 
 
 def _with_residue(gold: Residue, answer: Shape) -> Finding:
-    """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``; the number alone where the gold has no name."""
+    """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``.
+
+    The number alone will do where the gold has no name.
+    """
     if isinstance(answer, Residue):
         if answer.name != gold.name and answer.name and gold.name:
             return refused("another name")

@@ -66,7 +66,7 @@ def letter_and_text(text: str) -> tuple[str, str]:
     return ("", "") if found is None or _ANOTHER_CHOICE.search(found[3]) else (found[1] or found[2], found[3])
 
 
-def same_words(gold: str, answer: str) -> bool | None:
+def same_words(gold: str, answer: str) -> bool | None:  # noqa: PLR0911  (a rule a line)
     """Whether two normalised texts say the same; None where the gold is not in words but in mathematics."""
     if letter := _ONE_LETTER.fullmatch(plain(gold)):
         return letter[1] in (choice_of(answer), _choice_behind(answer))
@@ -91,7 +91,7 @@ def same_words(gold: str, answer: str) -> bool | None:
 
 
 def label_of(gold: str) -> tuple[str, str]:
-    """The letter of a gold such as ``(B) 42`` or ``C: 5``, and what it stands for; empty where it is nothing of the kind."""
+    """The letter of a gold such as ``(B) 42`` or ``C: 5``, and what it stands for; empty of any other."""
     letter, text = letter_and_text(gold)
     return ("", "") if not letter or _is_formula(gold) or _OF_RATIO.match(text) else (letter, text)
 

@@ -1,4 +1,4 @@
-"""What stands behind an answer about its letters: ``k \\in \\mathbb{Z}``, ``for all real x``, ``where k = 0, 1, 2, ...``.
+"""What stands behind an answer about its letters: ``k \\in \\mathbb{Z}``, ``for all real x``.
 
 A condition is never dropped here: two answers with conditions must have the same ones, and where only one has any, the
 condition must be of the kind that goes without saying (``UNSAID``).

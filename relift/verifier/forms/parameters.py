@@ -60,8 +60,8 @@ def _goes_without_saying(core: str, letter: str, domain: str) -> bool:
 def with_same_parameter(gold: str, answer: str) -> str | None:
     """The answer with its free letter called as in the gold; None where there is no such letter on both sides.
 
-    ``x = n\\pi`` for ``x = k\\pi`` (whole turns), ``(3t, 5t) \\text{ for some integer } t`` for ``(a,b) = (3x,5x)``, ``x^2+K``
-    for ``x^2+C``. A letter that the question may have given is none: ``2k+1`` is not ``2n+1``.
+    ``x = n\\pi`` for ``x = k\\pi`` (whole turns), ``(3t, 5t)`` (t an integer) for ``(a,b) = (3x,5x)``, ``x^2+K`` for
+    ``x^2+C``. A letter that the question may have given is none: ``2k+1`` is not ``2n+1``.
     """
     core, conditions = split_conditions(gold)
     other_core, other_conditions = split_conditions(answer)

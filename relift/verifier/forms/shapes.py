@@ -57,7 +57,7 @@ class Several:
     name: str = ""
     """``x`` of ``x = 1, 2``."""
     is_logical: str = ""
-    """``\\land`` or ``\\lor`` where one of them joins statements, or values of several names: they say different things."""
+    """``\\land`` or ``\\lor`` where one of them joins statements, or values of several names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ _LIMITS = re.compile(r"\\lim(?:sup|inf)?\s*_\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _ARROWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|to|rightarrow|iff|Leftrightarrow)(?![A-Za-z])")
 
 
-def parse(text: str, depth: int = 0) -> Shape:
+def parse(text: str, depth: int = 0) -> Shape:  # noqa: PLR0911  (a rule a line)
     """The form of a normalised text; a ``Single`` where it has none of the others."""
     text = text.strip()
     if depth < MAX_DEPTH:
@@ -235,11 +235,12 @@ def _all_regions(items: list[Shape]) -> list[Region]:
         return []
     regions = []
     for item in items:
-        if isinstance(item, Equation) and item.name in variables and (value := read(item.value)) is not None:
-            item = Region((Piece(value, True, value, True),), item.name)
-        if not isinstance(item, Region):
+        if isinstance(item, Region):
+            regions.append(item)
+        elif isinstance(item, Equation) and item.name in variables and (value := read(item.value)) is not None:
+            regions.append(Region((Piece(value, True, value, True),), item.name))
+        else:
             return []
-        regions.append(item)
     return regions
 
 
@@ -256,7 +257,7 @@ def _together(regions: list[Region], *, is_or: bool, is_and: bool) -> Shape | No
     return united([piece for region in regions for piece in region.pieces], variable)
 
 
-def _bracketed(text: str, depth: int) -> Shape | None:
+def _bracketed(text: str, depth: int) -> Shape | None:  # noqa: PLR0911  (a rule a line)
     if text == "\\emptyset":
         return Several("set", ())
     if (matrix := _matrix(text)) is not None or depth >= MAX_DEPTH or not text:
@@ -323,7 +324,7 @@ def _set(content: str, depth: int) -> Shape | None:
 
 
 def _described(binder: str, condition: str, depth: int) -> Shape | None:
-    """``\\{x \\in \\mathbb{Z} | x > 1\\}``: what the condition says of the letter before the bar, and only of that letter."""
+    """``\\{x \\in \\mathbb{Z} | x > 1\\}``: what the condition says of the letter before the bar."""
     if not binder or not condition:
         return None
     if conditions := parse_conditions(condition):
@@ -362,7 +363,7 @@ def _nested_rows(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _basis(text: str) -> Several | None:
-    """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; the arrows, hats or bold letters tell i from the root of -1."""
+    """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; a mark tells i from the root of -1."""
     marked_letters = _BASIS.findall(text)
     if (
         "{i}" not in text

@@ -1,7 +1,7 @@
 """Reading a normalised expression into an exact value, or finding that it is not for us to read.
 
-Whatever is unknown or ambiguous (``1/2x``, ``\\sin xy``, an integral) is left to the computer algebra system. Nothing that
-stands in the text is left out of the value: ``x'``, ``\\vec{x}``, ``x(0)``, ``\\gcd(m,n)`` and ``\\ldots`` are names of their own.
+Whatever is unknown or ambiguous (``1/2x``, ``\\sin xy``, an integral) is left to the computer algebra system. Nothing
+in the text is left out of the value: ``x'``, ``\\vec{x}``, ``x(0)``, ``\\gcd(m,n)``, ``\\ldots`` are names as well.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class _Reader:
         self.take(closing)
         return value
 
-    def base(self) -> Value:
+    def base(self) -> Value:  # noqa: PLR0911  (a rule a line)
         token = self.take()
         if token[0] in _DIGITS:
             return self.numeral(token)
