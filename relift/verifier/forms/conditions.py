@@ -24,7 +24,7 @@ _SETS = {
     "Z": "Z", "Q": "Q", "R": "R", "C": "C", "N": "N",
     "Z^+": "Z+", "Z_+": "Z+", "Z_{>0}": "Z+", "N^*": "Z+", "N^+": "Z+", "N_+": "Z+", "N_1": "Z+", "Z_{\\ge1}": "Z+",
     "N_0": "N0", "Z_{\\ge0}": "N0", "Z^*": "Z*", "Z\\setminus\\{0\\}": "Z*", "R^*": "R*", "R\\setminus\\{0\\}": "R*",
-    "R^+": "R+", "R_+": "R+", "R_{>0}": "R+",
+    "R^+": "R+", "R_+": "R+", "R_{>0}": "R+", "Q^+": "Q+", "Q_+": "Q+", "Q_{>0}": "Q+",
 }  # fmt: skip
 _KINDS = {
     "integer": "Z", "whole number": "N0", "positive integer": "Z+", "natural number": "N", "natural": "N",
