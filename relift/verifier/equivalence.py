@@ -83,7 +83,11 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     normal = _spelled(prepared, gold, answer)
     if isinstance(normal, Decision):
         return normal
-    if decided := _as_numbers(prepared, normal) or _as_labelled(prepared, normal) or _as_texts(prepared.normal, normal, answer):
+    if (
+        decided := _as_numbers(prepared, normal)
+        or _as_labelled(prepared, normal)
+        or _as_texts(prepared.normal, normal, answer)
+    ):
         return decided
     choice, text = letter_and_text(normal)
     if choice and choice not in prepared.normal:  # `(B) 42` for 42; but `(B)2` is 2B
@@ -91,13 +95,16 @@ def decide(gold: str, answer: str) -> Decision | Undecided:
     return _as_mathematics(prepared, answer, normal)
 
 
-def check_gold(gold: str) -> Decision | Undecided:
+def check_gold(gold: str) -> Decision | Undecided:  # noqa: PLR0911  (a rule a line)
     """``decide`` of a gold with itself, but for equal texts, which would hide that it does not parse."""
     prepared = _prepared(gold)
     if prepared.fault is not None:
         return prepared.fault
     if decided := _as_texts(prepared.normal, prepared.normal, gold):
         return decided
+    letter, text = label_of(prepared.normal)
+    if letter and not isinstance(prepared.shape, Solutions):
+        return check_gold(text)
     finding = compare(prepared.shape, prepared.shape)
     if prepared.number is not None or finding.is_equal:
         return _EQUAL_VALUE
@@ -161,7 +168,7 @@ def _as_numbers(gold: _Gold, normal: str) -> Decision | None:
 
 
 def _as_labelled(gold: _Gold, normal: str) -> Decision | Undecided | None:
-    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None where the gold is nothing of the kind."""
+    """Of a gold such as ``(B) 42``: its letter, what it stands for, or both; None of any other gold."""
     letter, text = label_of(gold.normal)
     if not letter or isinstance(gold.shape, Solutions):
         return None
@@ -189,7 +196,7 @@ def _as_texts(gold: str, answer: str, raw: str) -> Decision | None:
     return _EQUAL_TEXT if given == expected else _OTHER_TEXT
 
 
-def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:
+def _as_mathematics(gold: _Gold, raw: str, normal: str) -> Decision | Undecided:  # noqa: PLR0911  (a rule a line)
     if reason := too_long(normal, gold_chars=len(gold.normal)):
         return _wrong(reason)
     finding = _compared(gold, raw, normal)

@@ -15,10 +15,41 @@ _BASE_BEHIND = re.compile(
 _DIGITS = re.compile(r"(?:\\text\{)?([0-9A-F]+)\}?")
 _BASE_WORDS = "two three four five six seven eight nine ten"
 _BASES = {word: str(base) for base, word in enumerate(_BASE_WORDS.split(), 2)}
-GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-).split()
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
+]
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _KNOWN = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega
@@ -37,7 +68,8 @@ _DETERMINANT = re.compile(r"\\begin\{vmatrix\}(.*?)\\end\{vmatrix\}", re.DOTALL)
 _CELLS = re.compile(r"&|\\\\")
 _NO_EXPRESSION = re.compile(
     r"\\[{}]|\\(?!(?:frac|sqrt|binom|cdot|times|sum|prod|int|iint|iiint|oint|lim|to|infty|partial|lfloor|rfloor|lceil|rceil"
-    rf"|ell|hbar|%|pi|{'|'.join(sorted(FUNCTIONS - {'max', 'min', 'gcd', 'lcm', 'det'}))}|{'|'.join(GREEK)})(?![A-Za-z]))"
+    rf"|ell|hbar|%|pi|{'|'.join(sorted(FUNCTIONS - {'max', 'min', 'gcd', 'lcm', 'det'}))}|{'|'.join(GREEK)})"
+    r"(?![A-Za-z]))"
 )
 _SCRIPTS = re.compile(r"[_^]\{[^{}]*\}")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
@@ -51,11 +83,15 @@ _CONDITIONS = frozenset(_CONDITION_WORDS.split())
 def is_expression(text: str) -> bool:
     """Whether a text is one plain expression, all of which a parser of mathematics sees.
 
-    Statements, sets, words, dots, primes and marks over letters are none: it drops some of them, and takes two equations
-    without solutions for the same.
+    Statements, sets, words, dots, primes and marks over letters are none: it drops some of them, and takes two
+    equations without solutions for the same.
     """
     text = _DETERMINANT.sub(lambda found: f"({_CELLS.sub('+', found[1])})", _INDEX_OF_SUM.sub("", text))
-    return not (_NO_EXPRESSION.search(text) or _SIDE_BY_SIDE.search(text) or any(separator in text for separator in ",;:=<>'\"~&?@#"))
+    return not (
+        _NO_EXPRESSION.search(text)
+        or _SIDE_BY_SIDE.search(text)
+        or any(separator in text for separator in ",;:=<>'\"~&?@#")
+    )
 
 
 def disguised(gold: str, answer: str) -> str | None:

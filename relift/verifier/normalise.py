@@ -43,7 +43,9 @@ _LABEL = re.compile(
 )
 _ONLY_WORDS = re.compile(r"\\text\{([^{}]*)\}\.?")
 _QUALIFIER = re.compile(r"^(?:\\text\{\s*(?:only|exactly|precisely|just)\s*\})\s*")
-_MODULO = re.compile(r"\(\s*(?:\\text\{)?\s*mod(?:ulo)?\s*\}?\s*([^()]+?)\)|\\(?:pmod|bmod|mod)\s*(?:\{([^{}]+)\}|(\w))")
+_MODULO = re.compile(
+    r"\(\s*(?:\\text\{)?\s*mod(?:ulo)?\s*\}?\s*([^()]+?)\)|\\(?:pmod|bmod|mod)\s*(?:\{([^{}]+)\}|(\w))"
+)
 _CHOSEN = re.compile(r"(?<![A-Za-z\\])C_\{(\d+)\}\^\{(\d+)\}|(?<![A-Za-z\\])C\((\d+),(\d+)\)")
 _DENIAL = re.compile(r"\b(?:not|no|never|or|wrong|incorrect|false|except)\b", re.IGNORECASE)
 _PLAIN_THOUSANDS = re.compile(

@@ -6,6 +6,7 @@ the same to it, and it reads ``\\log`` with base ten.
 
 from __future__ import annotations
 
+import random
 import re
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,8 @@ from relift.verifier.spelling.brackets import closing, split_top
 PARSE_SECONDS = 2
 COMPARE_SECONDS = 2
 """Whole seconds: math-verify counts them with signal.alarm and swallows the error that a fraction raises."""
+POINTS = 16
+"""At which two expressions with letters are compared as numbers."""
 DIGITS = 30
 """To which two equal numbers are compared again, relative to the gold."""
 ROUNDED = 1e-5
@@ -38,15 +41,17 @@ class NotParsed(Exception):
 def compare(gold: str, answer: str) -> tuple[Status, str]:
     """The status of a normalised answer and why, for both sides that passed the bounds.
 
-    Raises what math-verify raises: its TimeoutException, MemoryError, RecursionError, anything.
+    Several expressions, with ``BETWEEN`` in between, must all be equal in turn. Raises what math-verify raises: its
+    TimeoutException, MemoryError, RecursionError, anything.
     """
-    pairs = list(zip(gold.split(BETWEEN), answer.split(BETWEEN), strict=True))
-    if len(pairs) > 1:
-        for expected, given in pairs:
-            status, reason = compare(expected, given)
-            if status is not Status.CORRECT:
-                return status, reason
-        return Status.CORRECT, ""
+    for expected, given in zip(gold.split(BETWEEN), answer.split(BETWEEN), strict=True):
+        status, reason = _compare_expressions(expected, given)
+        if status is not Status.CORRECT:
+            return status, reason
+    return Status.CORRECT, ""
+
+
+def _compare_expressions(gold: str, answer: str) -> tuple[Status, str]:
     try:
         expected = _parsed_gold(gold)
     except NotParsed:
@@ -55,17 +60,66 @@ def compare(gold: str, answer: str) -> tuple[Status, str]:
         given = parse_text(answer)
     except NotParsed:
         return Status.WRONG, "no mathematics in the answer"
-    if not _is_same(expected, given):
-        if not (_has_letter_i(expected) or _has_letter_i(given)):
-            return Status.WRONG, ""
-        expected, given = _with_imaginary_unit(expected), _with_imaginary_unit(given)
-        if not _is_same(expected, given):
-            return Status.WRONG, ""
-    if reason := _too_kind(gold, answer, expected[0], given[0]):
-        return Status.WRONG, reason
     if _has_lost_letters(gold, expected[0]) or _has_lost_letters(answer, given[0]):
         return Status.WRONG, "not decided: a letter that math-verify does not see"
-    return Status.CORRECT, ""
+    is_same = _is_same(expected, given)
+    if not is_same and (_has_letter_i(expected) or _has_letter_i(given)):
+        expected, given = _with_imaginary_unit(expected), _with_imaginary_unit(given)
+        is_same = _is_same(expected, given)
+    agree = _agree_at_points(expected[0], given[0])
+    if agree is None:
+        agree = is_same
+    if not agree:
+        return Status.WRONG, "not equal at a point" if is_same else ""
+    reason = _too_kind(gold, answer, expected[0], given[0])
+    return (Status.WRONG, reason) if reason else (Status.CORRECT, "")
+
+
+def _agree_at_points(gold: Any, answer: Any) -> bool | None:
+    """Whether two expressions with letters have equal real values wherever one of them has any; None where too few do.
+
+    Fixed points of both signs, to ``DIGITS`` digits: enough to refuse what simplifying got wrong, and to accept an
+    identity that holds on the whole common domain (``2\\arcsin\\sqrt{a}``, ``\\arccos(1-2a)``) and is not simplified.
+    """
+    import sympy
+    from math_verify.utils import timeout
+
+    if not all(isinstance(one, sympy.Expr) and not one.has(sympy.Float) for one in (gold, answer)):
+        return None
+    letters = sorted(gold.free_symbols | answer.free_symbols, key=str)
+    if not letters or any(one.has(sympy.Integral, sympy.Limit, sympy.Derivative) for one in (gold, answer)):
+        return None
+    found: bool | None = timeout(COMPARE_SECONDS)(_compared_at_points)(gold, answer, letters)
+    return found
+
+
+def _compared_at_points(gold: Any, answer: Any, letters: list[Any]) -> bool | None:
+    import sympy
+
+    counts = any(one.has(*_of_whole_numbers(sympy)) for one in (gold, answer))
+    numbers, agreed = random.Random(POINTS), 0
+    for place in range(POINTS):
+        span = 1 if place % 2 else 4
+        point = {
+            one: sympy.Integer(numbers.randint(2, 9))
+            if counts
+            else sympy.Rational(numbers.randint(-89 * span * (span > 1), 89 * span), 97)
+            for one in letters
+        }
+        first, second = (sympy.N(one.subs(point), DIGITS) for one in (gold, answer))
+        if not all(one.is_number and one.is_finite for one in (first, second)):
+            continue
+        if first.is_comparable != second.is_comparable:
+            return False
+        if first.is_comparable:
+            if abs(first - second) > FLOATING * max(abs(first), abs(second)):
+                return False
+            agreed += 1
+    return True if agreed >= POINTS // 3 else None
+
+
+def _of_whole_numbers(sympy: Any) -> tuple[Any, ...]:
+    return sympy.Sum, sympy.Product, sympy.factorial, sympy.binomial, sympy.floor, sympy.ceiling, sympy.gamma
 
 
 def _has_lost_letters(text: str, parsed: Any) -> bool:

@@ -128,7 +128,6 @@ def test_what_arithmetic_cannot_tell_is_left_open(one, other):
     [
         "1/2x",
         "x2",
-        "f(x)",
         r"\sin xy",
         r"\sin(x)^2",
         "1 2",
@@ -137,7 +136,6 @@ def test_what_arithmetic_cannot_tell_is_left_open(one, other):
         "0^{0}",
         "9^{9^{9}}",
         "10^{9999999}",
-        "x'",
         "1,2",
         "(1",
         "5!!",
@@ -182,4 +180,4 @@ def test_samples_are_apart_only_beyond_their_doubt():
 def test_regions_have_one_form(one, other, is_same):
     first, second = parse_region(normalise(one)), parse_region(normalise(other))
     assert first is not None
-    assert (second and same_region(first, second)) is is_same
+    assert (second and same_region(first, second).is_equal) is is_same

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from relift.verifier.forms.equations import with_equation, value_of
+from relift.verifier.forms.equations import value_of, with_equation
 from relift.verifier.forms.finding import EQUAL, NOT_DECIDED, Finding, all_of, found, refused
 from relift.verifier.forms.inequalities import Relation, same_relation, same_term
 from relift.verifier.forms.lists import as_region, with_several, with_solutions
@@ -116,7 +116,10 @@ def _with_several(gold: Several, answer: Shape) -> Finding:
 
 
 def _with_residue(gold: Residue, answer: Shape) -> Finding:
-    """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``; the number alone where the gold has no name."""
+    """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``.
+
+    The number alone will do where the gold has no name.
+    """
     if isinstance(answer, Residue):
         if answer.name != gold.name and answer.name and gold.name:
             return refused("another name")

@@ -27,7 +27,15 @@ _SEPARATORS = re.compile(r"\s*[,;\s]\s*(?:and\b\s*)?")
 _SAME_MEANING = (
     ("yes", "true"),
     ("no", "false"),
-    ("no solution", "there is no solution", "there are no solution", "has no solution", "empty set", "\\emptyset", "\\{\\}"),
+    (
+        "no solution",
+        "there is no solution",
+        "there are no solution",
+        "has no solution",
+        "empty set",
+        "\\emptyset",
+        "\\{\\}",
+    ),
     ("infinitely many", "infinitely many solution", "there are infinitely many solution", "\\infty", "infinite"),
 )
 _MEANING = {words: same[0] for same in _SAME_MEANING for words in same if words not in ("\\infty",)}
@@ -58,7 +66,7 @@ def letter_and_text(text: str) -> tuple[str, str]:
     return ("", "") if found is None or _ANOTHER_CHOICE.search(found[3]) else (found[1] or found[2], found[3])
 
 
-def same_words(gold: str, answer: str) -> bool | None:
+def same_words(gold: str, answer: str) -> bool | None:  # noqa: PLR0911  (a rule a line)
     """Whether two normalised texts say the same; None where the gold is not in words but in mathematics."""
     if letter := _ONE_LETTER.fullmatch(plain(gold)):
         return letter[1] in (choice_of(answer), _choice_behind(answer))
@@ -75,11 +83,15 @@ def same_words(gold: str, answer: str) -> bool | None:
         return _SEPARATORS.sub("", plain(answer)) == gold or None
     if not _is_text(gold):
         return None
-    return plain(gold) == plain(answer).strip(".,") if _SEVERAL_LETTERS.fullmatch(plain(gold)) else folded(gold) == folded(answer)
+    return (
+        plain(gold) == plain(answer).strip(".,")
+        if _SEVERAL_LETTERS.fullmatch(plain(gold))
+        else folded(gold) == folded(answer)
+    )
 
 
 def label_of(gold: str) -> tuple[str, str]:
-    """The letter of a gold such as ``(B) 42`` or ``C: 5``, and what it stands for; empty where it is nothing of the kind."""
+    """The letter of a gold such as ``(B) 42`` or ``C: 5``, and what it stands for; empty of any other."""
     letter, text = letter_and_text(gold)
     return ("", "") if not letter or _is_formula(gold) or _OF_RATIO.match(text) else (letter, text)
 

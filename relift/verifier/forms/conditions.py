@@ -1,4 +1,4 @@
-"""What stands behind an answer about its letters: ``k \\in \\mathbb{Z}``, ``for all real x``, ``where k = 0, 1, 2, ...``.
+"""What stands behind an answer about its letters: ``k \\in \\mathbb{Z}``, ``for all real x``.
 
 A condition is never dropped here: two answers with conditions must have the same ones, and where only one has any, the
 condition must be of the kind that goes without saying (``UNSAID``).
@@ -24,7 +24,7 @@ _SETS = {
     "Z": "Z", "Q": "Q", "R": "R", "C": "C", "N": "N",
     "Z^+": "Z+", "Z_+": "Z+", "Z_{>0}": "Z+", "N^*": "Z+", "N^+": "Z+", "N_+": "Z+", "N_1": "Z+", "Z_{\\ge1}": "Z+",
     "N_0": "N0", "Z_{\\ge0}": "N0", "Z^*": "Z*", "Z\\setminus\\{0\\}": "Z*", "R^*": "R*", "R\\setminus\\{0\\}": "R*",
-    "R^+": "R+", "R_+": "R+", "R_{>0}": "R+",
+    "R^+": "R+", "R_+": "R+", "R_{>0}": "R+", "Q^+": "Q+", "Q_+": "Q+", "Q_{>0}": "Q+",
 }  # fmt: skip
 _KINDS = {
     "integer": "Z", "whole number": "N0", "positive integer": "Z+", "natural number": "N", "natural": "N",
@@ -42,7 +42,9 @@ _FORMS = (
     re.compile(rf"{_LEAD}(?P<letters>{_LETTER})\s*=\s*(?P<values>[-0-9,\s\\pm]+)\\ldots"),
     re.compile(r"for\s*(?:all|any|every|each)\s*(?:values of\s*)?(?P<letters>[A-Za-z])"),
 )
-_BEGINS = re.compile(r"\\text\{(?:for|where|with|here|and|when|in which|if)|(?<![A-Za-z\\])(?:for|where|with) |\\forall")
+_BEGINS = re.compile(
+    r"\\text\{(?:for|where|with|here|and|when|in which|if)|(?<![A-Za-z\\])(?:for|where|with) |\\forall"
+)
 _WORDS = re.compile(r"\\text\{([^{}]*)\}")
 
 

@@ -60,7 +60,7 @@ def _values_in_bars(gold: Equation) -> Several | None:
 def value_of(equation: Equation) -> str | None:
     """The value that the equation gives to a name, or to a quantity such as ``\\cos A`` or ``f(1)+f(2)``.
 
-    None for what has to be solved first: ``x^2 = 4`` is not 4. Of ``V = \\frac{4}{3}\\pi r^3 = 36\\pi`` it is the last side.
+    None for what has to be solved first: ``x^2 = 4`` is not 4. Of ``V = \\pi r^2 h = 36\\pi`` it is the last side.
     """
     if equation.name:
         return equation.value
@@ -113,7 +113,7 @@ def _contradict(others: list[str], last: str) -> bool:
     return any(_is_constant(other) and not same_term(other, last).is_equal for other in others)
 
 
-def _two_equations(gold: Equation, answer: Equation, compare: Compare) -> Finding:
+def _two_equations(gold: Equation, answer: Equation, compare: Compare) -> Finding:  # noqa: PLR0911  (a rule a line)
     if len(gold.sides) != len(answer.sides):
         return refused("not as many equal signs as the gold has")
     if len(gold.sides) > 2:
@@ -139,7 +139,12 @@ def _two_equations(gold: Equation, answer: Equation, compare: Compare) -> Findin
 def _side_by_side(gold: Equation, answer: Equation) -> Finding:
     """Each side of the one the same as a side of the other; of numbers also written with the same signs."""
     left, right = answer.sides
-    return any_of([all_of([_same_side(*pair) for pair in zip(gold.sides, sides, strict=True)]) for sides in ((left, right), (right, left))])
+    return any_of(
+        [
+            all_of([_same_side(*pair) for pair in zip(gold.sides, sides, strict=True)])
+            for sides in ((left, right), (right, left))
+        ]
+    )
 
 
 def _same_side(gold: str, answer: str) -> Finding:

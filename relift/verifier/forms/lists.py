@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
-from relift.verifier.forms.finding import DIFFERENT, EQUAL, NOT_DECIDED, Finding, all_of, found, opened, refused
+from relift.verifier.forms.finding import DIFFERENT, EQUAL, NOT_DECIDED, Finding, all_of, found, refused
 from relift.verifier.forms.names import letter_of, same_name
 from relift.verifier.forms.regions import Region, parse_region, same_region
 from relift.verifier.forms.shapes import Equation, Several, Shape, Single, Solutions, parse
 from relift.verifier.forms.single import rational
-from relift.verifier.values.reader import read
 
 MAX_COMPARED = 4_000
 """Pairs of values of two sets; of more they are compared only where all are rational numbers."""

@@ -24,7 +24,9 @@ _ARGUMENT = re.compile(r"([A-Za-z](?:_\{\d\})?[(]|[A-Za-z]_\{)([A-Za-z])[)}]")
 _GREEK_LETTER = re.compile(_GREEK)
 _WORD_OR_LETTER = re.compile(r"\\(?:text|mathbb|begin|end)\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _EXTREME = r"_\{\\?(?:max|min)\s*\}|_\{\\text\{(?:max|min)\}\}"
-_LENGTH = re.compile(r"\|(?:\\overline\s*)?\{?((?:[A-Z](?:_\{\d\})?){2,5})\}?\||\\overline\s*\{((?:[A-Z](?:_\{\d\})?){2,5})\}")
+_LENGTH = re.compile(
+    r"\|(?:\\overline\s*)?\{?((?:[A-Z](?:_\{\d\})?){2,5})\}?\||\\overline\s*\{((?:[A-Z](?:_\{\d\})?){2,5})\}"
+)
 _MARKS = re.compile(rf"^(?:m\s*)?\\angle|^\\triangle|{_EXTREME}")
 _WORDS_NAME = re.compile(r"\\text\{[^{}]*\}")
 _INDEXED = re.compile(r"_\{[^{}]*\}")

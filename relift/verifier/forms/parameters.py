@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from relift.verifier.forms.conditions import UNSAID, Conditions, split_conditions
 from relift.verifier.forms.finding import NOT_DECIDED, Finding, refused
+from relift.verifier.forms.inequalities import Relation
 from relift.verifier.forms.names import letters_of, with_letters
-from relift.verifier.forms.shapes import Given, Region, Relation, Shape, parse
+from relift.verifier.forms.regions import Region
+from relift.verifier.forms.shapes import Given, Shape, parse
 from relift.verifier.spelling.brackets import split_top
 
 Compare = Callable[[Shape, Shape], Finding]
@@ -28,7 +30,9 @@ def with_conditions(gold: Shape, answer: Shape, compare: Compare) -> Finding:
     given = gold if isinstance(gold, Given) else answer
     assert isinstance(given, Given)
     core = parse(given.core)
-    if isinstance(core, (Region, Relation)) or not all(_goes_without_saying(given.core, *one) for one in given.conditions):
+    if isinstance(core, (Region, Relation)) or not all(
+        _goes_without_saying(given.core, *one) for one in given.conditions
+    ):
         return refused("a condition that only one of the two has")
     return compare(core, answer) if given is gold else compare(gold, core)
 
@@ -48,7 +52,7 @@ def _goes_without_saying(core: str, letter: str, domain: str) -> bool:
     """A whole number that counts the members of a family, the argument of a function, a constant, any real number."""
     if letter not in letters_of(core):
         return False
-    if domain in UNSAID or re.search(rf"[A-Za-z]\({re.escape(letter)}\)", core.split("=")[0]):
+    if domain in UNSAID or re.search(rf"[A-Za-z]\({re.escape(letter)}\)", core.split("=", maxsplit=1)[0]):
         return True
     return domain == "R" and letter not in _COUNTING
 
@@ -56,8 +60,8 @@ def _goes_without_saying(core: str, letter: str, domain: str) -> bool:
 def with_same_parameter(gold: str, answer: str) -> str | None:
     """The answer with its free letter called as in the gold; None where there is no such letter on both sides.
 
-    ``x = n\\pi`` for ``x = k\\pi`` (whole turns), ``(3t, 5t) \\text{ for some integer } t`` for ``(a,b) = (3x,5x)``, ``x^2+K``
-    for ``x^2+C``. A letter that the question may have given is none: ``2k+1`` is not ``2n+1``.
+    ``x = n\\pi`` for ``x = k\\pi`` (whole turns), ``(3t, 5t)`` (t an integer) for ``(a,b) = (3x,5x)``, ``x^2+K`` for
+    ``x^2+C``. A letter that the question may have given is none: ``2k+1`` is not ``2n+1``.
     """
     core, conditions = split_conditions(gold)
     other_core, other_conditions = split_conditions(answer)

@@ -15,7 +15,15 @@ from relift.verifier.forms.conditions import Conditions, parse_conditions, set_n
 from relift.verifier.forms.connectors import AND, OR, marked, parts_of
 from relift.verifier.forms.inequalities import RELATION, Relation, parse_relation, region_of
 from relift.verifier.forms.names import is_name
-from relift.verifier.forms.regions import Piece, Region, intersected, parse_region, united, whole_numbers, without_region
+from relift.verifier.forms.regions import (
+    Piece,
+    Region,
+    intersected,
+    parse_region,
+    united,
+    whole_numbers,
+    without_region,
+)
 from relift.verifier.forms.solutions import Rows, solutions
 from relift.verifier.forms.units import Unit, split_leading_unit, split_unit
 from relift.verifier.spelling.brackets import inside, split_top, steps
@@ -49,7 +57,7 @@ class Several:
     name: str = ""
     """``x`` of ``x = 1, 2``."""
     is_logical: str = ""
-    """``\\land`` or ``\\lor`` where one of them joins statements, or values of several names: they say different things."""
+    """``\\land`` or ``\\lor`` where one of them joins statements, or values of several names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +128,11 @@ _APPROXIMATION = re.compile(r"(.+?)\\approx\s*([+-]?\d{1,20}(?:\.\d{1,20})?)")
 _MINUS = re.compile(r"(.+?)(?:\\setminus(?![A-Za-z])|-(?=\\\{))(.+)")
 _REGION = re.compile(r"\\(?:cup|setminus)(?![A-Za-z])|\\mathbb\{R\}|^\\text\{all real numbers\}$")
 _COMPARED = re.compile(r"\\[lg]e(?![A-Za-z])|[<>]")
+_LIMITS = re.compile(r"\\lim(?:sup|inf)?\s*_\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _ARROWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|to|rightarrow|iff|Leftrightarrow)(?![A-Za-z])")
 
 
-def parse(text: str, depth: int = 0) -> Shape:
+def parse(text: str, depth: int = 0) -> Shape:  # noqa: PLR0911  (a rule a line)
     """The form of a normalised text; a ``Single`` where it has none of the others."""
     text = text.strip()
     if depth < MAX_DEPTH:
@@ -149,7 +158,7 @@ def parse(text: str, depth: int = 0) -> Shape:
         if relation and relation.signs == ("\\approx",) and is_name(relation.terms[0]) and "." in relation.terms[1]:
             return Equation(relation.terms)
         return Single(text) if relation is None else region_of(relation) or relation
-    if "=" in text and not _ARROWS.search(text):
+    if "=" in text and not _ARROWS.search(_LIMITS.sub("", text)):
         sides = tuple(side.strip() for side in split_top(text, "="))
         if len(sides) > 1 and all(sides):
             return Equation(sides)
@@ -226,11 +235,12 @@ def _all_regions(items: list[Shape]) -> list[Region]:
         return []
     regions = []
     for item in items:
-        if isinstance(item, Equation) and item.name in variables and (value := read(item.value)) is not None:
-            item = Region((Piece(value, True, value, True),), item.name)
-        if not isinstance(item, Region):
+        if isinstance(item, Region):
+            regions.append(item)
+        elif isinstance(item, Equation) and item.name in variables and (value := read(item.value)) is not None:
+            regions.append(Region((Piece(value, True, value, True),), item.name))
+        else:
             return []
-        regions.append(item)
     return regions
 
 
@@ -247,7 +257,7 @@ def _together(regions: list[Region], *, is_or: bool, is_and: bool) -> Shape | No
     return united([piece for region in regions for piece in region.pieces], variable)
 
 
-def _bracketed(text: str, depth: int) -> Shape | None:
+def _bracketed(text: str, depth: int) -> Shape | None:  # noqa: PLR0911  (a rule a line)
     if text == "\\emptyset":
         return Several("set", ())
     if (matrix := _matrix(text)) is not None or depth >= MAX_DEPTH or not text:
@@ -314,7 +324,7 @@ def _set(content: str, depth: int) -> Shape | None:
 
 
 def _described(binder: str, condition: str, depth: int) -> Shape | None:
-    """``\\{x \\in \\mathbb{Z} | x > 1\\}``: what the condition says of the letter before the bar, and only of that letter."""
+    """``\\{x \\in \\mathbb{Z} | x > 1\\}``: what the condition says of the letter before the bar."""
     if not binder or not condition:
         return None
     if conditions := parse_conditions(condition):
@@ -331,7 +341,12 @@ def _described(binder: str, condition: str, depth: int) -> Shape | None:
             return replace(found, variable="") if isinstance(found, Region) else found
     if domain == "R" and isinstance(shape, Equation) and shape.name == binder:
         return parse(f"\\{{{shape.value}\\}}", depth + 1)
-    if domain == "R" and isinstance(shape, Given) and (named := _named(parse(shape.core, depth + 1))) and named[0] == binder:
+    if (
+        domain == "R"
+        and isinstance(shape, Given)
+        and (named := _named(parse(shape.core, depth + 1)))
+        and named[0] == binder
+    ):
         return Given(f"\\{{{named[1]}\\}}", shape.conditions)  # \{x | x = 2k, k \in Z\}
     return Described(binder, condition) if domain == "R" else Described(f"{binder}\\in {domain or member}", condition)
 
@@ -348,9 +363,14 @@ def _nested_rows(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _basis(text: str) -> Several | None:
-    """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; the arrows, hats or bold letters tell i from the root of -1."""
+    """``2\\vec{i}-3\\vec{j}`` as the tuple of its coordinates; a mark tells i from the root of -1."""
     marked_letters = _BASIS.findall(text)
-    if "{i}" not in text or "{j}" not in text or len(marked_letters) > 3 or len(set(marked_letters)) < len(marked_letters):
+    if (
+        "{i}" not in text
+        or "{j}" not in text
+        or len(marked_letters) > 3
+        or len(set(marked_letters)) < len(marked_letters)
+    ):
         return None
     value = read(_BASIS.sub(lambda one: f"\\vec{{{one[1]}}}", text))
     if value is None or value.bottom != UNIT or not value.is_complete:

@@ -28,7 +28,7 @@ _REFUSED: dict[type, str] = {
 }
 
 
-def with_single(gold: Single, answer: Shape) -> Finding:
+def with_single(gold: Single, answer: Shape) -> Finding:  # noqa: PLR0911  (a rule a line)
     if not isinstance(answer, Single):
         return refused(_REFUSED.get(type(answer), "not one value"))
     factor = conversion(gold.unit, answer.unit) if gold.unit and answer.unit and gold.unit != answer.unit else None

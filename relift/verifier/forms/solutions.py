@@ -14,7 +14,9 @@ from relift.verifier.spelling.brackets import inside, split_top
 
 MAX_ROWS = 200
 _LABEL = re.compile(r"\(?([A-Za-z]|[IVX]{1,5})(?:\)\s*:?|\s*:|\.)\s*(?=[^\s=^_])(.+)", re.DOTALL)
-_WORD_LABEL = re.compile(r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL)
+_WORD_LABEL = re.compile(
+    r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL
+)
 _INDEX = re.compile(r"_\{(\d+)\}")
 
 
@@ -68,9 +70,9 @@ def _assignments(text: str, known: list[str]) -> list[dict[str, str]]:
     """The solutions that one alternative lists, each by name; ``known`` are the names of an earlier one."""
     text = text.strip(" ,")
     for opening, closing in (("[", "]"), ("(", ")"), ("\\{", "\\}")):
-        if (content := inside(text, opening, closing)) is not None and "=" in content:
-            if any("=" in part for part in split_top(content, "," + AND)):
-                text = content.strip()
+        content = inside(text, opening, closing) or ""
+        if any("=" in part for part in split_top(content, "," + AND)):
+            text = content.strip()
     pieces = [piece.strip() for piece in split_top(text, "," + AND) if piece.strip()]
     sided = [[side.strip() for side in split_top(_labelled(piece), "=")] for piece in pieces]
     if any(len(sides) > 2 or not all(sides) for sides in sided):

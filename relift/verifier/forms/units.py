@@ -113,7 +113,7 @@ def _is_loose_power(pieces: list[str], at: int) -> bool:
     return pieces[at].startswith("^{") and pieces[at] != _CIRCLE
 
 
-def unit_of(words: str) -> Unit:
+def unit_of(words: str) -> Unit:  # noqa: PLR0912  (a rule a line)
     """The unit that words say, such as ``miles per hour``, ``sq cm``, ``cm^{2}``, ``million dollars``."""
     if words.startswith(_CIRCLE):
         degree = _DEGREES.get(words[len(_CIRCLE) :].strip().lower().rstrip("."))
@@ -150,7 +150,7 @@ def unit_of(words: str) -> Unit:
 
 
 def conversion(gold: Unit, answer: Unit) -> Fraction | None:
-    """What turns a number of the answer's unit into one of the gold's, such as 1/60 of minutes and hours; None of others."""
+    """What turns a number of the answer's unit into one of the gold's: 1/60 for minutes and hours; or None."""
     one, other = _in_base_units(gold), _in_base_units(answer)
     if one is None or other is None or one[1] != other[1]:
         return None

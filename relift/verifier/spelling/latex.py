@@ -86,7 +86,7 @@ def _renamed(found: re.Match[str]) -> str:
     return _RENAMED.get(found[1], found[0])
 
 
-def _as_words(found: re.Match[str]) -> str:
+def _as_words(found: re.Match[str]) -> str:  # noqa: PLR0911  (a rule a line)
     content = " ".join((found[2] if found[2] is not None else found[3]).replace("~", " ").split())
     is_symbol = found[1] in ("mathrm", "operatorname")
     if content == "pi":

@@ -18,11 +18,29 @@ _MULTIPLIERS = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 
 MULTIPLIERS = {**_MULTIPLIERS, **{f"{word}s": value for word, value in _MULTIPLIERS.items()}}
 
 
-_UNDER_TWENTY = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNDER_TWENTY = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBER_WORDS = {word: number for number, word in enumerate(_UNDER_TWENTY)} | {
     word: 10 * number for number, word in enumerate(_TENS, 2)
 }
@@ -31,7 +49,24 @@ _ORDINAL = re.compile(
     r"(\d+)\s*(?:\^\s*)?\{?(?:\\text\{)?\s*(?:st|nd|rd|th)(?![A-Za-z])\s*(?:\}\s*)*((?:\\text\{)?\s*[A-Za-z]*\s*\}?)\.?",
     re.IGNORECASE,
 )
-_OF_ORDINALS = frozenset("grade place floor day term position year month week century row column number letter".split())
+_OF_ORDINALS = frozenset(
+    [
+        "grade",
+        "place",
+        "floor",
+        "day",
+        "term",
+        "position",
+        "year",
+        "month",
+        "week",
+        "century",
+        "row",
+        "column",
+        "number",
+        "letter",
+    ]
+)
 
 
 def plain_numeral(text: str) -> str:

@@ -1,7 +1,7 @@
 """Reading a normalised expression into an exact value, or finding that it is not for us to read.
 
-Whatever is unknown or ambiguous (``1/2x``, ``\\sin xy``, an integral) is left to the computer algebra system. Nothing that
-stands in the text is left out of the value: ``x'``, ``\\vec{x}``, ``x(0)``, ``\\gcd(m,n)`` and ``\\ldots`` are names of their own.
+Whatever is unknown or ambiguous (``1/2x``, ``\\sin xy``, an integral) is left to the computer algebra system. Nothing
+in the text is left out of the value: ``x'``, ``\\vec{x}``, ``x(0)``, ``\\gcd(m,n)``, ``\\ldots`` are names as well.
 """
 
 from __future__ import annotations
@@ -31,10 +31,17 @@ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho 
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell
 """
 _LETTER_COMMANDS = frozenset(f"\\{name}" for name in _GREEK.split())
-_MARKS = frozenset(("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow"))
+_MARKS = frozenset(
+    ("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow")
+)
 _APPLIED = frozenset("fghFGHPQ")  # followed by a bracket they are functions more often than factors
 _CONSTANTS = frozenset(("\\pi", "e", "i"))  # followed by a bracket they are factors
-_OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {"\\gcd": math.gcd, "\\lcm": math.lcm, "\\max": max, "\\min": min}
+_OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {
+    "\\gcd": math.gcd,
+    "\\lcm": math.lcm,
+    "\\max": max,
+    "\\min": min,
+}
 _DIGITS = frozenset("0123456789.")
 _TIMES = frozenset(("\\cdot", "\\times", "*"))
 _FUNCTIONS: dict[str, Callable[[Any], Number] | None] = {
@@ -160,7 +167,7 @@ class _Reader:
         self.take(closing)
         return value
 
-    def base(self) -> Value:
+    def base(self) -> Value:  # noqa: PLR0911  (a rule a line)
         token = self.take()
         if token[0] in _DIGITS:
             return self.numeral(token)
