@@ -23,7 +23,7 @@ from relift.ledger.project import Table, answer_from, sources_to_read
 
 MEMORY_BYTES = 1 << 30
 """Of the child, whatever of it is its own to write."""
-DUCKDB_MEMORY = "600MB"
+DUCKDB_MEMORY = "400MB"
 """Of these what DuckDB counts, from where on it spills."""
 MOST_SECONDS = 60.0
 GRACE_SECONDS = 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,8 +28,10 @@ HARD_LIMIT_SECONDS = 8.0
 """On one answer, above the 2 + 2 + 2 of math-verify's own limits."""
 
 MOST_WORDS = 8
-"""Of a gold that is compared as words; of 2,000 golds of competitions and textbooks four have more."""
+"""Of a gold that is an answer; of 2,000 golds of competitions and textbooks four have more."""
 NOT_COMPARED = "not compared, since too many before it had failed"
+
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +201,7 @@ class Verifier:
             return GoldFinding(is_literal=True)
         if verdict.status is not Status.CORRECT:
             return GoldFinding(fault=verdict.reason or "math-verify does not find it equal to itself")
-        is_words = verdict.path is DecidedBy.STRING and len(gold.split()) > MOST_WORDS
+        is_words = len(_WORD.findall(gold)) > MOST_WORDS
         return GoldFinding(is_literal=is_words and self.comparison.kind == "math")
 
     def _checked(self, gold: str) -> _Open:

@@ -78,8 +78,7 @@ def _longest_wait(folder: Path) -> float:
             said, trouble = reader.communicate(timeout=60)
             assert reader.returncode == 0, trouble
             asked, slowest = said.split()
-            assert int(asked) >= 3
-            waits.append(float(slowest))
+            waits.append(float(slowest) if int(asked) >= 3 else float("inf"))
     finally:
         said = {run: writer.communicate("", timeout=60) for run, writer in writers.items()}
     for run, writer in writers.items():

@@ -154,7 +154,7 @@ def test_a_line_that_a_crash_cut_short_is_passed_over_and_a_damaged_one_is_named
         file.write('{"iteration": 2, "quest')
     assert "rollouts 1,024" in words(write_report(tmp_path, EMPTY)[0].read_text())
     (tmp_path / "metrics.jsonl").write_text('{"iteration": 0}\n')
-    with pytest.raises(StoreError, match=r"metrics\.jsonl holds a line"):
+    with pytest.raises(StoreError, match=r"metrics\.jsonl line 1 is no iteration"):
         write_report(tmp_path, EMPTY)
 
 
