@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
-.PHONY: test test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models
+.PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models
 .PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
 setup: $(STAMP)
@@ -44,8 +44,11 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+test-slow: setup  ## what is left out of `make test` for its time: kills, ranks, whole datasets, two files at a time
+	$(BIN)/pytest -n 2 --dist loadfile -m slow -rs --ignore tests/s3
+
 test-kill: setup  ## the resume tests with ten kills instead of two
-	RELIFT_TEST_KILLS=10 $(BIN)/pytest tests/flows/test_resume.py
+	RELIFT_TEST_KILLS=10 $(BIN)/pytest -m slow tests/flows/test_resume.py
 
 test-models: setup  ## tiny models of many families, with their tokenizers and templates, trained end to end
 	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models
@@ -67,7 +70,7 @@ test-vllm:  ## the engine on the real vLLM, on a CPU, in an environment of its o
 		.venv-vllm/bin/python -m pytest tests/vllm -m vllm
 
 test-ledger-kills: setup  ## a process that writes a ledger killed at 100 random moments
-	RELIFT_TEST_LEDGER_KILLS=100 $(BIN)/pytest tests/ledger/test_ledger_kills.py
+	RELIFT_TEST_LEDGER_KILLS=100 $(BIN)/pytest -m slow tests/ledger/test_ledger_kills.py
 
 # What people may open a ledger with, in an environment of its own; where it cannot be had that is said, and is no failure.
 DUCKDB15 := .venv-duckdb15
@@ -103,7 +106,7 @@ bench-s3: setup $(S3_SERVER)  ## 1 GiB up to it and down again against plain bot
 	$(BIN)/python -m tests.bench s3
 
 test-verifier-long: setup  ## 200,000 answers with bombs among them: nothing lost or stuck, memory flat (minutes)
-	RELIFT_TEST_ANSWERS=200000 $(BIN)/pytest -s tests/verifier/test_verifier_long.py
+	RELIFT_TEST_ANSWERS=200000 $(BIN)/pytest -s -m slow tests/verifier/test_verifier_long.py
 
 # The folder of public data; tests/data/README.md says what is not here.
 bench-verifier: export RELIFT_DATA ?= ../shared/data

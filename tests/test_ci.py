@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CHECKS = ["test-s3", "test-vllm", "test-prefect", "test-teacher", "test-ledger-clients", "test-attacks", "test-models"]
+CHECKS = [
+    "test-slow",
+    "test-s3",
+    "test-vllm",
+    "test-prefect",
+    "test-teacher",
+    "test-ledger-clients",
+    "test-attacks",
+    "test-models",
+]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 
 

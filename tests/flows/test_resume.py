@@ -15,7 +15,7 @@ from relift.ledger import Ledger
 from tests.flows.conftest import command
 from tests.small_run import small_arguments
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
 # `make test-kill` sets ten; each kill costs a start of the process.
 KILLS = int(os.environ.get("RELIFT_TEST_KILLS", "2"))

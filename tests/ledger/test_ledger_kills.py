@@ -6,8 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from relift.ledger import Ledger
 from relift.ledger.check import check
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("RELIFT_TEST_LEDGER_KILLS", "5"))
 CHILD = Path(__file__).with_name("writing_child.py")

@@ -14,6 +14,8 @@ from relift.ledger.check import check
 from relift.publisher import Publisher
 from relift.records import Purpose
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("writing_child.py")
 SECONDS = 2.0
 

@@ -23,7 +23,7 @@ GSM8K = [
     pytest.param(
         Path(FOREIGN or "") / "gsm8k_train.parquet",
         7_473,
-        marks=pytest.mark.skipif(not FOREIGN, reason="RELIFT_DATA names no folder"),
+        marks=[pytest.mark.slow, pytest.mark.skipif(not FOREIGN, reason="RELIFT_DATA names no folder")],
     ),
 ]
 STUDENT = load_student(PolicyConfig(model="random-bytes"))
