@@ -44,8 +44,8 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test-slow: setup  ## what is left out of `make test` for its time: kills, ranks, whole datasets, two files at a time
-	$(BIN)/pytest -n 2 --dist loadfile -m slow -rs --ignore tests/s3
+test-slow: setup  ## what is left out of `make test` for its time: kills, ranks, waits, whole datasets; one at a time, since some look at the clock
+	$(BIN)/pytest -m slow -rs --ignore tests/s3
 
 test-kill: setup  ## the resume tests with ten kills instead of two
 	RELIFT_TEST_KILLS=10 $(BIN)/pytest -m slow tests/flows/test_resume.py

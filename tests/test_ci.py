@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CHECKS = [
-    "test-slow",
     "test-s3",
     "test-vllm",
     "test-prefect",
@@ -19,6 +18,7 @@ CHECKS = [
     "test-ledger-clients",
     "test-attacks",
     "test-models",
+    "test-slow",
 ]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 
