@@ -121,7 +121,8 @@ def test_a_harvest_that_was_killed_goes_on_and_forgets_no_money(
             "SELECT question_id, answer, latency_seconds FROM teacher_requests WHERE question_id <> ''"
         )
     assert totals.bought == totals.answered == len(asked) == len(teacher.answered)
-    price = sum(PROMPT_TOKENS + 1000 * len(answer) for _, answer, _ in asked) / 1e6
+    opening = 2 * (PROMPT_TOKENS + 1000)  # a token of answer to the question at each start
+    price = (opening + sum(PROMPT_TOKENS + 1000 * len(answer) for _, answer, _ in asked)) / 1e6
     assert totals.cost_usd == pytest.approx(price)
     if where == "in its folder":  # its ledger was kept: nothing had to be found among the project's answers
         assert all(latency > 0 for _, _, latency in asked)
