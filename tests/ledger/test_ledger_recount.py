@@ -15,6 +15,8 @@ from relift.ledger import open_project
 from relift.ledger.states import STATES
 from relift.records import Purpose
 
+pytestmark = pytest.mark.slow
+
 FILES, RUNS_IN_A_FILE = 5, 10
 ORDER = {Purpose.CONFIRM: 0, Purpose.EVALUATION: 1, Purpose.PROBE: 2, Purpose.TRAIN: 3}
 """Which of several samplings in one iteration counts as the latest."""

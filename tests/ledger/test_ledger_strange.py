@@ -21,6 +21,8 @@ from relift.ledger.imported import imported_solutions
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from tests.store.s3_stub import BUCKET, serving
 
+pytestmark = pytest.mark.attacks
+
 SECRET = "the-private-key-of-this-machine"
 
 

@@ -19,6 +19,8 @@ from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_fou
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     "checkpoint.every=4",
     "checkpoint.keep=1",

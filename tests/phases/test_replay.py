@@ -56,6 +56,7 @@ def test_a_recorded_iteration_does_no_work_and_its_version_is_made_when_it_is_ne
     assert weights_checksum(again.policy.model) == versions[-1].checksum
 
 
+@pytest.mark.slow
 def test_replay_from_the_base_and_from_a_checkpoint_come_to_the_same_weights(opener: Opener) -> None:
     whole = opener("checkpoint.every=100", name="whole")
     parts = opener("checkpoint.every=2", name="parts")
@@ -278,6 +279,7 @@ def test_steps_that_moved_nothing_are_counted_again_when_the_weights_are(opener:
     assert {kind: history_of(optimizer) for kind, optimizer in again.policy.optimizers.items()} == expected
 
 
+@pytest.mark.slow
 def test_a_run_with_adapters_resumes_in_the_same_bits(opener: Opener) -> None:
     settings = ("policy.lora.rank=4", "rl.optimizer.lr=0.01", "sft.optimizer.lr=0.01")
     whole = opener(*settings, "checkpoint.every=3", name="whole")

@@ -26,6 +26,8 @@ from tests.small_run import small_config
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import FAULTY, KEY, FaultyServer, Script, serving
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[Script], FaultyServer]
 PATIENT = "teacher.wait_seconds=60"
 

@@ -10,6 +10,8 @@ import pytest
 from relift.policy.rehearsal import rehearse
 from tests.models.families import FAMILIES
 
+pytestmark = pytest.mark.attacks
+
 ASKED = [{"role": "user", "content": "6*7?"}]
 HOSTILE = {
     "{% for i in range(10**9) %}x{% endfor %}": "Range too big",

@@ -22,6 +22,8 @@ from relift.records import Completion, Purpose, Question
 from tests.models.architectures import CONTEXT, REFUSED, SUPPORTED, random_model, write_model
 from tests.small_run import small_config
 
+pytestmark = pytest.mark.models
+
 VOCABULARY = 64
 WINDOWED = ["mistral", "phi3", "gemma3_text", "qwen2, windows", "deepseek_v3", "gpt2"]
 

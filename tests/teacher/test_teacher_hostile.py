@@ -21,6 +21,8 @@ from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import KEY
 from tests.teacher.hostile_server import ANSWERED, FAULTS, WRONG, hostile
 
+pytestmark = pytest.mark.attacks
+
 QUESTION = Question(id=question_id("47*6?"), text="47*6?", answer="282", source="test")
 SECONDS = 1.0
 PATIENT = 20.0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from process_table import peak_bytes
 
 from relift.records import Completion, FinishReason, Status
@@ -53,6 +54,7 @@ def watched(pool: WorkerPool, work: Callable[[], T]) -> tuple[T, int]:
         watcher.join()
 
 
+@pytest.mark.attacks
 def test_a_bomb_that_no_bound_stopped_is_over_in_time_and_the_next_answer_is_right():
     pool = WorkerPool(hard_limit_seconds=HARD_LIMIT_SECONDS, workers=2)
     pairs = [pair for n, bomb in enumerate(BOMBS) for pair in (("3", bomb), (str(n), rf"\sqrt{{{n * n}}}"))]
