@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from relift.config import RunConfig
-from relift.errors import ConfigError
+from relift.errors import ConfigError, DataError
 from relift.identity import run_store
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RequestTotals, RunStatus, named_query, query, snapshots, write_init_script
@@ -129,7 +129,7 @@ class Harvest:
 
     def ask(self, limit: int) -> int:
         """Hand in the open questions of the project, at most so many; how many these are."""
-        questions = self._with_solutions(open_questions(project_folder(self.config), limit))
+        questions = self._as_in_dataset(open_questions(project_folder(self.config), limit))
         ids = [question.id for question in questions]
         self.ledger.record_questions(f"{self.name}/questions/{digest(ids)}", questions, split=SPLIT)
         self.asked.update(ids)
@@ -179,17 +179,24 @@ class Harvest:
             self.in_trouble_since = now
         return now - self.in_trouble_since >= self.patience_seconds
 
-    def _with_solutions(self, questions: Sequence[Question]) -> list[Question]:
-        """A ledger holds no dataset solutions: where the dataset is a source they are looked up."""
-        if "dataset" not in self.config.teacher.sources or not questions:
+    def _as_in_dataset(self, questions: Sequence[Question]) -> list[Question]:
+        """With their solutions and with what their rows say before them, neither of which a ledger holds."""
+        config, evaluation = self.config, self.config.evaluation
+        is_source = "dataset" in config.teacher.sources
+        if not questions or (config.questions.format == "arithmetic" and not is_source):
             return list(questions)
-        evaluation = self.config.evaluation
-        loaded = load_questions(
-            self.config.questions,
-            seed=self.config.seed,
-            verifier=self.verifier,
-            held_out_per_family=evaluation.questions if evaluation else 0,  # of which the training questions depend
-        )
+        try:
+            loaded = load_questions(
+                config.questions,
+                seed=config.seed,
+                verifier=self.verifier,
+                held_out_per_family=evaluation.questions if evaluation else 0,  # of which the training questions depend
+            )
+        except DataError as problem:
+            if is_source:
+                raise
+            log.warning("teachers are not told what rows of the dataset say before a question: %s", problem)
+            return list(questions)
         return [loaded.by_id.get(question.id, question) for question in questions]
 
 
@@ -202,7 +209,6 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     stop = stop or StopFlag()
     store = run_store(config, name)
     student = load_student(config.policy)
-    api = connect(config, student, store)
     lock = RunLock(store.root / "lock")
     verifier = make_verifier(config, think_opened=student.thinks)
     with ExitStack() as undo:
@@ -212,6 +218,7 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
         require_comparison(config, verifier)
         lock.acquire()
         store.acquire(stop)
+        api = connect(config, student, store)  # the last check, since to ask costs something
         store.fetch_file(SNAPSHOT)
         ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
         undo.callback(ledger.close)
