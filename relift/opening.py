@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any
 
 from relift.config import RunConfig
+from relift.errors import ConfigError
 from relift.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
 from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ProbeSchedule, ReliftRule
 from relift.interrupt import StopFlag
@@ -32,6 +34,7 @@ from relift.summary import stored_summary
 from relift.teacher.client import ApiClient
 from relift.teacher.opening import connect, open_desk
 from relift.verifier import Verifier
+from relift.verifier.extraction import AnswerForm
 from relift.verifier.opening import make_verifier, require_comparison
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def open_run(
     """The run of that name, new or to be resumed, with its lock held; use it in a ``with`` statement.
 
     Without ``teaches`` no teacher is asked whether it is there: an evaluation needs none. With ``fresh`` an old run of
-    that name is removed, once engine, questions and teacher are known to be usable.
+    that name is removed, once engine, questions, teacher and model are known to be usable.
     Raises a UserError for everything a user can cause: dataset, golds, model, template, space, configuration, lock.
     """
     from relift.policy.model import load_student
@@ -60,6 +63,9 @@ def open_run(
         require_comparison(config, verifier)
         questions = _questions(config, verifier, student)
         require_fit(config, student, questions)
+        if teaches:
+            _require_solutions(config, student, questions)
+        model = _model(config, student) if fresh else None  # before the lock: no run is removed for what cannot begin
         earlier = None if fresh else store
         api = connect(config, student, earlier, question=questions.training[0]) if teaches else None
         if fresh:
@@ -73,6 +79,7 @@ def open_run(
             root_lock=lock,
             verifier=verifier,
             student=student,
+            model=model if fresh else _model(config, student),
             questions=questions,
             api=api,
             stop=stop,
@@ -102,12 +109,26 @@ def _questions(config: RunConfig, verifier: Verifier, student: Student) -> Quest
         fault_of=fault_of,
     )
     if evaluation is not None:
-        form = config.questions.answer_form
+        form = evaluation.answer_form or config.questions.answer_form
         questions = with_benchmarks(
             questions, evaluation.benchmarks, answer_form=form, verifier=verifier, fault_of=fault_of
         )
+        if form != config.questions.answer_form:
+            _require_golds_in(form, questions.held_out, verifier)
     _say_whose_system_message(config, questions)
     return _fitting(questions, student)
+
+
+def _require_golds_in(form: AnswerForm, held_out: Sequence[Question], verifier: Verifier) -> None:
+    """Raises ConfigError where evaluations, which read another answer form, could not grade a gold that was fit."""
+    reading = verifier.reading(form=form, rounded_golds=verifier.comparison.rounded_golds)
+    faults = reading.check_golds([question.answer for question in held_out])
+    unfit = [question.answer for question, fault in zip(held_out, faults, strict=True) if fault is not None]
+    if unfit:
+        raise ConfigError(
+            f"evaluation.answer_form='{form}' cannot grade {len(unfit)} of {len(held_out)} held-out questions: their "
+            f"golds, such as {unfit[0][:60]!r}, are no plain numbers. Leave evaluation.answer_form out, or set another."
+        )
 
 
 def _no_fault(question: Question) -> None:
@@ -138,6 +159,7 @@ def _assemble(
     root_lock: RunLock,
     verifier: Verifier,
     student: Student,
+    model: Any,
     questions: QuestionSet,
     api: ApiClient | None,
     stop: StopFlag,
@@ -145,22 +167,15 @@ def _assemble(
 ) -> Run:
     import torch
 
-    if config.policy.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     from relift.phases.replay import materialise
-    from relift.policy.engines import make_engine, require_engine_on
-    from relift.policy.model import load_model, resume_tensors, weights_checksum
+    from relift.policy.engines import make_engine
+    from relift.policy.model import resume_tensors, weights_checksum
     from relift.policy.resident import Policy
 
     root = store.root
-    model, _ = load_model(config.policy, seed=config.seed, student=student)
-    require_engine_on(config, str(model.device))
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
     iterations = config.iterations or order.iterations_per_epoch
     require_space(root, _bytes_needed(config, model))
-    if config.sft and "dataset" in config.teacher.sources:
-        solved = (question for question in questions.training if question.solution)
-        student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     made_from = {
         # With the source, since results go by it: a dataset may lie elsewhere, but under its old file name.
@@ -214,6 +229,25 @@ def _assemble(
     )
     policy.materialise_with(functools.partial(materialise, run))
     return run
+
+
+def _model(config: RunConfig, student: Student) -> Any:
+    """The model on its device, where the engine can run too."""
+    if config.policy.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    from relift.policy.engines import require_engine_on
+    from relift.policy.model import load_model
+
+    model, _ = load_model(config.policy, seed=config.seed, student=student)
+    require_engine_on(config, str(model.device))
+    return model
+
+
+def _require_solutions(config: RunConfig, student: Student, questions: QuestionSet) -> None:
+    """Where the dataset teaches, some of its solutions can be taught."""
+    if config.sft and "dataset" in config.teacher.sources:
+        solved = (question for question in questions.training if question.solution)
+        student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
 
 
 def _told(question: Question) -> list[Any]:

@@ -138,7 +138,9 @@ def test_fresh_keeps_the_old_run_where_a_new_one_could_not_begin(tmp_path: Path)
         (run.root / "of_the_old_run").touch()
     with pytest.raises(DataError, match="does not exist"):
         open_run(dataset_config(tmp_path, tmp_path / "absent.jsonl"), "mine", fresh=True)
-    assert begun.exists()
+    with pytest.raises(ModelError, match="torch sees no GPU"):
+        open_run(dataset_config(tmp_path, path, "policy.device=cuda"), "mine", fresh=True)
+    assert begun.exists() and (run.root / "of_the_old_run").exists()
     with open_run(dataset_config(tmp_path, path, "seed=1"), "mine", fresh=True) as run:
         assert begun.exists() and not (run.root / "of_the_old_run").exists()
 
@@ -290,3 +292,27 @@ def test_a_tokenizer_that_can_write_no_solution_stops_the_run_and_one_odd_soluti
         assert 0 < len(refused) <= 3 and all("a control token" in refusal for refusal in refused)
     with pytest.raises(SelfCheckFailed, match="none of the first 64 solutions"):
         open_run(dataset_config(tmp_path, rows(*range(200)), column), "none")
+    with open_run(dataset_config(tmp_path, rows(*range(200)), column), "none", teaches=False):
+        pass  # an evaluation teaches nobody
+
+
+def test_golds_are_fit_for_the_answer_form_in_which_evaluations_read_them(tmp_path: Path) -> None:
+    benchmark = tmp_path / "roots.jsonl"
+    benchmark.write_text(json.dumps({"question": "Root of 2?", "answer": "\\sqrt{2}"}) + "\n")
+    told = f'evaluation.benchmarks=[{{name="roots", path="{benchmark}"}}]'
+    with open_run(small_config(tmp_path / "runs", told, "evaluation.answer_form=boxed"), "boxed") as run:
+        assert [question.answer for question in run.questions.benchmarks] == ["\\sqrt{2}"]
+    with pytest.raises(DataError, match="1 of 1 rows"):
+        open_run(small_config(tmp_path / "runs", told), "equals")
+    path = rows_file(tmp_path, [{"question": f"Root of {i}?", "answer": f"\\sqrt{{{i}}}"} for i in range(2, 300)])
+    with pytest.raises(ConfigError, match=r"evaluation\.answer_form='equals' cannot grade \d+ of \d+ held-out"):
+        open_run(dataset_config(tmp_path, path, "evaluation.answer_form=equals"), "roots")
+
+
+ROUNDED = 'evaluation.benchmarks=[{name="few", path="few.jsonl", rounded_golds=true}]'
+
+
+@pytest.mark.parametrize("setting", ["questions.answer_kind=choice", ROUNDED])
+def test_evaluations_in_another_answer_form_ignore_no_setting(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match="equals"):
+        dataset_config(tmp_path, tmp_path, "evaluation.answer_form=equals", setting)

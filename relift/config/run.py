@@ -108,14 +108,19 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _golds_can_be_rounded(self) -> RunConfig:
-        benchmarks = self.evaluation.benchmarks if self.evaluation else ()
-        rounded = [benchmark.name for benchmark in benchmarks if benchmark.rounded_golds]
-        if rounded and self.questions.answer_kind != "math":
+    def _evaluations_can_be_compared(self) -> RunConfig:
+        if self.evaluation is None:
+            return self
+        kind, form = self.questions.answer_kind, self.evaluation.answer_form or self.questions.answer_form
+        if kind != "math" and form == "equals":
             raise ValueError(
-                f"rounded_golds of the benchmark {rounded[0]!r} would be ignored by questions.answer_kind "
-                f"'{self.questions.answer_kind}': remove it"
+                f"questions.answer_kind '{kind}' does not go with evaluation.answer_form 'equals', whose answers are "
+                f"plain numbers: leave one of them out"
             )
+        rounded = [benchmark.name for benchmark in self.evaluation.benchmarks if benchmark.rounded_golds]
+        if rounded and (kind != "math" or form == "equals"):
+            what = f"questions.answer_kind '{kind}'" if kind != "math" else "the answer form 'equals' of evaluations"
+            raise ValueError(f"rounded_golds of the benchmark {rounded[0]!r} would be ignored by {what}: remove it")
         return self
 
     @model_validator(mode="after")

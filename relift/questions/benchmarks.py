@@ -12,6 +12,7 @@ from relift.questions.load import QuestionSet, load_questions
 from relift.questions.spelling import spelling
 from relift.records import Question
 from relift.verifier import Verifier
+from relift.verifier.extraction import AnswerForm
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,13 @@ def with_benchmarks(
     questions: QuestionSet,
     benchmarks: Sequence[BenchmarkConfig],
     *,
-    answer_form: str,
+    answer_form: AnswerForm,
     verifier: Verifier,
     fault_of: Callable[[Question], str | None] = lambda question: None,
 ) -> QuestionSet:
     """The same set with the benchmarks' questions, and without those questions among its own.
 
+    Their golds are checked as evaluations will read them, in ``answer_form``, which need not be the training's.
     A question counts as the same in any ``spelling`` of it; how many were removed is logged. Raises DataError as
     ``load_questions`` does, which takes ``fault_of`` too, and where two benchmarks share a name.
     """
@@ -47,7 +49,7 @@ def with_benchmarks(
 def _load(
     benchmark: BenchmarkConfig,
     section: str,
-    answer_form: str,
+    answer_form: AnswerForm,
     verifier: Verifier,
     fault_of: Callable[[Question], str | None],
 ) -> list[Question]:
@@ -63,7 +65,8 @@ def _load(
             **(columns if benchmark.format == "rows" else {}),
         }
     )
-    loaded = load_questions(config, seed=0, verifier=verifier, fault_of=fault_of, section=section).training
+    reading = verifier.reading(form=answer_form, rounded_golds=benchmark.rounded_golds)
+    loaded = load_questions(config, seed=0, verifier=reading, fault_of=fault_of, section=section).training
     return [dataclasses.replace(q, source=_source(benchmark.name, q.source), solution=None) for q in loaded]
 
 
