@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -35,6 +35,17 @@ _OPTION = re.compile(r"--[a-z][a-z-]+(=.*)?")
 _Kind = TypeVar("_Kind", Status, DecidedBy)
 Options = dict[str, object]
 """Of the configuration's section `questions`; None where the command line does not say."""
+_NAMES = {
+    "answer_form": "--answer-form",
+    "final_answer": "--final-answer",
+    "rounded_golds": "--rounded-golds",
+    "answer_kind": "--kind",
+    "answer_tolerance": "--tolerance",
+    "answer_callable": "--callable",
+    "answer_seconds": "--seconds",
+    "thinking": "--thinking",
+}
+_SETTING = re.compile(r"(?:questions\.)?\b(answer_\w+|final_answer|rounded_golds)\b|questions\.(thinking)\b")
 
 
 def verify_command(
@@ -52,8 +63,15 @@ def verify_command(
             raise ConfigError(f"there is no option {text}; `relift verify --help` lists them")
     if form not in get_args(RowForm):
         raise ConfigError(f"--form {form} is none of {', '.join(get_args(RowForm))}")
+    if options["answer_form"] not in get_args(AnswerForm):
+        raise ConfigError(f"--answer-form {options['answer_form']} is none of {', '.join(get_args(AnswerForm))}")
     if think_opened and options["thinking"] == "ignored":
         raise ConfigError("--think-opened would be ignored by --thinking ignored: leave one of them out")
+    if form == "answer" and (ignored := _for_completions(options, think_opened)):
+        raise ConfigError(
+            f"{ignored} would be ignored, since it tells where a completion has its answer: add --form response, or "
+            f"leave it out for bare answers"
+        )
     row_form: RowForm = "answer" if form == "answer" else "response"
     opened = _opened(options, think_opened, 1 if len(what) == 2 else workers)
     if len(what) == 1:
@@ -65,6 +83,17 @@ def verify_command(
     if out is not None:
         raise ConfigError("--out is for the rows of a file: leave it out for one pair")
     return _verify_pair(what[0], what[1], row_form, opened)
+
+
+def _for_completions(options: Options, think_opened: bool) -> str:
+    """The first option given that says nothing of a bare answer; "" without one."""
+    given = {
+        "--answer-form": options["answer_form"] in ("boxed", "hashes", "flexible"),
+        "--final-answer": options["final_answer"] != "last",
+        "--think-opened": think_opened,
+        "--thinking": options["thinking"] != "must-close",
+    }
+    return next((name for name, is_given in given.items() if is_given), "")
 
 
 def _verify_pair(gold: str, answer: str, form: RowForm, opened: AbstractContextManager[Verifier]) -> bool:
@@ -161,10 +190,16 @@ def _opened(options: Options, think_opened: bool, workers: int | None) -> Iterat
     given = {name: value for name, value in options.items() if value is not None}
     if is_either:
         del given["answer_form"]
-    config = validated({"questions": {"format": "rows", **given}}, origin="the command")
     form: AnswerForm | None = "either" if is_either else None
-    with make_verifier(config, think_opened=think_opened, form=form, workers=workers) as verifier:
-        require_comparison(config, verifier)
+    with ExitStack() as stack:
+        try:
+            config = validated({"questions": {"format": "rows", **given}}, origin="the command")
+            made = make_verifier(config, think_opened=think_opened, form=form, workers=workers)
+            verifier = stack.enter_context(made)
+            require_comparison(config, verifier)
+        except ConfigError as problem:
+            named = _SETTING.sub(lambda found: _NAMES[found[1] or found[2]], str(problem))
+            raise ConfigError(named.replace("  questions: ", "  ")) from None
         yield verifier
 
 
