@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from typing import Any
 
@@ -59,6 +59,7 @@ def open_run(
     student = load_student(config.policy)
     verifier = make_verifier(config, think_opened=student.thinks)
     lock = RunLock(root / "lock")
+    undo = ExitStack()
     try:
         require_comparison(config, verifier)
         questions = _questions(config, verifier, student)
@@ -84,8 +85,10 @@ def open_run(
             api=api,
             stop=stop,
             instead=BY_TRAINING if teaches else BY_NAME,
+            undo=undo,
         )
     except BaseException:
+        undo.close()
         verifier.close()
         try:
             store.release()
@@ -164,7 +167,9 @@ def _assemble(
     api: ApiClient | None,
     stop: StopFlag,
     instead: str,
+    undo: ExitStack,
 ) -> Run:
+    """``undo`` is given what to close where a later step fails."""
     import torch
 
     from relift.phases.replay import materialise
@@ -193,6 +198,9 @@ def _assemble(
     if (ended := stored_summary(store)) and ended.iterations < iterations:
         store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
     ledger = _ledger(config, name, store, questions, code_version=resolved.relift)
+    undo.callback(ledger.close)
+    teachers = open_desk(config, api, verifier=verifier, student=student, ledger=ledger)
+    undo.callback(teachers.close, 0.0)
     is_exact = is_same_machine and (model.device.type == "cpu" or config.policy.deterministic)
     policy = Policy(
         model,
@@ -217,7 +225,7 @@ def _assemble(
         student=student,
         policy=policy,
         engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
-        teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
+        teachers=teachers,
         base=base,
         base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
         gate=Gate(config.gate),

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from relift.errors import ConfigError, DataError, ModelError, RunError, SelfCheckFailed, StoreError, UserError
+from relift.errors import (
+    ConfigError,
+    DataError,
+    LedgerError,
+    ModelError,
+    RunError,
+    SelfCheckFailed,
+    StoreError,
+    UserError,
+)
+from relift.ledger import Ledger
 from relift.opening import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.recipe import load_recipe
@@ -143,6 +153,29 @@ def test_fresh_keeps_the_old_run_where_a_new_one_could_not_begin(tmp_path: Path)
     assert begun.exists() and (run.root / "of_the_old_run").exists()
     with open_run(dataset_config(tmp_path, path, "seed=1"), "mine", fresh=True) as run:
         assert begun.exists() and not (run.root / "of_the_old_run").exists()
+
+
+def test_an_opening_that_fails_late_leaves_neither_ledger_nor_lock_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataset_config(tmp_path, rows_file(tmp_path, GOOD))
+    import_ = tmp_path / "runs" / "import-0" / "hard_examples.duckdb"
+    import_.parent.mkdir(parents=True)
+    import_.write_text("no ledger")
+    closed: list[Ledger] = []
+    close = Ledger.close
+
+    def noted(self: Ledger) -> None:
+        close(self)
+        closed.append(self)
+
+    monkeypatch.setattr(Ledger, "close", noted)
+    with pytest.raises(LedgerError, match="import-0"):
+        open_run(config, "mine")
+    assert len(closed) == 1
+    import_.unlink()
+    with open_run(config, "mine"):
+        pass
 
 
 def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refused(tmp_path: Path) -> None:
