@@ -118,7 +118,7 @@ def _with_several(gold: Several, answer: Shape) -> Finding:
 def _with_residue(gold: Residue, answer: Shape) -> Finding:
     """A class by any of its numbers, ``n = 4k+1`` for ``n \\equiv 1 \\pmod{4}``.
 
-    The number alone will do where the gold has no name.
+    The number alone will do where the gold has no name; ``n \\bmod 7`` is not n.
     """
     if isinstance(answer, Residue):
         if answer.name != gold.name and answer.name and gold.name:
@@ -128,7 +128,9 @@ def _with_residue(gold: Residue, answer: Shape) -> Finding:
         return _same_class(gold, answer.value)
     if isinstance(answer, Equation) and answer.name == gold.name:
         return found(_remainder(answer.value, gold.modulus) == rational(gold.value) is not None)
-    return NOT_DECIDED if gold.name or not isinstance(answer, Single) else compare(Single(gold.value), answer)
+    if gold.name or not isinstance(answer, Single) or rational(gold.value) is None:
+        return NOT_DECIDED
+    return compare(Single(gold.value), answer)
 
 
 def _same_class(gold: Residue, value: str) -> Finding:

@@ -23,6 +23,8 @@ _OF_RATIO = re.compile(r"[A-Z]{1,2}(?::[A-Z]{1,2})*=")
 _BEHIND = re.compile(r"[^A-Z=]*\s*\(([A-Z])\)")
 _CIRCLED = re.compile(r"[\u2460-\u2473\s,;]+|\\text\{[\u2460-\u2473\s,;]+\}")
 _SEVERAL_LETTERS = re.compile(r"[A-H]{2,5}")
+_LISTED_LETTERS = re.compile(r"[A-H](?:\s*,\s*(?:and\s+)?[A-H]|\s+and\s+[A-H])+")
+_OR = re.compile(r"\bor\b")
 _SEPARATORS = re.compile(r"\s*[,;\s]\s*(?:and\b\s*)?")
 _SAME_MEANING = (
     ("yes", "true"),
@@ -81,6 +83,8 @@ def same_words(gold: str, answer: str) -> bool | None:  # noqa: PLR0911  (a rule
         return _MEANING.get(folded(answer)) == said
     if _SEVERAL_LETTERS.fullmatch(gold) and _SEPARATORS.search(answer):
         return _SEPARATORS.sub("", plain(answer)) == gold or None
+    if _LISTED_LETTERS.fullmatch(plain(gold)) and _OR.search(plain(answer)):
+        return False  # names none of them
     if not _is_text(gold):
         return None
     return (
@@ -142,6 +146,8 @@ def _of_day(time: tuple[int, int, int, str]) -> tuple[int, ...]:
 def _is_formula(gold: str) -> bool:
     """Whether what follows the letter belongs to mathematics: ``(A)(B)``, ``(N)^{2}``."""
     words = plain(gold)
+    if gold.startswith("\\text{("):
+        return False  # a letter in words is no factor
     found = _LETTER_AND_TEXT.fullmatch(words)
     return found is not None and (found[3][0] in "^_+*/=(<>!-\\" and found[2] is None)
 
@@ -152,7 +158,7 @@ def _is_text(gold: str) -> bool:
         return False
     if words != gold or " " in words or not words.isascii():
         return True
-    is_product = all(map(_MATHEMATICAL_RUNS.fullmatch, words.split("-")))  # `xy`, and `p-q` is no compound
+    is_product = all(map(_MATHEMATICAL_RUNS.fullmatch, re.split("[-']", words)))  # `xy`, `B'C`; `p-q` is no compound
     return words.lower() in _SHORT_WORDS or not is_product
 
 

@@ -24,6 +24,7 @@ _ARGUMENT = re.compile(r"([A-Za-z](?:_\{\d\})?[(]|[A-Za-z]_\{)([A-Za-z])[)}]")
 _GREEK_LETTER = re.compile(_GREEK)
 _WORD_OR_LETTER = re.compile(r"\\(?:text|mathbb|begin|end)\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _EXTREME = r"_\{\\?(?:max|min)\s*\}|_\{\\text\{(?:max|min)\}\}"
+_EXTREME_NAMED = re.compile(r"_\{(?:\\text\{|\\)?(max|min)")
 _LENGTH = re.compile(
     r"\|(?:\\overline\s*)?\{?((?:[A-Z](?:_\{\d\})?){2,5})\}?\||\\overline\s*\{((?:[A-Z](?:_\{\d\})?){2,5})\}"
 )
@@ -42,9 +43,9 @@ def is_name(text: str) -> bool:
 
 def same_name(gold: str, answer: str) -> bool:
     """Words name any letter, and ``y`` is ``f(x)``; otherwise both must be the same, with every mark and argument."""
-    marks = [_MARKS.findall(name) for name in (gold, answer)]
-    if all(marks) and marks[0] != marks[1]:
-        return False  # of both the largest and the smallest
+    marks = [[mark for mark in _MARKS.findall(name) if mark[0] != "_"] for name in (gold, answer)]
+    if (all(marks) and marks[0] != marks[1]) or _extreme(gold) != _extreme(answer):
+        return False  # an angle and a triangle; the largest and the smallest, and `y_{\max}` is no y
     gold, answer = _plain(gold), _plain(answer)
     if gold == answer:
         return True
@@ -93,6 +94,11 @@ def with_letters(text: str, names: dict[str, str]) -> str:
 
 def _is_letter(token: str) -> bool:
     return len(token) == 1 or _GREEK_LETTER.fullmatch(token) is not None
+
+
+def _extreme(name: str) -> str:
+    found = _EXTREME_NAMED.search(name)
+    return found[1] if found else ""
 
 
 def _plain(name: str) -> str:

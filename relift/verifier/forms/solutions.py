@@ -17,6 +17,7 @@ _LABEL = re.compile(r"\(?([A-Za-z]|[IVX]{1,5})(?:\)\s*:?|\s*:|\.)\s*(?=[^\s=^_])
 _WORD_LABEL = re.compile(
     r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL
 )
+_NEXT_PART = re.compile(r"(?<![,;(A-Za-z\x01])\s*(?=\([b-d]\))")  # `(a) 2 (b) 3`; `(a) f(b)` has one part
 _INDEX = re.compile(r"_\{(\d+)\}")
 
 
@@ -73,6 +74,8 @@ def _assignments(text: str, known: list[str]) -> list[dict[str, str]]:
         content = inside(text, opening, closing) or ""
         if any("=" in part for part in split_top(content, "," + AND)):
             text = content.strip()
+    if text.startswith("(a)"):
+        text = _NEXT_PART.sub(",", text)
     pieces = [piece.strip() for piece in split_top(text, "," + AND) if piece.strip()]
     sided = [[side.strip() for side in split_top(_labelled(piece), "=")] for piece in pieces]
     if any(len(sides) > 2 or not all(sides) for sides in sided):

@@ -34,6 +34,7 @@ _LETTER_COMMANDS = frozenset(f"\\{name}" for name in _GREEK.split())
 _MARKS = frozenset(
     ("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow")
 )
+_VECTORS = frozenset(("\\vec", "\\overrightarrow"))
 _APPLIED = frozenset("fghFGHPQ")  # followed by a bracket they are functions more often than factors
 _CONSTANTS = frozenset(("\\pi", "e", "i"))  # followed by a bracket they are factors
 _OF_SEVERAL: dict[str, Callable[..., int | Fraction]] = {
@@ -91,6 +92,7 @@ class _Reader:
             at = found.end()
             if len(self.tokens) > MAX_TOKENS:
                 raise NotRead
+        self.has_vectors = not _VECTORS.isdisjoint(self.tokens)
         self.mixes_numbers = bool(_AFTER_DIGIT.search(text))
 
     def at_end(self) -> bool:
@@ -131,6 +133,9 @@ class _Reader:
                     self.take()
                 factor = self.factor()
                 factor = factor.negative() if is_negative else factor
+                if token == "\\times" and self.has_vectors and not (product.rational or factor.rational):
+                    product = unknown_function(token, [product, factor])  # `\vec{a}\times\vec{b}` is not `\cdot`
+                    continue
                 product, is_divided = (product.over(factor), True) if token == "/" else (product.times(factor), False)
             elif token in _STARTS_NO_FACTOR:
                 break
