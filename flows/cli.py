@@ -333,7 +333,7 @@ def build_base(
 
 def main() -> None:
     """Run the command; a user's mistake prints one message, ours a full traceback."""
-    from flows.farewell import leave
+    from flows.farewell import WORK, leave
 
     try:
         keep_private()
@@ -349,3 +349,8 @@ def main() -> None:
         leave(3)
     except SystemExit as end:  # typer's, in the end of every command
         leave(end.code if isinstance(end.code, int) else 1 if end.code else 0)
+    except Exception as fault:
+        if WORK.left is None:
+            raise
+        sys.excepthook(type(fault), fault, fault.__traceback__)
+        leave(1)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows import farewell
+from flows import cli, farewell
 from flows.farewell import LINE, WORK, ServerGone, begun, ended, kept, run_flow, unless_gone
 from relift.errors import Interrupted, RunError
 
@@ -154,3 +154,22 @@ def test_what_is_told_is_given_up_as_soon_as_the_server_is_gone() -> None:
     began = time.monotonic()
     asyncio.run(tell())
     assert time.monotonic() - began < 2
+
+
+def test_a_fault_of_ours_ends_the_process_too_where_prefect_would_keep_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("ours")
+
+    def leave_at_once(code: int) -> None:
+        raise SystemExit(f"at once with {code}")
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr("os._exit", leave_at_once)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+    WORK.left = asyncio.Runner()
+    with pytest.raises(SystemExit, match="at once with 1"):
+        cli.main()
+    assert "ZeroDivisionError: ours" in capsys.readouterr().err
