@@ -12,7 +12,6 @@ from flows.farewell import kept
 from flows.place import flow_run_name
 from flows.session import opened
 from relift.config import RunConfig
-from relift.errors import ConfigError
 from relift.phases.evaluate import results_of
 from relift.phases.report import report_evaluation
 from relift.records import EvalResult
@@ -27,10 +26,6 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         config: The whole configuration; its model is evaluated on its held-out questions and benchmarks.
         name: Of the run and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
     """
-    if config.evaluation is None:
-        raise ConfigError(
-            "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
-        )
     async with opened(config, name, teaches=False) as run:
         progress = await tell_progress(run.name)
         ref = await evaluate_task(run.ref, 0, run.base, full=True)

@@ -55,6 +55,10 @@ def open_run(
     root = store.root
     stop = stop or StopFlag()
     # The cheap checks come first: nothing is created before the questions and the model are known to be usable.
+    if not teaches and config.evaluation is None:
+        raise ConfigError(
+            "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
+        )
     require_engine(config)
     student = load_student(config.policy)
     verifier = make_verifier(config, think_opened=student.thinks)

@@ -206,6 +206,12 @@ def test_an_evaluation_under_another_configurations_name_is_told_of_options_that
         open_run(other, "small")
 
 
+def test_an_evaluation_of_a_recipe_without_one_is_refused_and_leaves_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="evaluation is off in this recipe"):
+        open_run(small_config(tmp_path / "runs", "evaluation=off"), "small", teaches=False)
+    assert not (tmp_path / "runs").exists()
+
+
 CHAT = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
 OPENING = {
     "template": ['policy.chat_template="""' + CHAT + "{{ '<think>\\\\n' }}" + '"""'],
