@@ -28,6 +28,7 @@ ROUNDED = 1e-5
 FLOATING = 1e-12
 """The same where there are shorter decimals, which are exact numbers that sympy holds as floats."""
 
+_COUNTING_LETTERS = frozenset("ijklmnpq")
 _NAMED_OTHERWISE = frozenset(("e", "E", "i", "d", "\\pi"))
 _BARE_LOGARITHM = re.compile(r"\\log(?![A-Za-z_])")
 _FRACTION = re.compile(r"\\frac\{")
@@ -96,7 +97,7 @@ def _agree_at_points(gold: Any, answer: Any) -> bool | None:
 def _compared_at_points(gold: Any, answer: Any, letters: list[Any]) -> bool | None:
     import sympy
 
-    counts = any(one.has(*_of_whole_numbers(sympy)) for one in (gold, answer))
+    counts = _is_of_whole_numbers(gold, answer, letters)
     numbers, agreed = random.Random(POINTS), 0
     for place in range(POINTS):
         span = 1 if place % 2 else 4
@@ -118,8 +119,14 @@ def _compared_at_points(gold: Any, answer: Any, letters: list[Any]) -> bool | No
     return True if agreed >= POINTS // 3 else None
 
 
-def _of_whole_numbers(sympy: Any) -> tuple[Any, ...]:
-    return sympy.Sum, sympy.Product, sympy.factorial, sympy.binomial, sympy.floor, sympy.ceiling, sympy.gamma
+def _is_of_whole_numbers(gold: Any, answer: Any, letters: list[Any]) -> bool:
+    """Of ``\\lfloor x \\rfloor`` they would make x; only letters that count by custom are whole in there."""
+    import sympy
+
+    counting = sympy.Sum, sympy.Product, sympy.factorial, sympy.binomial, sympy.gamma
+    if any(one.has(sympy.floor, sympy.ceiling) for one in (gold, answer)):
+        return all(str(one)[0] in _COUNTING_LETTERS for one in letters)
+    return any(one.has(*counting) for one in (gold, answer))
 
 
 def _has_lost_letters(text: str, parsed: Any) -> bool:
