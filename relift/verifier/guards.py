@@ -67,10 +67,12 @@ _INDEX_OF_SUM = re.compile(r"(?<=\\sum)_\{[^{}]*\}|(?<=\\prod)_\{[^{}]*\}")
 _DETERMINANT = re.compile(r"\\begin\{vmatrix\}(.*?)\\end\{vmatrix\}", re.DOTALL)
 _CELLS = re.compile(r"&|\\\\")
 _NO_EXPRESSION = re.compile(
-    r"\\[{}]|\\(?!(?:frac|sqrt|binom|cdot|times|sum|prod|int|iint|iiint|oint|lim|to|infty|partial|lfloor|rfloor|lceil|rceil"
+    r"\\[{}]|\\(?!(?:frac|sqrt|binom|cdot|times|sum|prod|int|iint|iiint|oint|lim|to|infty|lfloor|rfloor|lceil|rceil"
     rf"|ell|hbar|%|pi|{'|'.join(sorted(FUNCTIONS - {'max', 'min', 'gcd', 'lcm', 'det'}))}|{'|'.join(GREEK)})"
     r"(?![A-Za-z]))"
 )
+_DERIVED = re.compile(r"(?<![A-Za-z\\])[fghFGHPQ]\^\{\s*(?:-1\s*\}|\()")
+"""``f^{-1}`` and ``f^{(3)}``: an inverse and a derivative, which a parser takes for powers."""
 _SCRIPTS = re.compile(r"[_^]\{[^{}]*\}")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _WITH_NAME = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal|mathfrak)\{[^{}]*\}|\\[A-Za-z]+")
@@ -83,13 +85,14 @@ _CONDITIONS = frozenset(_CONDITION_WORDS.split())
 def is_expression(text: str) -> bool:
     """Whether a text is one plain expression, all of which a parser of mathematics sees.
 
-    Statements, sets, words, dots, primes and marks over letters are none: it drops some of them, and takes two
-    equations without solutions for the same.
+    Statements, sets, words, dots, primes, marks over letters and derivatives are none: it drops some of them, takes two
+    equations without solutions for the same, and every derivative of a name for 0.
     """
     text = _DETERMINANT.sub(lambda found: f"({_CELLS.sub('+', found[1])})", _INDEX_OF_SUM.sub("", text))
     return not (
         _NO_EXPRESSION.search(text)
         or _SIDE_BY_SIDE.search(text)
+        or _DERIVED.search(text)
         or any(separator in text for separator in ",;:=<>'\"~&?@#")
     )
 

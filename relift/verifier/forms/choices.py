@@ -24,6 +24,7 @@ _BEHIND = re.compile(r"[^A-Z=]*\s*\(([A-Z])\)")
 _CIRCLED = re.compile(r"[\u2460-\u2473\s,;]+|\\text\{[\u2460-\u2473\s,;]+\}")
 _SEVERAL_LETTERS = re.compile(r"[A-H]{2,5}")
 _LISTED_LETTERS = re.compile(r"[A-H](?:\s*,\s*(?:and\s+)?[A-H]|\s+and\s+[A-H])+")
+_AROUND_LETTERS = re.compile(r"[(){}\\]")
 _OR = re.compile(r"\bor\b")
 _SEPARATORS = re.compile(r"\s*[,;\s]\s*(?:and\b\s*)?")
 _SAME_MEANING = (
@@ -83,7 +84,7 @@ def same_words(gold: str, answer: str) -> bool | None:  # noqa: PLR0911  (a rule
         return _MEANING.get(folded(answer)) == said
     if _SEVERAL_LETTERS.fullmatch(gold) and _SEPARATORS.search(answer):
         return _SEPARATORS.sub("", plain(answer)) == gold or None
-    if _LISTED_LETTERS.fullmatch(plain(gold)) and _OR.search(plain(answer)):
+    if _LISTED_LETTERS.fullmatch(_AROUND_LETTERS.sub("", plain(gold))) and _OR.search(plain(answer)):
         return False  # names none of them
     if not _is_text(gold):
         return None

@@ -17,7 +17,13 @@ _LABEL = re.compile(r"\(?([A-Za-z]|[IVX]{1,5})(?:\)\s*:?|\s*:|\.)\s*(?=[^\s=^_])
 _WORD_LABEL = re.compile(
     r"\\text\{([A-Za-z][A-Za-z ]*?)\s*:?\s*\}\s*:?\s*(?=[-\d\\(])(.+)|([A-Z][a-z]{2,20}):\s*(.+)", re.DOTALL
 )
-_NEXT_PART = re.compile(r"(?<![,;(A-Za-z\x01])\s*(?=\([b-d]\))")  # `(a) 2 (b) 3`; `(a) f(b)` has one part
+_FIRST_PART = re.compile(r"\((a|A|i|1)\)\s*[^\s(),;]")  # `(1)(2)` is a product
+_NEXT_PARTS = {
+    first: re.compile(rf"(?<![,;(A-Za-z\x01])\s*(?=\((?:{others})\))")  # `(a) f(b)` has one part
+    for first, others in (("a", "[b-d]"), ("A", "[B-D]"), ("i", "ii|iii|iv|v"), ("1", "[2-6]"))
+}
+_NUMBERED = re.compile(r"\(([1-6]|[iv]{1,3})\)\s*:?\s*([^\s=][^=]*)")
+_ROMAN = dict(zip("123456", ("i", "ii", "iii", "iv", "v", "vi"), strict=True))
 _INDEX = re.compile(r"_\{(\d+)\}")
 
 
@@ -74,9 +80,7 @@ def _assignments(text: str, known: list[str]) -> list[dict[str, str]]:
         content = inside(text, opening, closing) or ""
         if any("=" in part for part in split_top(content, "," + AND)):
             text = content.strip()
-    if text.startswith("(a)"):
-        text = _NEXT_PART.sub(",", text)
-    pieces = [piece.strip() for piece in split_top(text, "," + AND) if piece.strip()]
+    pieces = _parts(text)
     sided = [[side.strip() for side in split_top(_labelled(piece), "=")] for piece in pieces]
     if any(len(sides) > 2 or not all(sides) for sides in sided):
         return []
@@ -124,6 +128,19 @@ def _side_by_side(sided: list[list[str]], known: list[str]) -> list[dict[str, st
     if len(names) != len(values) or len(set(names)) < len(names) or not all(map(is_name, names)):
         return []
     return [dict(zip(names, values, strict=True))]
+
+
+def _parts(text: str) -> list[str]:
+    """What commas, "and" or the labels of parts stand between; numbered ones as equations, whatever the figures."""
+    first = _FIRST_PART.match(text)
+    if first:
+        text = _NEXT_PARTS[first[1]].sub(",", text)
+    pieces = [piece.strip() for piece in split_top(text, "," + AND) if piece.strip()]
+    if first is None or first[1] not in "i1":
+        return pieces
+    numbered = [part for piece in pieces if (part := _NUMBERED.fullmatch(piece))]
+    is_numbered = len(numbered) == len(pieces) > 1
+    return [f"\\text{{{_ROMAN.get(part[1], part[1])}}}={part[2]}" for part in numbered] if is_numbered else pieces
 
 
 def _labelled(piece: str) -> str:
