@@ -53,9 +53,13 @@ test-kill: setup  ## the resume tests with ten kills instead of two
 test-models: setup  ## tiny models of many families, with their tokenizers and templates, trained end to end
 	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models tests/policy
 
-test-teacher: setup  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
-	@test -d .serve/accelerate || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve \
-		accelerate==1.15.0 python-multipart==0.0.34
+# What `transformers serve` needs and relift does not, in a folder of its own.
+SERVED := .serve/.installed
+$(SERVED): tests/teacher_api/requirements.txt | setup
+	@rm -rf .serve
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve -r $< && touch $@
+
+test-teacher: setup $(SERVED)  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
 	$(BIN)/pytest -m "teacher or not teacher" tests/teacher tests/teacher_api
 
 serve: setup  ## Prefect server, work pools, deployments and workers on this machine, until Ctrl-C

@@ -65,7 +65,8 @@ class Exchange:
         await self._client.aclose()
 
     async def get(self, path: str, *, most_bytes: int, seconds: float) -> HttpReply:
-        return await self._send("GET", path, None, {}, most_bytes, seconds)
+        """On a connection of its own: a server that fails over this leaves the next request a closed one."""
+        return await self._send("GET", path, None, {"Connection": "close"}, most_bytes, seconds)
 
     async def post(
         self, path: str, content: bytes, headers: Mapping[str, str], *, most_bytes: int, seconds: float

@@ -64,7 +64,7 @@ class FaultyServer:
     script: Script = field(default_factory=Script)
     key: str | None = KEY
     models: tuple[str, ...] | None = (MODEL,)
-    """What the list of models names; None: there is no such list."""
+    """What the list of models names; None: there is no such list. Empty: making it fails, and with it the connection."""
     refuse: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
     """(status, message) in place of an answer, by the body of the request."""
     message: Callable[[dict[str, Any], str], dict[str, Any]] = lambda body, text: {"content": text}
@@ -116,6 +116,11 @@ def serving(server: FaultyServer, port: int = 0) -> Iterator[FaultyServer]:
                 return
             if not self.path.endswith("/models") or server.models is None:
                 self._send(404, {"error": {"message": "no such path"}})
+                return
+            if not server.models:
+                self._send(500, {"error": {"message": "Internal Server Error"}})
+                self.rfile.read(1)
+                self.close_connection = True
                 return
             self._send(200, {"object": "list", "data": [{"id": m, "object": "model"} for m in server.models]})
 

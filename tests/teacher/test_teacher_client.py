@@ -43,7 +43,7 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("models", [("scripted",), ("another",), None])
+@pytest.mark.parametrize("models", [("scripted",), ("another",), (), None])
 def test_at_the_start_a_question_is_asked_just_as_the_run_will_ask(
     serve: Serve, models: tuple[str, ...] | None
 ) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,8 @@ def transformers_serve(model: Path, folder: Path) -> Iterator[str]:
         _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "serve.log")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it did not start, and the failure says why
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
