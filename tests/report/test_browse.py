@@ -155,14 +155,18 @@ def opened(browser, path, *entries, **how):
     browser.until("document.getElementById('count').textContent !== ''")
 
 
+def open_all(browser):
+    browser.ask("document.querySelectorAll('details.entry').forEach((row) => { row.open = true; })")
+    browser.until("document.querySelectorAll('.body').length === document.querySelectorAll('details.entry').length")
+
+
 def test_a_browser_draws_the_page_without_complaint_and_asks_nobody_for_anything(browser, store, tmp_path):
     browse_command(
         str(store), out=str(tmp_path / "hard.html"), run="", since=None, limit=None, form="", is_opened=False
     )
     browser.load(tmp_path / "hard.html")
     browser.until("document.querySelectorAll('details.entry').length === 2")
-    browser.ask("document.querySelectorAll('details.entry').forEach((row) => { row.open = true; })")
-    browser.until("document.querySelectorAll('.body').length === 2")
+    open_all(browser)
     text = browser.ask("document.body.innerText")
     assert "learned" in text and "wrong: 41 is not 42" in text and "human/people" in text and "0.5" in text
     assert browser.complaints == []
@@ -228,6 +232,7 @@ def test_formulas_are_drawn_and_what_is_none_stays_as_it_was_written(browser, tm
         "$" + "x" * 6001 + "$",
     ]
     opened(browser, tmp_path / "math.html", *(entry(t, number=n) for n, t in enumerate([*FORMULAS, *plain])))
+    open_all(browser)
     for place, (tex, (selector, text)) in enumerate(FORMULAS.items()):
         asked = f"document.querySelectorAll('.asked')[{place}]"
         assert browser.ask(f"{asked}.querySelector('math {selector}') !== null"), tex
@@ -263,6 +268,7 @@ KEPT_HOSTILE = (
 def test_a_hostile_formula_reaches_nothing_of_the_page_around_it(browser, tmp_path):
     every = [*DRAWN_HOSTILE, *KEPT_HOSTILE, r"then $\frac{1}{2}$"]
     opened(browser, tmp_path / "hostile-math.html", *(entry(text, number=n) for n, text in enumerate(every)))
+    open_all(browser)
     asked = "[...document.querySelectorAll('.asked')]"
     assert browser.ask(f"{asked}.map((one) => one.querySelector('math') !== null)") == [
         *(True for _ in DRAWN_HOSTILE),
@@ -274,6 +280,14 @@ def test_a_hostile_formula_reaches_nothing_of_the_page_around_it(browser, tmp_pa
     assert browser.ask(f"{asked}.flatMap((one) => [...one.querySelectorAll('{named}')]).length") == 0
     assert browser.ask(f"{asked}[2].textContent") == "a\ufffdb"
     assert browser.complaints == []
+
+
+def test_of_a_long_question_a_closed_row_draws_only_the_beginning(browser, tmp_path):
+    long = "$x^2$ and " * 6000
+    opened(browser, tmp_path / "long.html", entry(long))
+    assert browser.ask("document.querySelectorAll('math').length") == 150
+    open_all(browser)
+    assert browser.ask("document.querySelectorAll('.asked math').length") == 6000
 
 
 @pytest.mark.parametrize("width", [360, 1200])
