@@ -19,7 +19,7 @@ from relift.errors import LedgerError, NewerLedgerError
 
 LEDGER, SNAPSHOT = "ledger.duckdb", "hard_examples.duckdb"
 """Names of the two files of a run: what it writes, and what it publishes."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 STORAGE_VERSION = "v1.5.0"
 TABLES = (
     "runs",

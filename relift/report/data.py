@@ -12,7 +12,7 @@ from relift.config import QuestionsConfig, RunConfig
 from relift.errors import ConfigError, StoreError
 from relift.progress import read_metrics
 from relift.recipe import leaves, validated
-from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
+from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.store import FolderStore
 
@@ -92,7 +92,7 @@ def _iterations(path: Path) -> tuple[IterationReport, ...]:
 
 
 def _iteration(tree: dict[str, Any]) -> IterationReport:
-    updates = tuple(UpdateReport(**{**update, "kind": UpdateKind(update["kind"])}) for update in tree.pop("updates"))
+    updates = tuple(UpdateReport.of(update) for update in tree.pop("updates"))
     return IterationReport(**tree, updates=updates)
 
 
