@@ -18,7 +18,7 @@ from relift.phases.updates import conduct_of, learning_rate, record_update, reco
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 FILE = "sequences.parquet"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import QuestionsConfig, RunConfig
+from relift.config.recipe import leaves, validated
 from relift.errors import ConfigError, StoreError
-from relift.progress import read_metrics
-from relift.recipe import leaves, validated
 from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
+from relift.run.progress import read_metrics
 from relift.store import FolderStore
 
 log = logging.getLogger(__name__)
