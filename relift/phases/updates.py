@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from relift.errors import SelfCheckFailed
-from relift.learning import Sizes, schedule_factor
+from relift.learning import Conduct, Sizes, schedule_factor
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run.recorded import UpdateRecord, find, read
 from relift.run.run import Run
@@ -21,6 +21,10 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     config = run.config
     adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
     return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
+
+
+def conduct_of(run: Run, lr: float) -> Conduct:
+    return Conduct(sizes=sizes_of(run), lr=lr, check=run.stop.check)
 
 
 def sizes_of(run: Run) -> Sizes:

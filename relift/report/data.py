@@ -11,10 +11,10 @@ from typing import Any
 from relift.config import QuestionsConfig, RunConfig
 from relift.config.recipe import leaves, validated
 from relift.errors import ConfigError, StoreError
-from relift.records import EvalResult, IterationReport
+from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.run.progress import read_metrics
-from relift.run.recorded import EvaluationRecord, phase_of, read, report_from_json
+from relift.run.recorded import EvaluationRecord, phase_of, read
 from relift.store import FolderStore
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _iterations(path: Path) -> tuple[IterationReport, ...]:
 
 
 def _iteration(tree: dict[str, Any]) -> IterationReport:
-    updates = tuple(report_from_json(update) for update in tree.pop("updates"))
+    updates = tuple(UpdateReport.of(update) for update in tree.pop("updates"))
     seconds = {phase_of(phase): seconds for phase, seconds in tree.pop("seconds").items()}
     return IterationReport(**tree, updates=updates, seconds=seconds)
 

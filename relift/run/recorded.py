@@ -86,7 +86,7 @@ class UpdateRecord:
         redo = tree["redo"]
         return cls(
             version=version_from_json(tree["version"]),
-            reports=tuple(report_from_json(report) for report in tree["reports"]),
+            reports=tuple(UpdateReport.of(report) for report in tree["reports"]),
             uses=tuple(tuple(Use(**use) for use in of_update) for of_update in tree["uses"]),
             lr=redo["lr"],
             rollouts=redo.get("rollout", ""),
@@ -142,8 +142,3 @@ def read(store: Store, place: str, kind: type[R]) -> R:
 def version_from_json(tree: Mapping[str, Any]) -> PolicyVersion:
     """A version as manifests and checkpoints hold it, without its phase."""
     return PolicyVersion(**{**tree, "kind": UpdateKind(tree["kind"]) if tree["kind"] else None})
-
-
-def report_from_json(tree: Mapping[str, Any]) -> UpdateReport:
-    """A report as manifests and metrics hold it."""
-    return UpdateReport(**{**tree, "kind": UpdateKind(tree["kind"])})
