@@ -25,7 +25,7 @@ from relift.ledger.check import require_sound
 from relift.ledger.kept import keep
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.lock import RunLock
-from relift.recipe import validated
+from relift.recipe import recorded_config
 from relift.recordings import Recordings
 from relift.records import Question
 from relift.store.folder import FolderStore
@@ -172,7 +172,7 @@ def _inputs(root: Path, ledger: Ledger) -> dict[str, Question]:
         from relift.opening import record_inputs, recorded_questions
 
         identity = read_identity(FolderStore(root))
-        config = validated(identity["config"], origin=str(root / RUN_FILE))
+        config = recorded_config(identity["config"], origin=str(root / RUN_FILE))
         questions = recorded_questions(config)
         record_inputs(ledger, config, questions, code_version=identity["resolved"]["relift"])
         is_done = (root / SUMMARY_FILE).is_file()

@@ -11,7 +11,7 @@ from typing import Any
 from relift.config import QuestionsConfig, RunConfig
 from relift.errors import ConfigError, StoreError
 from relift.progress import read_metrics
-from relift.recipe import leaves, validated
+from relift.recipe import leaves, recorded_config
 from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.store import FolderStore
@@ -114,7 +114,7 @@ def _config(path: Path) -> RunConfig | None:
     if not path.exists():
         return None
     try:
-        return validated(json.loads(path.read_text())["config"], origin=str(path))
+        return recorded_config(json.loads(path.read_text())["config"], origin=str(path))
     except (ConfigError, ValueError, KeyError, TypeError) as problem:
         log.warning("the report leaves the configuration out: %s", problem)
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from relift.config.recorded import in_todays_keys
 from relift.errors import LedgerError
 from relift.ledger.project import open_project
 from relift.ledger.states import STATES
@@ -130,7 +131,7 @@ def known_runs(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> l
 def answer_form_of(config_json: str) -> str:
     """Empty where the configuration does not say."""
     try:
-        return str(json.loads(config_json)["questions"]["answer_form"])
+        return str(in_todays_keys(json.loads(config_json))["questions"]["answer_form"])
     except (ValueError, KeyError, TypeError):
         return ""
 
