@@ -7,9 +7,9 @@ import asyncio
 from prefect import flow
 from prefect.artifacts import aupdate_progress_artifact
 
-from flows.closing import tell_evaluation, tell_progress, told
-from flows.farewell import kept
-from flows.place import flow_run_name
+from flows.artifacts import tell_evaluation, tell_progress, told
+from flows.run_name import flow_run_name
+from flows.server.outage import kept
 from flows.session import opened
 from relift.config import RunConfig
 from relift.phases.evaluate import results_of

@@ -13,15 +13,15 @@ from prefect.artifacts import acreate_markdown_artifact, aupdate_progress_artifa
 from prefect.runtime import deployment
 from pydantic import Field
 
-from flows.closing import artifact_key, tell_links, tell_progress, told
-from flows.farewell import kept
-from flows.place import flow_run_name, require_place, run_name
+from flows.artifacts import artifact_key, tell_links, tell_progress, told
+from flows.run_name import flow_run_name, require_place, run_name
+from flows.server.outage import kept
 from flows.session import quiet_prefect, watched
 from relift.config import RunConfig
-from relift.harvest import Harvest, HarvestReport, is_open, open_harvest, resolve
-from relift.identity import run_root
 from relift.ledger.schema import SNAPSHOT
-from relift.run import RunRef
+from relift.run.harvest import Harvest, HarvestReport, is_open, open_harvest, resolve
+from relift.run.identity import run_root
+from relift.run.run import RunRef
 from tasks.harvest import ask_teachers, collect
 
 COLLECT_SECONDS = 10.0

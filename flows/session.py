@@ -14,15 +14,15 @@ from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.runtime import deployment
 from rich.console import Console
 
-from flows.farewell import LINE, begun, ended
-from flows.place import require_place, run_name
+from flows.run_name import require_place, run_name
+from flows.server.outage import LINE, begun, ended
 from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
-from relift.identity import run_root
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RunStatus
-from relift.opening import open_run
-from relift.run import Run, RunRef, is_open, resolve
+from relift.run.identity import run_root
+from relift.run.opening import open_run
+from relift.run.run import Run, RunRef, is_open, resolve
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

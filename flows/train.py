@@ -14,18 +14,18 @@ import time
 
 from prefect import flow
 
-from flows.closing import Announcer, finish
-from flows.farewell import kept
-from flows.place import flow_run_name
+from flows.artifacts import Announcer, finish
+from flows.run_name import flow_run_name
+from flows.server.outage import kept
 from flows.session import opened
 from relift.config import RunConfig
 from relift.records import PolicyVersion
-from relift.run import Run
-from relift.summary import RunSummary
+from relift.run.run import Run
+from relift.run.summary import RunSummary
 from tasks.checkpoint import checkpoint
 from tasks.evaluate import evaluate
+from tasks.gate import record
 from tasks.probe import probe
-from tasks.record import record
 from tasks.report import report
 from tasks.rl_update import rl_update
 from tasks.rollout import rollout

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from relift.run import Run, RunRef, resolve
+from relift.run.run import Run, RunRef, resolve
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")

@@ -6,8 +6,8 @@ import asyncio
 
 from prefect import task
 
-from relift.harvest import resolve
-from relift.run import RunRef
+from relift.run.harvest import resolve
+from relift.run.run import RunRef
 
 
 @task(name="ask_teachers", persist_result=False)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from relift.summary import RunSummary, read_summary
+from relift.run.summary import RunSummary, read_summary
 
 RELIFT = Path(sys.executable).with_name("relift")
 SEEDS = (0, 1, 2)

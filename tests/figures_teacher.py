@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relift.arithmetic import arithmetic_questions
-from relift.identity import SUMMARY_FILE
+from relift.config.recipe import load_recipe
 from relift.ledger import query
-from relift.recipe import load_recipe
-from relift.summary import RunSummary, read_summary
+from relift.run.identity import SUMMARY_FILE
+from relift.run.summary import RunSummary, read_summary
 from tests.figures import RELIFT, SEEDS
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import FAULTY, KEY, FaultyServer, serving

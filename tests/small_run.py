@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from relift.config import RunConfig
-from relift.recipe import load_recipe
+from relift.config.recipe import load_recipe
 
 SETTINGS = (
     "iterations=8",

@@ -20,12 +20,12 @@ import torch
 from relift.arithmetic.tokenizer import CHAT_TEMPLATE as ARITHMETIC
 from relift.arithmetic.tokenizer import build_tokenizer
 from relift.config import PolicyConfig, RunConfig, Section, SftConfig
+from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
-from relift.opening import open_run
 from relift.phases.evaluate import evaluate
+from relift.phases.gate import record
 from relift.phases.phase import finish, place_of
-from relift.phases.record import record
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import FILE as ROLLOUTS
 from relift.phases.rollout import rollout
@@ -38,10 +38,10 @@ from relift.phases.verify import verify
 from relift.policy.student import make_student
 from relift.policy.tiny import CHAT_TEMPLATE as BYTES
 from relift.policy.tiny import byte_tokenizer
-from relift.progress import METRICS
-from relift.recipe import differences, load_recipe, recipe_names
 from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Question, UpdateKind, UpdateReport
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.progress import METRICS
+from relift.run.run import Run
 from relift.verifier import Verifier
 from tests.phases.conftest import drive
 from tests.small_run import small_config
@@ -68,7 +68,7 @@ ELSEWHERE = {
     13: ["tests/phases/test_replay.py::test_a_supervised_update_leaves_the_schedule_and_the_rl_optimizer_alone"],
     15: ["tests/verifier/test_verifier_extraction.py::test_the_last_box_after_the_reasoning_is_the_answer"],
     16: ["tests/interleave/test_gate.py::test_eight_truncated_rollouts_are_hardest_under_the_presets_only"],
-    17: ["tests/test_opening.py::test_a_mistake_is_named_and_no_run_is_left_behind"],
+    17: ["tests/run/test_opening.py::test_a_mistake_is_named_and_no_run_is_left_behind"],
     # The gap to the sampler: computed and reported; a run stops at it. Lengths in tokens.
     19: [
         "tests/learning/test_updates.py"

@@ -5,10 +5,11 @@ schema.py    making and opening files     project.py   all runs of a project, re
 migrate.py   files of earlier schemas     check.py     whether a ledger agrees with itself
 rows.py      records as rows              queries.py   named queries, the files of queries/
 bulk.py      rows in, digest out          show.py      one question through all phases
-kept.py      what a rebuilt one keeps        answers.py   their answers: a table, CSV, JSON, Parquet
-requests.py  teachers: sent and answered     attached.py  ledgers of elsewhere, read beside the project's
-states.py    the states in words             parquet.py   whole ledgers as Parquet, and back
-browsing.py  what `hard browse` shows        exchange/    the hard set out, solutions back in (imported.py: for a run)
+sql.py       names, texts, connections       results.py   their answers: a table, CSV, JSON, Parquet
+kept.py      what a rebuilt one keeps        attached.py  ledgers of elsewhere, read beside the project's
+requests.py  teachers: sent and answered     parquet.py   whole ledgers as Parquet, and back
+states.py    the states in words             imported.py  what imports hold for a run
+browsing.py  what `hard browse` shows        runs.py      which runs there are
 """
 
 from relift.ledger.project import Table, open_project, query, write_init_script

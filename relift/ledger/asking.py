@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from relift.errors import LedgerError
-from relift.ledger import schema
+from relift.ledger import sql as limits
 from relift.ledger.attached import Source
 from relift.ledger.project import Table, answer_from, sources_to_read
 
@@ -71,7 +71,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints is no answer
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    schema.MEMORY = DUCKDB_MEMORY
+    limits.MEMORY = DUCKDB_MEMORY
     found = [Source(**{**source, "path": Path(source["path"])}) for source in asked["sources"]]
     answer: Table | str
     try:

@@ -20,6 +20,7 @@ from pathlib import Path
 from relift.errors import LedgerError, StoreError
 from relift.ledger import migrate, parquet, schema
 from relift.ledger.schema import LEDGER, SNAPSHOT, snapshots
+from relift.ledger.sql import quoted
 from relift.store.uris import is_bucket, require_uri
 
 log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ def runs_of(sources: Iterable[Source]) -> list[str]:
         for source in listed:
             with schema.damage_told(source.path):
                 migrate.read_as_todays(connection, source.path, source.alias)
-                rows = connection.execute(f"SELECT run FROM {schema.quoted(source.alias)}.runs").fetchall()
+                rows = connection.execute(f"SELECT run FROM {quoted(source.alias)}.runs").fetchall()
             found.update(f"{source.prefix}{run}" for (run,) in rows)
     return sorted(found)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 
-from relift.ledger.exchange.hard_set import known_runs
 from relift.ledger.project import open_project
+from relift.ledger.runs import known_runs
 
 MOST_QUESTIONS = 10_000
 ATTEMPTS_SHOWN = 4

@@ -16,6 +16,7 @@ import duckdb
 from relift.errors import LedgerError
 from relift.ledger import schema
 from relift.ledger.project import open_file
+from relift.ledger.sql import TABLES, connect
 
 KEYED = ("runs", "questions", "demonstrations", "teacher_requests", "ingested")
 """Tables with an index, which no reading asks."""
@@ -193,7 +194,7 @@ def require_sound(path: Path) -> None:
 def _read_all(connection: duckdb.DuckDBPyConnection) -> Checked:
     """Every block of every table, whose checksums DuckDB compares as it reads."""
     rows = 0
-    for table in schema.TABLES:
+    for table in TABLES:
         count, _ = connection.execute(f"SELECT count(*), bit_xor(hash(t)) FROM {table} t").fetchall()[0]
         rows += count
     return Checked(name="every row can be read", count=rows, wrong=0)
@@ -222,7 +223,7 @@ def _written_in_a_copy(path: Path) -> Checked:
 def _written(copy: Path) -> int:
     """How many keys the indexes were asked for. Raises LedgerError where one is not found or a table not written."""
     keys = 0
-    with schema.connect(copy.with_name("spill")) as connection, schema.damage_told(copy):
+    with connect(copy.with_name("spill")) as connection, schema.damage_told(copy):
         schema.attach(connection, copy, "ledger", read_only=False)
         connection.execute("USE ledger")
         for table in KEYED:
@@ -232,10 +233,10 @@ def _written(copy: Path) -> int:
             if (found := _count(connection, table)) != kept:
                 raise LedgerError(schema.damaged(copy, f"the index of {table} misses {found - kept:,} of its rows"))
             keys += kept
-        for table in schema.TABLES:
+        for table in TABLES:
             connection.execute(f"INSERT INTO {table} SELECT * REPLACE ('{TRIED}' AS run) FROM {table} LIMIT 1")
         connection.execute("CHECKPOINT ledger")
-        for table in schema.TABLES:
+        for table in TABLES:
             connection.execute(f"DELETE FROM {table} WHERE run = '{TRIED}'")
         connection.execute("CHECKPOINT ledger; USE memory; DETACH ledger")
     return keys

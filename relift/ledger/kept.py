@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relift.ledger import schema
+from relift.ledger.sql import connect, literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ def keep(old: Path, new: Path, replaced: Replaced) -> None:
     """Fill an empty ledger at ``new`` with what stays of the one at ``old``; both of today's schema."""
     pairs = [("groups", "purpose", replaced.groups), ("attempts", "purpose", replaced.groups)]
     pairs.append(("updates", "kind", replaced.updates))
-    with schema.connect(spill=new.with_name(new.name + ".spill")) as connection:
+    with connect(spill=new.with_name(new.name + ".spill")) as connection:
         schema.attach(connection, old, "old", read_only=True)
         schema.attach(connection, new, "new", read_only=False)
 
@@ -51,7 +52,7 @@ def _any_of(pairs: Collection[tuple[int, str]], column: str) -> str:
     """Whether (iteration, column) is one of them."""
     return (
         " OR ".join(
-            f"({column} = {schema.literal(value)} AND {_in('iteration', [i for i, other in pairs if other == value])})"
+            f"({column} = {literal(value)} AND {_in('iteration', [i for i, other in pairs if other == value])})"
             for value in sorted({value for _, value in pairs})
         )
         or "false"
@@ -59,5 +60,5 @@ def _any_of(pairs: Collection[tuple[int, str]], column: str) -> str:
 
 
 def _in(column: str, values: Collection[int] | Collection[str]) -> str:
-    listed = ", ".join(schema.literal(v) if isinstance(v, str) else str(v) for v in sorted(values))
+    listed = ", ".join(literal(v) if isinstance(v, str) else str(v) for v in sorted(values))
     return f"{column} IN ({listed})" if listed else "false"

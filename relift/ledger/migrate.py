@@ -19,6 +19,7 @@ import duckdb
 from relift.errors import LedgerError
 from relift.ledger import schema
 from relift.ledger.plain import incomplete, require_columns
+from relift.ledger.sql import TABLES, connect, literal, quoted
 
 logger = logging.getLogger(__name__)
 _FOLDER = Path(__file__).with_name("migrations")
@@ -51,7 +52,7 @@ def read_as_todays(connection: duckdb.DuckDBPyConnection, path: Path, alias: str
         connection.execute(views_sql(alias, version))
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise incomplete(path, f"a table or a column is missing in it ({str(error).splitlines()[0]})") from error
-    require_columns(connection, path, {table: relation(alias, version, table) for table in schema.TABLES})
+    require_columns(connection, path, {table: relation(alias, version, table) for table in TABLES})
     return version
 
 
@@ -63,7 +64,7 @@ def migrate(path: Path) -> bool:
     """
     partial = path.with_name(path.name + ".migrated")
     schema.remove(partial)
-    with schema.connect(spill=path.with_name(path.name + ".spill")) as connection:
+    with connect(spill=path.with_name(path.name + ".spill")) as connection:
         # For writing: a log that a crash left is folded in, and nobody else writes while it is copied.
         schema.attach(connection, path, "before", read_only=False)
         version = schema.version_of(connection, "before")
@@ -89,8 +90,8 @@ def migrate(path: Path) -> bool:
 
 def _fill(connection: duckdb.DuckDBPyConnection, path: Path, version: int) -> None:
     connection.execute(views_sql("before", version))
-    connection.execute(f"ATTACH {schema.literal(path)} AS after")
-    for table in schema.TABLES:
+    connection.execute(f"ATTACH {literal(path)} AS after")
+    for table in TABLES:
         connection.execute(f"INSERT INTO after.{table} BY NAME FROM {relation('before', version, table)}")
     connection.execute("DETACH after")
     with path.open("rb+") as file:
@@ -113,11 +114,11 @@ def _as_of(alias: str, version: int, latest: int, table: str) -> str:
     for made_by in range(latest, version, -1):
         if table in _CREATED.findall(migration_sql(made_by)):
             return _view(alias, made_by, table)
-    return f"{schema.quoted(alias)}.{table}"
+    return f"{quoted(alias)}.{table}"
 
 
 def _view(alias: str, made_by: int, table: str) -> str:
-    return schema.quoted(f"{alias} {table} of schema {made_by}")
+    return quoted(f"{alias} {table} of schema {made_by}")
 
 
 def _without_comments(sql: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import duckdb
 
 from relift.errors import LedgerError
 from relift.ledger import schema
+from relift.ledger.sql import TABLES, connect, literal
 
 MARKER = "runs.parquet"
 """Written last: where it is, all tables are."""
@@ -20,24 +19,7 @@ IN_PLACE = "USE_TMP_FILE false"
 
 def table_files() -> list[str]:
     """In the order they are written."""
-    return [f"{table}.parquet" for table in (*(t for t in schema.TABLES if t != "runs"), "runs")]
-
-
-def export_tables(store: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
-    """Write the tables of the runs that the names or patterns fit, of all without any; their files, the marker last.
-
-    Raises LedgerError for a run that is not there and a folder that holds something else.
-    """
-    from relift.ledger.project import open_project
-
-    with open_project(store, writes=[partial_of(folder, name) for name in table_files()]) as connection:
-        there = [run for (run,) in connection.execute("SELECT run FROM runs ORDER BY run").fetchall()]
-        fitting = {name: fnmatch.filter(there, name) for name in runs}
-        missing = [name for name in runs if not fitting[name]]
-        if missing:
-            raise LedgerError(f"No ledger here holds a run {missing[0]!r}. There are: {', '.join(there) or 'none'}.")
-        write_ledger(connection, folder, sorted({run for found in fitting.values() for run in found}) or there)
-    return [folder / name for name in table_files()]
+    return [f"{table}.parquet" for table in (*(t for t in TABLES if t != "runs"), "runs")]
 
 
 def partial_of(folder: Path, name: str) -> Path:
@@ -60,10 +42,10 @@ def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list
     for name in names:
         table = name.removesuffix(".parquet")
         partial = partial_of(folder, name)
-        listed = ", ".join(schema.literal(run) for run in runs)
+        listed = ", ".join(literal(run) for run in runs)
         connection.execute(
             f"COPY (SELECT * FROM {table} WHERE run IN ({listed}) ORDER BY ALL) "
-            f"TO {schema.literal(partial)} (FORMAT parquet, COMPRESSION zstd, {IN_PLACE}, "
+            f"TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd, {IN_PLACE}, "
             f"KV_METADATA {{relift_schema: '{schema.SCHEMA_VERSION}'}})"
         )
         partial.replace(folder / name)
@@ -78,10 +60,10 @@ def read_ledger(folder: Path, target: Path) -> None:
     schema.remove(making)
     schema.create(making)
     try:
-        with schema.connect(spill=making.with_name(making.name + ".spill")) as connection:
+        with connect(spill=making.with_name(making.name + ".spill")) as connection:
             _check_version(connection, folder)
             schema.attach(connection, making, "ledger", read_only=False)
-            for table in schema.TABLES:
+            for table in TABLES:
                 _insert(connection, table, folder / f"{table}.parquet")
     except duckdb.Error as problem:
         raise LedgerError(
@@ -92,13 +74,12 @@ def read_ledger(folder: Path, target: Path) -> None:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    connection.execute(f"INSERT INTO ledger.{table} BY NAME SELECT * FROM read_parquet({schema.literal(path)})")
+    connection.execute(f"INSERT INTO ledger.{table} BY NAME SELECT * FROM read_parquet({literal(path)})")
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     found: list[tuple[Any]] = connection.execute(
-        f"SELECT decode(value) FROM parquet_kv_metadata({schema.literal(folder / MARKER)}) "
-        f"WHERE decode(key) = 'relift_schema'"
+        f"SELECT decode(value) FROM parquet_kv_metadata({literal(folder / MARKER)}) WHERE decode(key) = 'relift_schema'"
     ).fetchall()
     version = int(found[0][0]) if found else 0
     if version != schema.SCHEMA_VERSION:

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from relift.errors import LedgerError
-from relift.ledger import schema
+from relift.ledger.sql import TABLES, connect, tables_sql
 
 _RUNS = re.compile(r"\b(GENERATED|DEFAULT|CHECK|COLLATE)\b")
 """What relift's own tables have none of, in the SQL that DuckDB gives for a table."""
@@ -36,7 +36,7 @@ def require_plain(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Pat
             (files[alias], name) for alias, name in connection.execute(f"{sql} ORDER BY ALL", [list(files)]).fetchall()
         ]
 
-    tables = {name.lower() for name in (*schema.TABLES, MARK)}
+    tables = {name.lower() for name in (*TABLES, MARK)}
     for path, name in found("view_name", "duckdb_views"):
         if name.lower() in tables:
             raise _strange(path, f"{name} is a view in it")
@@ -69,10 +69,10 @@ def require_columns(connection: duckdb.DuckDBPyConnection, path: Path, relations
 @functools.cache
 def _columns() -> dict[str, tuple[tuple[str, str], ...]]:
     """(name, type) of the columns of each of today's tables."""
-    with schema.connect() as connection:
-        connection.execute(schema.tables_sql())
+    with connect() as connection:
+        connection.execute(tables_sql())
         found: dict[str, tuple[tuple[str, str], ...]] = {}
-        for table in schema.TABLES:
+        for table in TABLES:
             described = connection.execute(f"DESCRIBE {table}").fetchall()
             found[table] = tuple((name, kind) for name, kind, *_ in described)
         return found

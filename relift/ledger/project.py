@@ -22,6 +22,7 @@ from relift.errors import LedgerError
 from relift.ledger import attached, migrate, schema
 from relift.ledger.attached import Source
 from relift.ledger.schema import SNAPSHOT, snapshots
+from relift.ledger.sql import TABLES, literal, quoted, views_sql
 
 logger = logging.getLogger(__name__)
 INIT_SCRIPT = "hard_examples.sql"
@@ -159,8 +160,7 @@ def write_init_script(store: Path) -> Path:
     """
     found, versions = _readable(sources(store, refresh=False))
     attaching = "\n".join(
-        f"ATTACH IF NOT EXISTS {schema.literal(one.path.resolve())} AS {schema.quoted(one.alias)} (READ_ONLY);"
-        for one in found
+        f"ATTACH IF NOT EXISTS {literal(one.path.resolve())} AS {quoted(one.alias)} (READ_ONLY);" for one in found
     )
     script = (
         "-- All runs of the project as one schema, in any DuckDB client from 1.5 on:\n"
@@ -204,9 +204,9 @@ def _union_sql(found: list[Source], versions: list[int]) -> str:
         f"CREATE OR REPLACE TEMP VIEW {table} AS\n"
         + "\nUNION ALL BY NAME\n".join(_rows_sql(source, version, table) for source, version in known)
         + ";"
-        for table in schema.TABLES
+        for table in TABLES
     )
-    return upgrades + tables + "\n" + schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW")
+    return upgrades + tables + "\n" + views_sql().replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW")
 
 
 def _rows_sql(source: Source, version: int, table: str) -> str:
@@ -214,7 +214,7 @@ def _rows_sql(source: Source, version: int, table: str) -> str:
     if not source.prefix:
         return rows
     columns = ("run", "parent_run") if table == "runs" else ("run",)
-    renamed = ", ".join(f"{schema.literal(source.prefix)} || {column} AS {column}" for column in columns)
+    renamed = ", ".join(f"{literal(source.prefix)} || {column} AS {column}" for column in columns)
     return f"SELECT * REPLACE ({renamed}) {rows}"
 
 

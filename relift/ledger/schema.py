@@ -16,26 +16,12 @@ from pathlib import Path
 import duckdb
 
 from relift.errors import LedgerError, NewerLedgerError
+from relift.ledger.sql import connect, literal, quoted, tables_sql, views_sql
 
 LEDGER, SNAPSHOT = "ledger.duckdb", "hard_examples.duckdb"
 """Names of the two files of a run: what it writes, and what it publishes."""
 SCHEMA_VERSION = 3
 STORAGE_VERSION = "v1.5.0"
-TABLES = (
-    "runs",
-    "questions",
-    "groups",
-    "attempts",
-    "demonstrations",
-    "teacher_requests",
-    "updates",
-    "uses",
-    "leavings",
-    "evaluations",
-    "iterations",
-    "ingested",
-)
-"""What holds rows, in the order of schema.sql; ``relift_ledger`` only says what the file is."""
 _SIGNS_OF_DAMAGE = (
     "Corrupt database file",
     "Could not read enough bytes",
@@ -43,61 +29,12 @@ _SIGNS_OF_DAMAGE = (
     "Failure while replaying WAL",
 )
 
-MEMORY = "1GB"
-"""Of a connection, for what DuckDB itself keeps count of."""
 _CHECK_SECONDS = 0.1
-
-_VIEWS_MARK = "\n-- VIEWS\n"
 
 
 def snapshots(store: Path) -> list[Path]:
     """The published ledgers of the runs in a folder, by name; a hidden folder is a run half made or half removed."""
     return sorted(path for path in store.glob(f"*/{SNAPSHOT}") if not path.parent.name.startswith("."))
-
-
-def tables_sql() -> str:
-    return _schema_sql().partition(_VIEWS_MARK)[0]
-
-
-def views_sql() -> str:
-    """Works over anything that has the tables' names: a ledger, or the union of several."""
-    return _schema_sql().partition(_VIEWS_MARK)[2]
-
-
-def _schema_sql() -> str:
-    return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str | Path) -> str:
-    """An SQL string."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with modest limits, beside training; spills to that folder, or not at all.
-
-    It loads no extension that a file asks for, and sees no variable of this program.
-    """
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "threads": 2,
-            "memory_limit": MEMORY,
-            "temp_directory": str(spill) if spill is not None else "",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "python_enable_replacements": False,
-        },
-    )
-    # After two seconds it would go to standard output, between the rows of an answer.
-    connection.execute("SET enable_progress_bar = false")
-    return connection
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from relift.errors import LedgerError
 from relift.ledger import bulk, migrate, rows, schema
 from relift.ledger.requests import RequestBook
 from relift.ledger.rows import Columns, GateWord, Left, Row, Use
+from relift.ledger.sql import TABLES, connect, views_sql
 from relift.records import (
     Demonstration,
     EvalResult,
@@ -100,7 +101,7 @@ class Ledger:
             migrate.read_as_todays(connection, path, "ledger")
             connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
             # Views are no part of the schema's version: whoever opens the snapshot of a resumed run gets today's.
-            connection.execute(schema.views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
+            connection.execute(views_sql().replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
             return cls(connection, path, run)
         except BaseException:
             connection.close()  # a file that is not let go could not be opened again by this process
@@ -257,7 +258,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Rows by table."""
-        return {table: self.execute(f"SELECT count(*) FROM {table}")[0][0] for table in schema.TABLES}
+        return {table: self.execute(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
 
     def digest(self) -> str:
         """SHA-256 over the contents of all tables, whatever the order of the rows.
@@ -266,7 +267,7 @@ class Ledger:
         and the code version, since a resume may change what may change (the store's folder, the number of iterations).
         """
         with self._lock, schema.damage_told(self.path):
-            return bulk.digest(self._connection, schema.TABLES)
+            return bulk.digest(self._connection, TABLES)
 
     def _record(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
         """Write rows by table, once; False when ``key`` is there already."""
@@ -321,7 +322,7 @@ class Ledger:
 
 
 def _attached(path: Path) -> duckdb.DuckDBPyConnection:
-    connection = schema.connect(spill=path.with_name(path.name + ".spill"))
+    connection = connect(spill=path.with_name(path.name + ".spill"))
     try:
         schema.attach(connection, path, "ledger", read_only=False)
     except LedgerError:

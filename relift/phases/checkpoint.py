@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from relift import checkpoint as snapshots
 from relift.records import CheckpointRef, PolicyVersion
-from relift.run import Run
+from relift.run import checkpoint as snapshots
+from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.store.uris import is_bucket
 

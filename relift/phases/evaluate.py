@@ -9,9 +9,9 @@ from relift.config import EvaluationConfig
 from relift.evaluation import grouped, summarise
 from relift.phases.phase import facts_of, finish, finished, place_of
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
-from relift.policy.engine import SamplingRequest
+from relift.policy.sampling_request import SamplingRequest
 from relift.records import EvalResult, PhaseRef, PolicyVersion, Purpose, Question, RolloutGroup
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 CONFIRM = "confirm_"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relift.records import PhaseRef
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.folder import Content
 
 log = logging.getLogger(__name__)

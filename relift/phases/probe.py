@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from relift.phases.phase import finish, finished, place_of
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
-from relift.policy.engine import SamplingRequest
+from relift.policy.sampling_request import SamplingRequest
 from relift.records import PhaseRef, PolicyVersion, Purpose
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 

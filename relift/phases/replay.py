@@ -7,14 +7,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relift import checkpoint
 from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
 from relift.phases.phase import place_of
 from relift.phases.updates import committed_version
-from relift.policy.resident import Policy
+from relift.policy.policy import Policy
 from relift.records import PhaseRef, PolicyVersion, UpdateKind
-from relift.run import Run
+from relift.run import checkpoint
+from relift.run.run import Run
 
 log = logging.getLogger(__name__)
 

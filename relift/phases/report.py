@@ -9,9 +9,9 @@ from relift.phases.evaluate import results_of
 from relift.phases.phase import facts_of, place_of
 from relift.policy.model import export_model
 from relift.records import EvalResult, PhaseRef, PolicyVersion
-from relift.run import Run
+from relift.run.run import Run
+from relift.run.summary import RunSummary, summarise_run
 from relift.store.manifest import digest
-from relift.summary import RunSummary, summarise_run
 
 MODEL = "model"
 

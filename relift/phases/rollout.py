@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from relift.phases.phase import finish, finished
 from relift.phases.tables import rollouts_to_parquet
-from relift.policy.engine import SamplingRequest
 from relift.policy.model import autocast
+from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose, Question
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 FILE = "rollouts.parquet"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from relift.phases import rollout, verify
 from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
-from relift.policy.engine import SamplingRequest
+from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rollout, RolloutGroup, Verdict
-from relift.run import Run
+from relift.run.run import Run
 from relift.verifier import Verifier
 
 

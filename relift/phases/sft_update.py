@@ -18,7 +18,7 @@ from relift.phases.updates import learning_rate, record_update, recorded_update,
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 FILE = "sequences.parquet"

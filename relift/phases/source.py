@@ -5,7 +5,7 @@ from __future__ import annotations
 from relift.phases.phase import facts_of, finish, finished, place_of
 from relift.phases.tables import demonstrations_from_parquet, demonstrations_to_parquet
 from relift.records import Demonstration, PhaseRef
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 
 FILE = "demonstrations.parquet"

@@ -12,7 +12,7 @@ from relift.learning import Sizes, schedule_factor
 from relift.ledger import Use
 from relift.phases.phase import facts_of
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.folder import Content
 
 log = logging.getLogger(__name__)

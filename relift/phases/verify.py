@@ -11,7 +11,7 @@ from relift.phases import rollout
 from relift.phases.phase import finish, finished
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import Completion, PhaseRef, RolloutGroup, Status, Verdict
-from relift.run import Run
+from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.verifier import Verifier
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,9 +11,10 @@ from typing import Any
 from relift.config import PolicyConfig
 from relift.errors import ModelError, ReliftError
 from relift.policy.holes import mask_holes
-from relift.policy.lora import adapter_tensors, add_adapters, merged, merged_name, require_peft
+from relift.policy.lora import add_adapters, require_peft
 from relift.policy.recompute import recompute_layers
 from relift.policy.student import Student, make_student
+from relift.policy.weights import weight_tensors
 
 log = logging.getLogger(__name__)
 
@@ -180,43 +180,10 @@ def autocast(config: PolicyConfig, device: str) -> AbstractContextManager[Any]:
     return torch.autocast(device.split(":", maxsplit=1)[0], dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
-def weight_tensors(model: Any) -> dict[str, Any]:
-    """Parameters and persistent buffers by name, sorted, each once, adapters merged: the tensors of an exported folder.
-
-    Not copied, but for layers with an adapter.
-    """
-    return dict(_merged_tensors(model))
-
-
-def resume_tensors(model: Any) -> dict[str, Any]:
-    """What a checkpoint holds of the model, by name, sorted, not copied: its adapters where it has some, else all."""
-    return adapter_tensors(model) or weight_tensors(model)
-
-
-def weights_checksum(model: Any) -> str:
-    """SHA-256 in hex over the names and bytes of ``weight_tensors``; equal exactly when those are bit-equal.
-
-    With adapters it is the checksum of the merged model, so that of the exported folder.
-    """
-    import torch
-
-    total = hashlib.sha256()
-    for name, tensor in _merged_tensors(model):
-        total.update(name.encode())
-        total.update(memoryview(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()))
-    return total.hexdigest()
-
-
 def export_model(model: Any, student: Student, folder: Path) -> None:
     """A Hugging Face folder that AutoModelForCausalLM.from_pretrained loads; adapters are merged, so without peft."""
     model.save_pretrained(folder, state_dict=weight_tensors(model))
     student.tokenizer.save_pretrained(folder)
-
-
-def _merged_tensors(model: Any) -> Iterator[tuple[str, Any]]:
-    shared = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
-    tensors = ((name, tensor.detach()) for name, tensor in model.state_dict().items() if name in shared)
-    return merged(model, sorted(tensors, key=lambda named: merged_name(named[0])))
 
 
 def _source(name: str) -> str:

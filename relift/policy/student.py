@@ -9,7 +9,7 @@ from typing import Any
 from relift.config import PolicyConfig
 from relift.errors import ModelError, SelfCheckFailed
 from relift.policy.chat import Chats, open_chats
-from relift.policy.engine import Prompt
+from relift.policy.sampling_request import Prompt
 from relift.policy.wording import Wording, is_same
 from relift.records import Question, Written
 from relift.thinking import CLOSE, OPEN, Thinking

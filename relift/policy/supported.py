@@ -21,7 +21,8 @@ from relift.errors import ModelError, ReliftError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
 from relift.learning.attention import NAME, WAY_OUT, can_share_prompts, require_known_layers, use_packed_attention
 from relift.learning.forward import plain_logprobs, require_linear_head
-from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine
+from relift.policy.sampling_request import Prompt, SamplingRequest
+from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Purpose, Question, TrainingSequence
 
 log = logging.getLogger(__name__)

@@ -25,10 +25,10 @@ from relift import randomness
 from relift.config import RunConfig
 from relift.errors import ConfigError, SelfCheckFailed
 from relift.learning import move_moments
-from relift.policy import hand_over
-from relift.policy.engine import Prompt, SamplingRequest
+from relift.policy import weight_check as hand_over
+from relift.policy.policy import Policy
 from relift.policy.process_state import own_randomness, undisturbed
-from relift.policy.resident import Policy
+from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
 from relift.records import Completion, FinishReason, Purpose
 
@@ -67,7 +67,7 @@ class _Row:
 
 
 class VllmEngine:
-    """Samples completions with vLLM; see ``relift.policy.engines.Engine``.
+    """Samples completions with vLLM; see ``relift.policy.engine.Engine``.
 
     ``probes`` are prompts to check a hand-over with. A rollout's draws depend only on (seed, iteration, purpose,
     question, sample): each has a request and a seed of its own. vLLM is built at the first ``serve``, so a run that

@@ -13,7 +13,7 @@ from relift.report.style import LINES, MARKERS, Label, label_ends, new_figure, q
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from relift.summary import RunSummary
+    from relift.run.summary import RunSummary
 
 KINDS = {
     "mastered": "the base solves them",

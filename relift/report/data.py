@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import QuestionsConfig, RunConfig
+from relift.config.recipe import leaves, recorded_config
 from relift.errors import ConfigError, StoreError
-from relift.progress import read_metrics
-from relift.recipe import leaves, recorded_config
 from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
+from relift.run.progress import read_metrics
 from relift.store import FolderStore
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from relift.report.seconds import draw_seconds
 from relift.report.style import to_png
 
 if TYPE_CHECKING:
-    from relift.summary import RunSummary
+    from relift.run.summary import RunSummary
 
 HARD = (
     "Unsolved: questions of each batch that the gate calls hardest, since no rollout solves them; in a long run the "

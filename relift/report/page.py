@@ -14,7 +14,7 @@ from relift.report.data import ReportData, short_name
 from relift.report.figures import ReportFigure
 
 if TYPE_CHECKING:
-    from relift.summary import FamilyScore, RunSummary
+    from relift.run.summary import FamilyScore, RunSummary
 
 MOST_CHARACTERS = 600
 """Of a completion; of a longer one the beginning and the end are shown, since the answer stands at the end."""

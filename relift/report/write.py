@@ -11,7 +11,7 @@ from relift.report.page import render_page
 from relift.store.folder import write_atomically
 
 if TYPE_CHECKING:
-    from relift.summary import RunSummary
+    from relift.run.summary import RunSummary
 
 
 def write_report(root: Path, summary: RunSummary) -> list[Path]:

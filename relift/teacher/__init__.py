@@ -1,12 +1,12 @@
 """Where demonstrations come from, and what a solution must pass to become one.
 
-desk.py      hand in questions, pick up demonstrations    admission.py  what a solution must pass
+queue.py     hand in questions, pick up demonstrations    admission.py  what a solution must pass
 imported.py  solutions handed in with an import           dataset.py    the dataset's own solutions
 api.py       an OpenAI-compatible model                   limits.py     pace, pause, budget
 client.py    one request at a time                        exchange.py   HTTP, bounded
 prompt.py    what is asked                                reply.py      what came, checked
 endpoint.py  address and key                              failure.py    why nothing came
-answers.py   answers that cross runs                      opening.py    before any work starts
+answers.py   answers that cross runs                      connect.py    before any work starts
 """
 
 from relift.teacher.admission import admit

@@ -17,11 +17,11 @@ The path of one answer; every step may decide it, and the name in brackets is th
       guards.py          what a parser of mathematics would overlook [guard]
     cache.py           decided before?
     workers/           the pool: who gets what, until when, and what becomes of a process that hangs or dies
-    worker.py          the other process
+      worker.py          the other process
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
-      tasks.py           a number within a tolerance [sympy], a user's own function [callable]
+      comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
 
-``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``opening.py`` makes the verifier of
+``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier of
 a configuration.
 """
 

@@ -19,7 +19,7 @@ from relift.verifier.forms.shapes import Single, parse
 from relift.verifier.guards import disguised
 from relift.verifier.normalise import normalise
 from relift.verifier.rational import Exact, exact_value
-from relift.verifier.tasks import is_within
+from relift.verifier.workers.comparisons import is_within
 from relift.verifier.workers.messages import Job
 
 AnswerKind = Literal["math", "choice", "text", "number", "callable"]

@@ -6,9 +6,10 @@ import torch
 
 from relift.arithmetic import arithmetic_questions
 from relift.config import PolicyConfig
-from relift.policy.cache import left_padded
-from relift.policy.engine import SamplingRequest, TransformersEngine
+from relift.policy.kv_cache import left_padded
 from relift.policy.model import load_model
+from relift.policy.sampling_request import SamplingRequest
+from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Purpose
 from tests.bench.figures import paired, write
 

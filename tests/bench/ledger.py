@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relift.ledger import Ledger, named_queries, open_project, schema
-from relift.publisher import Publisher
+from relift.ledger.sql import TABLES, connect
+from relift.run.publisher import Publisher
 from tests.bench.figures import seconds, write
 from tests.bench.ledger_history import History
 
@@ -178,11 +179,11 @@ def _multiplied(store: Path, target: Path) -> None:
     (source,) = store.glob(f"*/{schema.SNAPSHOT}")
     path = target / "bench-ten" / schema.SNAPSHOT
     schema.create(path)
-    with schema.connect(spill=target / "spill") as connection:
+    with connect(spill=target / "spill") as connection:
         schema.attach(connection, source, "one", read_only=True)
         schema.attach(connection, path, "ten", read_only=False)
         for copy in range(10):
-            for table in schema.TABLES:
+            for table in TABLES:
                 names = [name for name, *_ in connection.execute(f"FROM one.{table} LIMIT 0").description]
                 columns = ", ".join(f"run || '-{copy}'" if name == "run" else name for name in names)
                 connection.execute(f"INSERT INTO ten.{table} SELECT {columns} FROM one.{table}")

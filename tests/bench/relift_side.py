@@ -41,7 +41,7 @@ from relift.records import (
     UpdateReport,
     Verdict,
 )
-from relift.resolved import resolve_machine
+from relift.run.machine import resolve_machine
 from tests.bench.rollouts import LONGEST, SEED, SHAPES, Recorded, random_model, skewed
 from tests.bench.sides import Channel
 

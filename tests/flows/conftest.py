@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from flows.protection import CLIENT_KEY
+from flows.server.protection import CLIENT_KEY
 
 RELIFT = Path(sys.executable).with_name("relift")
 
@@ -86,7 +86,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of one Prefect server for all flow tests, with a home of its own."""
     home = tmp_path_factory.mktemp("prefect")
     before = dict(os.environ)
-    from flows.server import PrefectServer
+    from flows.server.embedded import PrefectServer
 
     os.environ.pop("PREFECT_API_URL", None)
     here = Path.cwd()

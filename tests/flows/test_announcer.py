@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from flows import closing
-from flows.closing import Announcer
-from relift.progress import Progress
+from flows import artifacts as closing
+from flows.artifacts import Announcer
 from relift.records import IterationReport, PhaseRef
+from relift.run.progress import Progress
 
 REF = PhaseRef(uri="", sha256="")
 

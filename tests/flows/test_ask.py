@@ -7,12 +7,12 @@ import sys
 import pytest
 from rich.console import Console
 
-from flows import ask
-from flows.cells import cell, fit, print_table
+from flows.cli import ask
+from flows.terminal.tables import cell, fit, print_table
 from relift.errors import LedgerError, ModelError, RunError
 from relift.ledger import Ledger, Left, Table, Use
 from relift.records import Purpose
-from relift.summary import FamilyScore, RunSummary
+from relift.run.summary import FamilyScore, RunSummary
 from tests.ledger.ledger_histories import demonstration, group, question, update, version
 
 EVIL = "[red]Tom[/red] has \x1b[31m47 boxes\nof 6."
@@ -185,5 +185,7 @@ def test_a_base_model_is_built_with_its_seed_and_its_rates_are_printed(tmp_path,
 
 
 def test_asking_loads_nothing_heavy_before_it_is_asked():
-    code = "import sys, flows.ask; print({'torch', 'prefect', 'duckdb', 'matplotlib', 'pyarrow'} & set(sys.modules))"
+    code = (
+        "import sys, flows.cli.ask; print({'torch', 'prefect', 'duckdb', 'matplotlib', 'pyarrow'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

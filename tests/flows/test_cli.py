@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flows import cli
+from flows.cli import main as cli
 from relift.errors import SelfCheckFailed
 
 
@@ -39,23 +39,23 @@ def test_a_mistake_prints_one_message_and_no_traceback(
 def test_a_refused_self_check_is_a_message_with_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import flows.ask
+    import flows.cli.ask
 
     def refuse(*args: object) -> None:
         raise SelfCheckFailed("the weights differ")
 
-    monkeypatch.setattr(flows.ask, "redraw", refuse)
+    monkeypatch.setattr(flows.cli.ask, "redraw", refuse)
     assert run_cli(monkeypatch, "report", "x") == 3
     assert "the weights differ" in capsys.readouterr().err
 
 
 def test_a_fault_of_ours_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import flows.ask
+    import flows.cli.ask
 
     def break_down(*args: object) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr(flows.ask, "redraw", break_down)
+    monkeypatch.setattr(flows.cli.ask, "redraw", break_down)
     monkeypatch.setattr(sys, "argv", ["relift", "report", "x"])
     with pytest.raises(KeyError):
         cli.main()

@@ -47,7 +47,7 @@ def test_a_finished_run_leaves_a_model_a_report_metrics_and_a_summary(tmp_path: 
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from relift.policy.model import weights_checksum
+    from relift.policy.weights import weights_checksum
 
     model = AutoModelForCausalLM.from_pretrained(root / "model")
     assert weights_checksum(model) == summary["weights_sha256"]

@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows import cli, farewell
-from flows.farewell import LINE, WORK, ServerGone, begun, ended, kept, run_flow, unless_gone
+from flows.cli import main as cli
+from flows.server import outage as farewell
+from flows.server.outage import LINE, WORK, ServerGone, begun, ended, kept, run_flow, unless_gone
 from relift.errors import Interrupted, RunError
 
 
@@ -76,7 +77,7 @@ def test_a_server_that_is_not_ours_is_missed_and_welcomed_back(monkeypatch: pyte
 def test_a_server_that_is_busy_is_not_taken_for_gone_as_fast_as_one_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flows.farewell.answers", lambda url: False)
+    monkeypatch.setattr("flows.server.outage.answers", lambda url: False)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/api")
         LINE.watch(None, print)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from flows import cli
-from flows.hard_command import hard_command
+from flows.cli import main as cli
+from flows.cli.hard import hard_command
 from relift.errors import LedgerError
 from relift.ledger import named_queries
 from relift.ledger.states import STATES
@@ -40,7 +40,7 @@ def test_alone_it_shows_how_the_hard_questions_stand_and_all_that_can_be_asked(s
 
 
 def test_on_a_terminal_of_eighty_columns_no_line_is_wider(store, capsys, monkeypatch):
-    monkeypatch.setattr("flows.terminal.WIDTH_OF_A_FILE", 80)
+    monkeypatch.setattr("flows.terminal.printing.WIDTH_OF_A_FILE", 80)
     for name in ("", *(named.name for named in named_queries())):
         hard(store, name)
         assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80, name
@@ -100,5 +100,5 @@ def test_the_command_hands_its_options_on(store, monkeypatch, capsys):
 
 
 def test_its_import_loads_nothing_heavy():
-    code = "import sys, flows.hard_command; print({'torch', 'prefect', 'duckdb', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, flows.cli.hard; print({'torch', 'prefect', 'duckdb', 'pyarrow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.address import LOCALHOST, api_url
-from flows.command import train_command
-from flows.protection import CLIENT_KEY, ORIGINS_TOO, authorization
-from flows.server import HOME, HOME_LOCK, KEY, SERVED, PrefectServer, Served, locked
+from flows.cli.run import train_command
+from flows.server.address import LOCALHOST, api_url
+from flows.server.embedded import HOME, HOME_LOCK, KEY, SERVED, PrefectServer, Served, locked
+from flows.server.protection import CLIENT_KEY, ORIGINS_TOO, authorization
 from relift.errors import ConfigError, RunError
 from relift.policy import vllm_install
 from tests.small_run import SETTINGS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.profile import unused_server
-from flows.serve import deploy_command
+from flows.server.profile import unused_server
+from flows.server.serve import deploy_command
 from relift.errors import RunError
 
 OWN = "http://127.0.0.1:4999/api"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.protection import (
+from flows.server.protection import (
     CLIENT_KEY,
     ORIGINS,
     ORIGINS_TOO,
@@ -20,7 +20,7 @@ from flows.protection import (
     protected,
     require_own_key,
 )
-from flows.server_child import Message, OwnPagesOnly, Receive, Send
+from flows.server.server_child import Message, OwnPagesOnly, Receive, Send
 from relift.errors import RunError
 
 PORT = 4200
@@ -155,7 +155,7 @@ def test_a_server_of_this_machine_alone_makes_its_key(host: str) -> None:
 def test_nothing_of_this_is_read_by_the_other_users_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.server import HOME, make_home
+    from flows.server.embedded import HOME, make_home
 
     monkeypatch.chdir(tmp_path)
     os.mkdir(HOME, mode=0o755)  # noqa: PTH102 - as an earlier version left it

@@ -5,7 +5,7 @@ import sys
 import duckdb
 import pytest
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.ledger.schema import SNAPSHOT
 from tests.ledger.ledger_small import LEARNED, write_small_project
 

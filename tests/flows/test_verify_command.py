@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows.cli import main as cli
 
 
 def verify(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
@@ -105,7 +105,7 @@ def test_the_command_loads_neither_torch_nor_prefect():
     code = (
         "import sys\n"
         "sys.argv = ['relift', 'verify', '1/2', '0.5']\n"
-        "from flows.cli import main\n"
+        "from flows.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'prefect', 'transformers', 'duckdb', 'sympy', 'pyarrow'} & set(sys.modules)))"
@@ -130,7 +130,8 @@ def started(folder: Path, *, seconds: float, rows: int) -> subprocess.Popen[str]
     (folder / "cases.jsonl").write_text("".join(f'{{"gold": "3", "answer": "{n}"}}\n' for n in range(rows)))
     arguments = ["verify", "cases.jsonl", "--out", "v.jsonl", "--kind", "callable", "--callable", "slow:f"]
     # A shell's background jobs are started with interrupts ignored.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli import main; main()"
+    restored = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{restored}; from flows.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments, "--seconds", "60", "--workers", "1"],
         cwd=folder,
@@ -199,7 +200,7 @@ def test_verdicts_of_another_function_are_not_gone_on_with(tmp_path):
 
 
 def test_where_no_terminal_shows_a_bar_a_line_says_now_and_then_how_far_it_is(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("flows.verify_command.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("flows.cli.verify.SECONDS_BETWEEN_LINES", 0.0)
     source = tmp_path / "cases.jsonl"
     source.write_text('{"gold": "3", "answer": "3"}\n' * 100)
     assert verify(monkeypatch, str(source)) == 0

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from flows.dashboard import LiveView, means, sparkline
-from flows.pace import Pace, Past, as_clock, read_past
-from flows.plain import cropped, one_line, written
-from flows.view import LineView, PatientLive, make_view
-from relift.progress import Example
+from flows.terminal.dashboard import LiveView, means, sparkline
+from flows.terminal.text import cropped, one_line, written
+from flows.terminal.time_left import Pace, Past, as_clock, read_past
+from flows.terminal.view import LineView, PatientLive, make_view
 from relift.records import EvalResult, IterationReport, Status, UpdateKind, UpdateReport, Verdict
+from relift.run.progress import Example
 
 NEW = Past(accuracies={}, taught={})
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import worker_child
-from flows.worker_child import end_groups, flow_runs
+from flows.server import worker_child
+from flows.server.worker_child import end_groups, flow_runs
 
 # A worker that starts a flow run, and another one when that has ended; it is told to stop only after both.
 WORKER = """

@@ -71,7 +71,7 @@ def test_ports_are_open_on_loopback_alone(compose: Tree) -> None:
 
 
 def test_every_deployment_gives_a_sign_of_life_often_enough_for_the_watch() -> None:
-    from flows.deploying import SILENT_SECONDS
+    from flows.server.deployments import SILENT_SECONDS
 
     for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
         environment = deployment["work_pool"]["job_variables"]["env"]

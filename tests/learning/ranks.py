@@ -17,14 +17,14 @@ from learning_helpers import UNEVEN, adam, families_of, rl, sequences, sft, tiny
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import Qwen2ForCausalLM
 
-from relift.checkpoint import put_weights
 from relift.config import AdamConfig, ClipConfig, CorrectionConfig, KlConfig, LoraConfig
 from relift.errors import ReliftError
 from relift.learning import load_optimizer_tensors, optimizer_tensors
 from relift.learning.sharding import ALONE, Ranks, full_tensors, shard, shares_of, torchrun_ranks, whole
 from relift.policy.lora import add_adapters
-from relift.policy.model import resume_tensors
 from relift.policy.recompute import recompute_layers
+from relift.policy.weights import resume_tensors
+from relift.run.checkpoint import put_weights
 
 WORLD = 4
 UNEVEN_SHARES = 3

@@ -39,7 +39,8 @@ from relift.learning.attention import Packing, packed_attention
 from relift.learning.batching import micro_batches
 from relift.learning.branches import Span
 from relift.learning.forward import packing_error, token_logprobs
-from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine
+from relift.policy.sampling_request import Prompt, SamplingRequest
+from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Purpose, Question
 
 

@@ -12,7 +12,7 @@ import torch
 from learning_helpers import adam, relative_error, rl, sequences, tiny_model
 
 from relift.learning.sharding import ALONE, full_tensors, shard, shares_of, torchrun_ranks
-from relift.policy.model import resume_tensors
+from relift.policy.weights import resume_tensors
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 150

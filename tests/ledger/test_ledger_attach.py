@@ -5,12 +5,12 @@ import duckdb
 import pytest
 from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.errors import LedgerError, StoreError
-from relift.harvest import open_questions
+from relift.exchange.tables import export_tables
 from relift.ledger import open_project, query, schema, story, write_init_script
 from relift.ledger.attached import attach, detach, places
-from relift.ledger.parquet import export_tables
+from relift.run.harvest import open_questions
 
 SMALL_FAILS_BIG_SOLVES = """
     SELECT s.text FROM hard_examples s JOIN hard_examples b USING (question_id)

@@ -6,15 +6,16 @@ import sys
 import duckdb
 import pytest
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.errors import LedgerError
+from relift.exchange import read_hard_set
+from relift.exchange.tables import export_tables
 from relift.ledger import Ledger, named_query, query, schema, story
-from relift.ledger.answers import Form, write_answer
 from relift.ledger.browsing import read_entries
 from relift.ledger.check import CHECKS, check
-from relift.ledger.exchange import read_hard_set
-from relift.ledger.parquet import export_tables
 from relift.ledger.project import open_file
+from relift.ledger.results import Form, write_answer
+from relift.ledger.sql import TABLES
 from tests.bench.ledger_history import History
 from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_found, one_position_a_block
 
@@ -180,7 +181,7 @@ def test_damage_that_only_writing_meets_is_found_and_said_by_whatever_writes(tmp
 def can_be_read_whole(path):
     try:
         with open_file(path) as connection:
-            for table in schema.TABLES:
+            for table in TABLES:
                 connection.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()
     except LedgerError:
         return False
@@ -192,7 +193,7 @@ def test_a_query_on_a_damaged_snapshot_says_how_to_go_on(tmp_path, sound):
     path.parent.mkdir()
     path.write_bytes(sound[: len(sound) - 4096])
     with pytest.raises(LedgerError, match=r"damaged.*relift ledger rebuild"):
-        query(tmp_path, "SELECT " + ", ".join(f"(SELECT bit_xor(hash(t)) FROM {t} t)" for t in schema.TABLES))
+        query(tmp_path, "SELECT " + ", ".join(f"(SELECT bit_xor(hash(t)) FROM {t} t)" for t in TABLES))
     path.write_bytes(sound[:9000])
     with pytest.raises(LedgerError, match=r"damaged.*relift ledger rebuild"):
         query(tmp_path, "SELECT 1")

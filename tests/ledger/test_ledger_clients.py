@@ -10,6 +10,7 @@ import pytest
 from old_ledgers import write_as
 
 from relift.ledger import Ledger, named_queries, schema, write_init_script
+from relift.ledger.sql import TABLES
 from tests.bench.ledger_history import History
 
 OLDER = Path(os.environ.get("RELIFT_TEST_DUCKDB15", ".venv-duckdb15/bin/python")).absolute()
@@ -51,7 +52,7 @@ def store(tmp_path_factory):
 
 def _answers(python: str | Path, store: Path) -> list[object]:
     queries = [str(Path(schema.__file__).with_name("queries") / f"{query.name}.sql") for query in named_queries()]
-    tables = ",".join(schema.TABLES)
+    tables = ",".join(TABLES)
     command = [python, "-c", CLIENT, store / "new" / schema.SNAPSHOT, store / "hard_examples.sql", tables, *queries]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from ledger_small import write_small_project
 
-from relift.ledger import named_queries, open_project, query, schema
+from relift.ledger import named_queries, open_project, query
+from relift.ledger.sql import TABLES
 from relift.ledger.states import STATES
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +37,10 @@ def test_each_recipe_reads_and_finds_something(store, sql):
 
 
 def test_the_tables_views_and_states_are_those_there_are(store):
-    assert first_cells("table") == list(schema.TABLES)
+    assert first_cells("table") == list(TABLES)
     with open_project(store) as connection:
         views = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND temporary").fetchall()
-    assert set(first_cells("view")) | set(schema.TABLES) == {name for (name,) in views}
+    assert set(first_cells("view")) | set(TABLES) == {name for (name,) in views}
     assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.partition("| state |")[2], flags=re.MULTILINE)) == STATES
 
 

@@ -7,8 +7,8 @@ from exchange_project import HELD_OUT, OPEN, OVERLAPPING, SOLVED, TAUGHT, WORDY,
 
 from relift.config import QuestionsConfig
 from relift.errors import LedgerError
-from relift.ledger.exchange import read_hard_set, write_folder, write_wanted
-from relift.ledger.exchange.card import licence_of
+from relift.exchange import read_hard_set, write_folder, write_wanted
+from relift.exchange.card import licence_of
 from relift.questions import load_questions
 from relift.questions.overlap import Overlaps
 from relift.verifier import Verifier

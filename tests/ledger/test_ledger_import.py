@@ -5,15 +5,15 @@ import sys
 import pytest
 from exchange_project import HELD_OUT, OPEN, TAUGHT, WORKED, worked, write_run
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.errors import DataError, LedgerError
+from relift.exchange import import_solutions, read_hard_set, write_folder, write_wanted
 from relift.ledger import Ledger, query
-from relift.ledger.exchange import import_solutions, read_hard_set, write_folder, write_wanted
 from relift.policy.model import load_student
 from relift.records import Question
 from relift.teacher.dataset import DatasetTeacher
-from relift.teacher.desk import TeacherDesk
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.queue import TeacherDesk
 from relift.verifier import Verifier
 from tests.small_run import small_config
 

@@ -27,8 +27,8 @@ from ledger_small import (
 
 from relift.errors import LedgerError
 from relift.ledger import named_queries, named_query, query, write_init_script
-from relift.ledger.answers import Form, answer, write_answer
 from relift.ledger.queries import GROUPS
+from relift.ledger.results import Form, answer, write_answer
 
 NAMES = [named.name for named in named_queries()]
 

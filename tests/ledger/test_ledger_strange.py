@@ -13,12 +13,13 @@ import duckdb
 import pytest
 from exchange_project import OPEN, TAUGHT, worked, write_run
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.errors import LedgerError
-from relift.ledger import Ledger, query, schema, write_init_script
+from relift.ledger import Ledger, query, write_init_script
 from relift.ledger.attached import attach, places
 from relift.ledger.imported import imported_solutions
 from relift.ledger.schema import LEDGER, SNAPSHOT
+from relift.ledger.sql import literal
 from tests.store.s3_stub import BUCKET, serving
 
 pytestmark = pytest.mark.attacks
@@ -63,7 +64,7 @@ def as_view(table: str, body: str) -> tuple[str, ...]:
 def strange_things(secret: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     """What each is, by what the message has to name."""
     text = f"(SELECT content FROM read_text('{secret}'))"
-    file = schema.literal(secret)
+    file = literal(secret)
     return {
         "view that reads a text": ("questions", as_view("questions", f"SELECT * REPLACE ({text} AS text) FROM kept")),
         "view of a CSV file": (
@@ -216,7 +217,7 @@ def test_a_ledger_out_of_a_bucket_is_held_to_the_same(store, tmp_path, monkeypat
 
 
 def test_sql_reaches_no_file_whatever_it_is_given(store, tmp_path):
-    secret = schema.literal(tmp_path / "secret.txt")
+    secret = literal(tmp_path / "secret.txt")
     for sql in (
         f"FROM read_text({secret})",
         f"FROM read_csv({secret})",

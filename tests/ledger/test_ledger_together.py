@@ -11,8 +11,8 @@ from relift.errors import Interrupted
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, schema, write_init_script
 from relift.ledger.check import check
-from relift.publisher import Publisher
 from relift.records import Purpose
+from relift.run.publisher import Publisher
 
 pytestmark = pytest.mark.slow
 

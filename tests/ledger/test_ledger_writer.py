@@ -10,6 +10,7 @@ from ledger_histories import demonstration, evaluation, group, iteration, questi
 
 from relift.errors import LedgerError
 from relift.ledger import GoldStatus, Ledger, Left, RunStatus, Use, schema
+from relift.ledger.sql import TABLES, tables_sql
 from relift.records import Purpose, Status, UpdateKind
 
 RECORDS_FOLDER = Path(__file__).parent
@@ -42,7 +43,7 @@ def write_everything(
 
 
 def test_every_method_writes_its_rows_once(tmp_path):
-    expected = dict.fromkeys(schema.TABLES, 1) | {
+    expected = dict.fromkeys(TABLES, 1) | {
         "questions": 2,
         "groups": 2,
         "attempts": 8,
@@ -175,13 +176,13 @@ def test_threads_take_turns_on_one_ledger(tmp_path):
 def test_the_tables_listed_are_the_tables_of_the_schema(tmp_path):
     with ledger_at(tmp_path) as ledger:
         tables = ledger.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'ledger'")
-        assert {name for (name,) in tables} == {*schema.TABLES, "relift_ledger"}
+        assert {name for (name,) in tables} == {*TABLES, "relift_ledger"}
         assert ledger.execute("SELECT schema_version FROM relift_ledger") == [(schema.SCHEMA_VERSION,)]
-        assert "relift_ledger VALUES (3)" in schema.tables_sql()
+        assert "relift_ledger VALUES (3)" in tables_sql()
 
 
 def test_the_statuses_query_and_the_comments_name_every_status():
-    for sql in (schema.tables_sql(), (Path(schema.__file__).parent / "queries" / "statuses.sql").read_text()):
+    for sql in (tables_sql(), (Path(schema.__file__).parent / "queries" / "statuses.sql").read_text()):
         assert all(status in sql for status in Status)
 
 

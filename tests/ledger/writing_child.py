@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
 from relift.ledger import Ledger, Left, Use
-from relift.publisher import Publisher
 from relift.records import Purpose, Status, UpdateKind
+from relift.run.publisher import Publisher
 
 QUESTIONS = [question(f"{number} + {number}?", str(2 * number)) for number in range(25)]
 HARD = QUESTIONS[:5]

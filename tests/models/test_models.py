@@ -13,17 +13,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from relift.config import RunConfig
+from relift.config.recipe import load_recipe
 from relift.errors import ModelError
 from relift.learning import demonstration_sequence, micro_batches, rollout_sequence, token_logprobs
 from relift.learning.forward import plain_logprobs
-from relift.opening import open_run
 from relift.phases import verify
-from relift.policy.engine import SamplingRequest
 from relift.policy.holes import mask_holes
 from relift.policy.model import export_model
-from relift.recipe import load_recipe
+from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, FinishReason, Purpose, Question, Status
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.run import Run
 from tests.models.architectures import REFUSED, SUPPORTED, write_model
 from tests.models.families import FAMILIES, Family
 from tests.phases.conftest import drive

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from relift.opening import open_run
 from relift.phases.checkpoint import checkpoint
-from relift.phases.close import close
+from relift.phases.gate import record
+from relift.phases.iteration_report import close
 from relift.phases.probe import probe
-from relift.phases.record import record
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.verify import verify
 from relift.records import PolicyVersion
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.run import Run
 from tests.small_run import small_config
 
 Opener = Callable[..., Run]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from relift.ledger.exchange import import_solutions
+from relift.exchange import import_solutions
 from relift.ledger.schema import SNAPSHOT
 from tests.phases.conftest import Opener, drive
 

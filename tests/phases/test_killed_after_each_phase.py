@@ -13,20 +13,20 @@ import pytest
 import torch
 
 from relift.learning import optimizer_tensors
-from relift.opening import open_run
 from relift.phases.checkpoint import checkpoint
-from relift.phases.close import close
+from relift.phases.gate import record
+from relift.phases.iteration_report import close
 from relift.phases.probe import probe
-from relift.phases.record import record
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.verify import verify
-from relift.policy.model import weights_checksum
-from relift.progress import METRICS
+from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.progress import METRICS
+from relift.run.run import Run
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from relift.phases.evaluate import evaluate, results_of
 from relift.phases.report import report_evaluation
-from relift.policy.engine import Prompt, SamplingRequest
-from relift.policy.engines import Engine
-from relift.policy.resident import Policy
+from relift.policy.engine import Engine
+from relift.policy.policy import Policy
+from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.records import Completion, FinishReason
 from relift.store import FolderStore
 from tests.phases.conftest import Opener

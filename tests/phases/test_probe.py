@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from relift.errors import ConfigError
-from relift.opening import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.probe import probe
-from relift.policy.model import weights_checksum
-from relift.run import Run
+from relift.policy.weights import weights_checksum
+from relift.run.opening import open_run
+from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.small_run import small_config
 

@@ -7,14 +7,14 @@ import duckdb
 import pytest
 import torch
 
-from flows.cli import main
+from flows.cli.main import main
 from relift.errors import LedgerError, RunError
 from relift.ledger import Ledger, schema
 from relift.ledger.check import check
-from relift.lock import RunLock
-from relift.opening import open_run
 from relift.phases.evaluate import evaluate
-from relift.rebuild import rebuild
+from relift.rebuild.rebuild import rebuild
+from relift.run.lock import RunLock
+from relift.run.opening import open_run
 from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_found, one_position_a_block
 from tests.phases.conftest import drive
 from tests.small_run import small_config

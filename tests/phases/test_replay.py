@@ -17,9 +17,9 @@ from relift.phases import rl_update as rl_phase
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.verify import verify
-from relift.policy.model import weights_checksum
+from relift.policy.weights import weights_checksum
 from relift.records import UpdateKind
-from relift.run import Run
+from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 
 

@@ -12,15 +12,15 @@ import pytest
 
 from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
-from relift.harvest import open_harvest
 from relift.ledger import query
 from relift.ledger.check import check
-from relift.opening import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
 from relift.records import PhaseRef
-from relift.run import Run
-from relift.summary import describe_teacher
+from relift.run.harvest import open_harvest
+from relift.run.opening import open_run
+from relift.run.run import Run
+from relift.run.summary import describe_teacher
 from tests.phases.conftest import Opener, drive
 from tests.small_run import small_config
 from tests.teacher.api_settings import api_settings

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from relift.config.recipe import load_recipe
 from relift.errors import SelfCheckFailed
 from relift.phases.verify import require_few_failures, reward
-from relift.recipe import load_recipe
 from relift.records import Completion, FinishReason, Status, Verdict
 from relift.verifier import Verifier
 from relift.verifier.kinds import Comparison

@@ -12,10 +12,11 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from relift.config import PolicyConfig
+from relift.config.recipe import load_recipe
 from relift.errors import ModelError
-from relift.policy.model import load_model, weights_checksum
+from relift.policy.model import load_model
 from relift.policy.recompute import recompute_layers
-from relift.recipe import load_recipe
+from relift.policy.weights import weights_checksum
 from tests.policy.test_engine import make_engine, prompts, request
 from tests.policy.training import demonstrations, gradient, loss_of
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from relift.errors import Interrupted
-from relift.policy.engine import Prompt, SamplingRequest, TransformersEngine, choose
+from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.tiny import byte_tokenizer, random_model
+from relift.policy.transformers_engine import TransformersEngine, choose
 from relift.records import FinishReason, Purpose, Question, question_id
 
 TOKENIZER = byte_tokenizer()

@@ -10,8 +10,8 @@ import torch
 
 from relift.config import ChecksConfig, PolicyConfig
 from relift.errors import SelfCheckFailed
-from relift.policy.hand_over import engine_weights, logprob_gap, require_same_weights, require_small_gap, sum_of_bits
 from relift.policy.tiny import random_model
+from relift.policy.weight_check import engine_weights, logprob_gap, require_same_weights, require_small_gap, sum_of_bits
 from relift.records import Completion
 from tests.policy.test_engine import VOCABULARY, make_engine, prompts, request
 

@@ -12,9 +12,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from relift.config import PolicyConfig
 from relift.errors import ModelError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
-from relift.policy.engine import SamplingRequest, TransformersEngine
-from relift.policy.model import export_model, load_model, weight_tensors
+from relift.policy.model import export_model, load_model
+from relift.policy.sampling_request import SamplingRequest
 from relift.policy.student import Student
+from relift.policy.transformers_engine import TransformersEngine
+from relift.policy.weights import weight_tensors
 from relift.records import Purpose, Question
 from tests.models.families import with_hole
 

@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from relift.config import AdamConfig, LoraConfig, PolicyConfig, RunConfig
+from relift.config.recipe import leaves, load_recipe
 from relift.errors import ConfigError, ModelError
 from relift.learning import build_optimizer, optimizer_tensors
-from relift.policy.hand_over import engine_weights
 from relift.policy.lora import target_layers
-from relift.policy.model import export_model, load_model, resume_tensors, weight_tensors, weights_checksum
+from relift.policy.model import export_model, load_model
 from relift.policy.student import Student
 from relift.policy.tiny import random_model
-from relift.recipe import leaves, load_recipe
+from relift.policy.weight_check import engine_weights
+from relift.policy.weights import resume_tensors, weight_tensors, weights_checksum
 from tests.policy.test_engine import make_engine, prompts, request
 from tests.policy.training import VOCABULARY, demonstrations, gradient, train
 

@@ -9,9 +9,10 @@ import pytest
 
 from relift.config import PolicyConfig
 from relift.errors import ModelError, SelfCheckFailed
-from relift.policy.model import load_model, weights_checksum
+from relift.policy.model import load_model
 from relift.policy.student import make_student
 from relift.policy.tiny import byte_tokenizer, random_model, write_random_bytes
+from relift.policy.weights import weights_checksum
 from relift.records import Question
 
 QUESTION = Question(id="q", text="6*7?", answer="42", source="test")

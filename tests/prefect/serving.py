@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows.protection import authorization
-from flows.server import KEY
+from flows.server.embedded import KEY
+from flows.server.protection import authorization
 from tests.flows.conftest import Command
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.protection import CLIENT_KEY
+from flows.server.protection import CLIENT_KEY
 from tests.flows.conftest import RELIFT
 from tests.prefect.serving import ENDED, Refused, Served, Tree, is_alive, wait_for, weights
 from tests.small_run import small_config

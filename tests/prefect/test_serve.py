@@ -42,7 +42,7 @@ def serving() -> Iterator[Callable[[Path, int], Served]]:
 def test_ctrl_c_ends_all_of_it_and_serving_again_makes_nothing_twice(
     serving: Callable[[Path, int], Served], tmp_path: Path
 ) -> None:
-    from flows.deploying import SILENT_SECONDS
+    from flows.server.deployments import SILENT_SECONDS
 
     tree: Tree = small_config(Path("runs"), "iterations=6").model_dump(mode="json")
     port = free_port()

@@ -16,7 +16,7 @@ from tests.small_run import small_arguments
 ROOT = Path(__file__).parents[2]
 FIRST_STARTS = 4
 START = """
-from flows.server import PrefectServer
+from flows.server.embedded import PrefectServer
 server = PrefectServer()
 server.start()
 try:
@@ -35,7 +35,7 @@ def test_a_run_whose_server_is_killed_stops_at_once_when_asked_and_ends_by_itsel
         def started_and_robbed_of_its_server(iteration: int) -> Command:
             run = Command(arguments, tmp_path).start(output=log)
             run.wait_for((run_folder / "iterations" / f"{iteration:05}" / "rollout" / "manifest.json").exists)
-            [server] = [pid for pid in run.living() if "flows.server_child" in command_line(pid)]
+            [server] = [pid for pid in run.living() if "flows.server.server_child" in command_line(pid)]
             os.kill(server, signal.SIGKILL)
             return run
 

@@ -20,8 +20,8 @@ from relift.records import (
     UpdateReport,
     question_id,
 )
+from relift.run.summary import FamilyScore, RunSummary
 from relift.store import FolderStore
-from relift.summary import FamilyScore, RunSummary
 
 KINDS = {"add3": "mastered", "add5": "border", "mul2": "unreached"}
 ACCURACIES = {0: (0.995, 0.12, 0.002), 20: (0.95, 0.6, 0.1), 40: (0.978, 0.912, 0.838)}

@@ -11,10 +11,10 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "ledger"))
 from exchange_project import OPEN, TAUGHT, worked, write_run
 
-from flows.browse_command import browse_command
+from flows.cli.browse import browse_command
 from relift.errors import LedgerError
+from relift.exchange import import_solutions
 from relift.ledger.browsing import HardEntries, HardEntry, Offer, read_entries
-from relift.ledger.exchange import import_solutions
 from relift.report import browse
 from relift.report.browse import cut, render_browse
 

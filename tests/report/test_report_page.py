@@ -13,12 +13,12 @@ from run_folder import (
     write_questions,
 )
 
+from relift.config.recipe import load_recipe
 from relift.errors import StoreError
-from relift.recipe import load_recipe
 from relift.records import Question, question_id
 from relift.report import write_report
 from relift.report.page import readable
-from relift.summary import FamilyScore, RunSummary
+from relift.run.summary import FamilyScore, RunSummary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 EMPTY = RunSummary(run="bare-0", recipe="demo", seed=3)

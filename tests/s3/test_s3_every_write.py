@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from relift.opening import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.evaluate import evaluate
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.run import Run
 from relift.store.bucket import Bucket
 from tests.phases.conftest import drive
 from tests.s3 import server

@@ -12,10 +12,10 @@ sys.path.append(str(Path(__file__).parent.parent / "ledger"))
 from exchange_project import OPEN, TAUGHT, worked, write_run
 
 from relift.errors import LedgerError
+from relift.exchange import import_solutions
+from relift.exchange.tables import export_tables
 from relift.ledger import query
 from relift.ledger.attached import attach, detach
-from relift.ledger.exchange import import_solutions
-from relift.ledger.parquet import export_tables
 from relift.policy.model import load_student
 from relift.store.bucket import Bucket
 from relift.store.folder import sha256_of

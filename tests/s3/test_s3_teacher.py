@@ -11,10 +11,10 @@ import pytest
 
 from relift.arithmetic import arithmetic_questions
 from relift.config import RunConfig
-from relift.harvest import HarvestReport, open_harvest
 from relift.ledger import Ledger
-from relift.opening import open_run
 from relift.records import PolicyVersion
+from relift.run.harvest import HarvestReport, open_harvest
+from relift.run.opening import open_run
 from tests.flows.conftest import Command
 from tests.phases.conftest import drive
 from tests.s3 import server as s3_server

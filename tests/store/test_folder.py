@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, StoreError
-from relift.recipe import load_recipe
 from relift.store import MANIFEST, FolderStore, open_store
 from relift.store.folder import require_space
 from relift.store.manifest import digest

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from relift.errors import Interrupted
-from relift.opening import open_run
 from relift.phases.rollout import rollout as sample
 from relift.phases.verify import verify as check
-from relift.run import Run
+from relift.run.opening import open_run
+from relift.run.run import Run
 from tasks.compute import in_compute
 from tasks.rl_update import rl_update
 from tests.small_run import small_config

@@ -17,7 +17,7 @@ from relift.records import Question
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.desk import Teacher, TeacherDesk
+from relift.teacher.queue import Teacher, TeacherDesk
 from relift.verifier import Verifier
 from tests.teacher.faulty_server import KEY, MODEL, FaultyServer, Script, serving
 

@@ -64,7 +64,7 @@ class FaultyServer:
     script: Script = field(default_factory=Script)
     key: str | None = KEY
     models: tuple[str, ...] | None = (MODEL,)
-    """What the list of models names; None: there is no such list. Empty: making it fails, and with it the connection."""
+    """What the list of models names; None: there is no list. Empty: making it fails, and with it the connection."""
     refuse: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
     """(status, message) in place of an answer, by the body of the request."""
     message: Callable[[dict[str, Any], str], dict[str, Any]] = lambda body, text: {"content": text}

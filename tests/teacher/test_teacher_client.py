@@ -10,8 +10,8 @@ from email.utils import formatdate
 
 import pytest
 
+from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, TeacherError
-from relift.recipe import load_recipe
 from relift.records import FinishReason, Question, TeacherAnswer, question_id
 from relift.teacher.client import ApiClient, seconds_to_wait
 from relift.teacher.endpoint import endpoint_of

@@ -13,7 +13,7 @@ from relift.errors import Interrupted, LedgerError, StoreError
 from relift.ledger import Ledger
 from relift.records import Demonstration, Question
 from relift.teacher import DatasetTeacher
-from relift.teacher.desk import TeacherDesk
+from relift.teacher.queue import TeacherDesk
 from relift.verifier import Verifier
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import FAULTY, PROMPT_TOKENS, FaultyServer, Script

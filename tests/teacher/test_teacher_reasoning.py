@@ -15,7 +15,7 @@ from relift.records import Demonstration, Question, question_id
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.desk import TeacherDesk
+from relift.teacher.queue import TeacherDesk
 from relift.verifier import Verifier
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import FaultyServer

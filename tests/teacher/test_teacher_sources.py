@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from relift.config import PolicyConfig, QuestionsConfig
+from relift.config.recipe import load_recipe
+from relift.exchange.check import Checker, settings_of
+from relift.exchange.offered import Offered
 from relift.ledger import Ledger
-from relift.ledger.exchange.check import Checker, settings_of
-from relift.ledger.exchange.offered import Offered
 from relift.policy.student import Student, make_student
 from relift.policy.tiny import write_random_bytes
-from relift.recipe import load_recipe
 from relift.records import Demonstration, Question, question_id
 from relift.teacher import DatasetTeacher, admit
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.desk import TeacherDesk
+from relift.teacher.queue import TeacherDesk
 from relift.verifier import Verifier
 from tests.models.families import FAMILIES, QWEN3, qwen
 from tests.teacher.conftest import api_config

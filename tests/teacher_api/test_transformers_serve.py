@@ -17,8 +17,8 @@ import pytest
 from relift.arithmetic import FAMILIES, Kind, arithmetic_questions, base_folder
 from relift.ledger import Ledger, query
 from relift.teacher.client import ApiClient
-from relift.teacher.desk import TeacherDesk
 from relift.teacher.prompt import requests_for
+from relift.teacher.queue import TeacherDesk
 from tests.flows.conftest import command
 from tests.small_run import small_arguments
 from tests.teacher.conftest import api_config, open_desk, student

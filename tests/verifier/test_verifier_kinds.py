@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from relift.config import RunConfig
+from relift.config.recipe import validated
 from relift.errors import ConfigError
-from relift.recipe import validated
 from relift.records import Completion, DecidedBy, FinishReason, Status
 from relift.verifier import Verifier
+from relift.verifier.configured import exactly, make_verifier, require_comparison
 from relift.verifier.kinds import Comparison, choices, in_one_spelling
-from relift.verifier.opening import exactly, make_verifier, require_comparison
 
 STOP = FinishReason.STOP
 

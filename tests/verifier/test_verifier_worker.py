@@ -90,7 +90,7 @@ def test_a_worker_ignores_the_terminals_interrupt(pool):
 def test_a_worker_loads_neither_torch_nor_prefect_nor_pyarrow():
     code = (
         "import sys, math_verify\n"
-        "import relift.verifier.worker\n"
+        "import relift.verifier.workers.worker\n"
         "print(sorted({'torch', 'prefect', 'pyarrow', 'pydantic', 'numpy', 'multiprocessing'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from relift.config import RunConfig
-from relift.policy.engine import Prompt, SamplingRequest
-from relift.policy.resident import Policy
+from relift.policy.policy import Policy
+from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
 from relift.policy.vllm_engine import VllmEngine
 from relift.records import Completion, Purpose, Question, question_id

@@ -10,10 +10,10 @@ import torch
 from relift.config import PolicyConfig
 from relift.errors import SelfCheckFailed
 from relift.phases.rollout import rollout
-from relift.policy.hand_over import logprob_gap
 from relift.policy.model import load_model
-from relift.policy.resident import Policy
+from relift.policy.policy import Policy
 from relift.policy.student import Student
+from relift.policy.weight_check import logprob_gap
 from tests.phases.conftest import drive, opener
 from tests.vllm.conftest import Opener, Served, prompts, request
 

@@ -12,10 +12,10 @@ import torch
 
 from relift.config import PolicyConfig
 from relift.errors import ConfigError, Interrupted
-from relift.policy.engine import TransformersEngine
 from relift.policy.model import load_model
 from relift.policy.student import Student, make_student
 from relift.policy.tiny import byte_tokenizer, random_model
+from relift.policy.transformers_engine import TransformersEngine
 from relift.policy.vllm_engine import require_platform
 from relift.records import FinishReason
 from tests.vllm.conftest import Opener, Served, prompts, request, tokens

@@ -6,14 +6,11 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from relift.records import Status
+from relift.verifier.workers.lending import Workers
 from relift.verifier.workers.process import Item, Reply, WorkerDied, WorkerProcess
 from relift.verifier.workers.turns import TICK_SECONDS
-
-if TYPE_CHECKING:
-    from relift.verifier.workers.pool import WorkerPool
 
 ITEMS_PER_MESSAGE = 16
 """Asking for several at once saves a third of the time on short answers."""
@@ -34,7 +31,7 @@ class Batch:
     same message go to another worker. An item that was in hand when its worker died is asked again, alone.
     """
 
-    def __init__(self, pool: WorkerPool, items: Sequence[Item], check: Callable[[], None]) -> None:
+    def __init__(self, pool: Workers, items: Sequence[Item], check: Callable[[], None]) -> None:
         self._pool = pool
         self._generation = pool.generation
         self._caller_check = check

@@ -186,7 +186,7 @@ class WorkerProcess:
 
 def _started(job: Job, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "relift.verifier.worker", str(os.getpid()), job.to_json()],
+        [sys.executable, "-P", "-m", "relift.verifier.workers.worker", str(os.getpid()), job.to_json()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -1,0 +1,35 @@
+"""What an engine is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from relift import randomness
+from relift.records import Purpose, Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRequest:
+    """What to sample for each question, e.g. 8 completions of at most 48 tokens at temperature 1."""
+
+    samples: int
+    max_tokens: int
+    temperature: float
+    """0 is greedy."""
+    seed: int
+    iteration: int
+    purpose: Purpose
+    version: int
+    """Of the policy that samples; stamped on every completion."""
+
+    def draws(self, question: Question, sample: int) -> np.ndarray:
+        """(max_tokens,) uniform numbers of one rollout: a function of its own key alone (contract 4)."""
+        return randomness.uniforms(self.seed, self.iteration, self.purpose, question.id, sample, count=self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    question: Question
+    token_ids: tuple[int, ...]

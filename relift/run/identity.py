@@ -1,0 +1,183 @@
+"""A run's folder and what makes it that run: light enough to ask before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from relift.config import RunConfig
+from relift.config.recipe import differences, recorded_config
+from relift.config.resolved import Resolved
+from relift.errors import RunError
+from relift.interrupt import StopFlag
+from relift.run.lock import RunLock
+from relift.store import FolderStore, Store, open_store
+from relift.store.folder import working_copy_of, write_atomically
+from relift.store.uris import is_bucket, require_uri
+
+log = logging.getLogger(__name__)
+RUN_FILE = "run.json"
+SUMMARY_FILE = "summary.json"
+FORMAT = 2
+"""Of run.json."""
+RESUMABLE = 2
+"""The oldest format of a run that can be gone on with: raised with FORMAT by whatever changes the fingerprint of a
+configuration or what is recorded, since the phases of an older run would then be made again instead of recognised."""
+BY_TRAINING = "start under another name with --name, or anew with --fresh"
+BY_NAME = "start under another name with --name"
+"""What to do where a run cannot be gone on with, by what the command that was given takes."""
+
+
+def remove_run(store: Store) -> None:
+    """Forget a run and everything in its folder (``--fresh``).
+
+    Raises RunError for a folder that is no run, or that another process writes. It is renamed before it is removed, so
+    that a removal cut short leaves no half of a run under its name.
+    """
+    root = store.root
+    if not root.exists() and not is_bucket(store.uri):
+        return
+    if root.exists() and any(root.iterdir()) and not (root / RUN_FILE).exists() and not (root / "lock").exists():
+        raise RunError(
+            f"{root} is no run of relift (it has no {RUN_FILE}), so --fresh does not remove it. Check store and "
+            f"--name, or remove the folder yourself."
+        )
+    lock = RunLock(root / "lock")
+    lock.acquire()
+    try:
+        store.acquire(StopFlag())
+        store.clear()
+        store.release()
+    except BaseException:
+        lock.release()
+        raise
+    leaving = root.with_name(f".{root.name}.removed")
+    if leaving.exists():
+        shutil.rmtree(leaving)
+    root.rename(leaving)
+    shutil.rmtree(leaving)
+    lock.release()
+
+
+def write_identity(
+    store: Store, config: RunConfig, resolved: Resolved, made_from: Mapping[str, str], *, instead: str = BY_TRAINING
+) -> tuple[Resolved, bool]:
+    """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
+
+    Returns the resolved values to use, those the run started with, so that its sums stay the same (contract 4), and
+    whether versions and machine are still those of the start. Raises RunError when the run's questions, base weights or
+    prompts are others now.
+    """
+    root = store.root
+    if not has_begun(store):
+        new: dict[str, Any] = {
+            "format": FORMAT,
+            "config": config.model_dump(mode="json"),
+            "resolved": dataclasses.asdict(resolved),
+            "made_from": dict(made_from),
+        }
+        write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
+        store.put_file(RUN_FILE)
+        return resolved, True
+    require_same_configuration(store, config, instead=instead)
+    tree = read_identity(store, instead=instead)
+    changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
+    if changed:
+        raise RunError(
+            f"the run {root.name} was started from other {' and '.join(changed)} than it finds now: what it recorded "
+            f"would not fit. Put the old files back, or {instead}."
+        )
+    stored = Resolved(**tree["resolved"])
+    moved = stored.what_may_differ(resolved)
+    for line in moved:
+        log.warning("this run was started elsewhere: %s; resumed weights may differ in their last bits", line)
+    return stored.on(resolved), not moved
+
+
+def has_begun(store: Store) -> bool:
+    return store.read_file(RUN_FILE) is not None
+
+
+def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]:
+    """What ``write_identity`` stored; RunError when the file is damaged."""
+    try:
+        tree: dict[str, Any] = json.loads(store.read_file(RUN_FILE) or b"")
+        if tree.get("format", FORMAT) > FORMAT:
+            raise RunError(
+                f"{store.uri}/{RUN_FILE} has format {tree['format']}, this relift reads up to {FORMAT}: the run was "
+                f"started with a newer version. Upgrade relift."
+            )
+        Resolved(**tree["resolved"])
+        return {"format": tree.get("format", FORMAT)} | {key: tree[key] for key in ("config", "resolved", "made_from")}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        if isinstance(problem, RunError):
+            raise
+        raise RunError(
+            f"{store.uri}/{RUN_FILE} is damaged or of another version of relift ({problem}), so the run cannot be "
+            f"resumed. Restore it from a copy, or {instead}."
+        ) from problem
+
+
+def require_same_configuration(store: Store, config: RunConfig, *, instead: str = BY_TRAINING) -> None:
+    """Raises RunError for a run of an earlier relift that cannot be gone on with, and showing every setting that
+    differs from the run's own and may not."""
+    if not has_begun(store):
+        return
+    identity = read_identity(store, instead=instead)
+    if identity["format"] < RESUMABLE:
+        raise RunError(
+            f"the run {store.root.name} was begun by relift {identity['resolved']['relift']}, whose recorded phases "
+            f"relift {version('relift')} does not recognise, so it cannot go on. Go on with it by the relift that "
+            f"began it, or {instead}. It can still be evaluated, reported, exported, attached, rebuilt and harvested."
+        )
+    changed = differences(recorded_config(identity["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
+    if changed:
+        listed = "\n".join(f"  {line}" for line in changed)
+        raise RunError(
+            f"the run {store.root.name} exists with another configuration:\n{listed}\nA run is one configuration from "
+            f"start to end. Use the old values, or {instead}."
+        )
+
+
+def is_run(text: str) -> bool:
+    """Whether it names a run, by URI or folder, rather than a recipe."""
+    return is_bucket(text) or (Path(text).expanduser() / RUN_FILE).is_file()
+
+
+def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunConfig, str]:
+    """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
+
+    Raises RunError where there is no run, StoreError where the store cannot be read.
+    """
+    uri = require_uri(uri)
+    if not is_bucket(uri):
+        folder = Path(uri).expanduser().absolute()
+        uri = working_copy_of(folder) or str(folder)
+    parent, _, name = uri.rstrip("/").rpartition("/")
+    store = open_store(uri.rstrip("/"), Path(name))
+    if not has_begun(store):
+        raise RunError(
+            f"there is no run at {uri}: it holds no {RUN_FILE}. Give the URI or folder of one run, such as "
+            f"s3://bucket/runs/demo-0 or runs/demo-0."
+        )
+    tree = {**read_identity(store, instead=instead)["config"], "store": parent}
+    return recorded_config(tree, settings, origin=f"{uri}/{RUN_FILE}"), name
+
+
+def run_root(config: RunConfig, name: str) -> Path:
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name) > 100:
+        raise RunError(f"a run cannot be called {name!r}: use up to 100 letters, digits, '-', '_' or '.'")
+    require_uri(config.store)
+    return Path(config.scratch if is_bucket(config.store) else config.store).expanduser() / name
+
+
+def run_store(config: RunConfig, name: str) -> Store:
+    """Where the run of that name keeps what it writes; nothing is asked of a server yet."""
+    root = run_root(config, name)
+    return open_store(f"{require_uri(config.store)}/{name}", root) if is_bucket(config.store) else FolderStore(root)

@@ -1,0 +1,142 @@
+"""What a run came to, in one record: summary.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relift.records import EvalResult, PolicyVersion
+from relift.run.identity import SUMMARY_FILE
+from relift.store import Store
+from relift.store.folder import write_atomically
+
+if TYPE_CHECKING:
+    from relift.run.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyScore:
+    """One benchmark before and after, shares in [0, 1], e.g. kind ``"unreached"``, base 0.01, after 0.83."""
+
+    kind: str
+    base: float
+    after: float
+    low: float
+    """Lower end of the 95 % interval of ``after``."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    run: str
+    recipe: str
+    seed: int
+    families: Mapping[str, FamilyScore] = field(default_factory=dict)
+    mean_base: float = 0.0
+    mean_after: float = 0.0
+    n: int = 0
+    """Held-out questions per family."""
+    demonstrations_used: int = 0
+    """Distinct demonstrations that an update trained on."""
+    questions: int = 0
+    """Training questions asked, each counted once."""
+    iterations: int = 0
+    seconds: float = 0.0
+    """Wall seconds of the process that finished the run."""
+    prefect_share: float = 0.0
+    """Share of the wall time in the flow in which no phase was running."""
+    prefect_start_s: float = 0.0
+    """Seconds until our own Prefect server answered and the flow's body began."""
+    teacher: str = ""
+    """What an API teacher was asked and what came of it, in a sentence; empty where the recipe names none."""
+    weights_sha256: str = ""
+    """Over sorted tensor names and bytes of the final weights."""
+
+    def timed(self, *, seconds: float, prefect_share: float, prefect_start_s: float) -> RunSummary:
+        return replace(self, seconds=seconds, prefect_share=prefect_share, prefect_start_s=prefect_start_s)
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> RunSummary:
+        tree = dict(tree)
+        families = {name: FamilyScore(**score) for name, score in tree.pop("families").items()}
+        return cls(**tree, families=families)
+
+
+def summarise_run(
+    run: Run, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
+) -> RunSummary:
+    """Held-out results before and after, and what was spent between them."""
+    base = {r.benchmark: r for r in before}
+    order = list(run.config.questions.families)
+    after = sorted(after, key=lambda r: _position(order, r.benchmark))
+    families = {
+        r.benchmark.removeprefix("arithmetic/"): FamilyScore(
+            kind=r.kind, base=base[r.benchmark].avg_at_k, after=r.avg_at_k, low=r.low, high=r.high
+        )
+        for r in after
+        if r.benchmark in base
+    }
+    count = max(1, len(families))
+    asked = {q.id for i in range(run.iterations) for q in run.order.batch(i)}
+    return RunSummary(
+        run=run.name,
+        recipe=run.config.recipe,
+        seed=run.config.seed,
+        families=families,
+        mean_base=sum(s.base for s in families.values()) / count,
+        mean_after=sum(s.after for s in families.values()) / count,
+        n=min((r.questions for r in after), default=0),
+        demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
+        questions=len(asked),
+        iterations=run.iterations,
+        teacher=describe_teacher(run),
+        weights_sha256=version.checksum,
+    )
+
+
+def describe_teacher(run: Run) -> str:
+    """For a person: questions, answers, demonstrations and money; plainly where nothing came."""
+    api = run.config.teacher.api
+    if api is None or run.config.sft is None:
+        return ""
+    asked = run.ledger.requests.totals()
+    (solved,), (taught,) = run.ledger.execute(
+        "SELECT count(DISTINCT question_id) FROM demonstrations WHERE refusal IS NULL AND source = ? "
+        "UNION ALL SELECT count(*) FROM uses",
+        [f"api/{api.model}"],
+    )
+    told = (
+        f"{api.model} was asked {asked.questions} questions: {asked.answered} of {asked.requests} requests answered "
+        f"({asked.bought} by the server, the rest known from other runs), {solved} questions solved, "
+        f"{asked.cost_usd:.4f} USD"
+    )
+    if taught == 0:
+        why = run.teachers.trouble or "not enough demonstrations came for an update"
+        return f"no demonstration was taught, so this run was plain GRPO: {why} ({told})"
+    return f"{told}; {run.teachers.trouble}" if run.teachers.trouble else told
+
+
+def _position(order: list[str], benchmark: str) -> int:
+    """Families stand in the order of the recipe; everything else as it came."""
+    family = benchmark.removeprefix("arithmetic/")
+    return order.index(family) if family in order else len(order)
+
+
+def write_summary(root: Path, summary: RunSummary) -> None:
+    write_atomically(root / SUMMARY_FILE, summary.to_json())
+
+
+def stored_summary(store: Store) -> RunSummary | None:
+    """None for a run that has not come to its end: its summary is the last thing it writes."""
+    content = store.read_file(SUMMARY_FILE)
+    return None if content is None else RunSummary.from_tree(json.loads(content))
+
+
+def read_summary(root: Path) -> RunSummary:
+    return RunSummary.from_tree(json.loads((root / SUMMARY_FILE).read_bytes()))
