@@ -87,7 +87,7 @@ def test_a_run_that_cannot_go_on_is_refused_by_the_relift_that_began_it(
     with open_run(config, "small") as run:
         root = run.root
     monkeypatch.setattr(identity, "RESUMABLE", identity.FORMAT + 1)
-    with pytest.raises(RunError, match=r"begun by relift 0\.1\.0, .* so it cannot go on\. .* anew with --fresh\. It can"):
+    with pytest.raises(RunError, match=r"begun by relift 0\.1\.0, .* cannot go on\. .* anew with --fresh\. It can"):
         open_run(config, "small")
     monkeypatch.setattr("sys.argv", ["relift", "resume", str(root)])
     with pytest.raises(SystemExit) as ended:

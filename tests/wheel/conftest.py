@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from email.parser import Parser
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, PackagePath, distribution
 from pathlib import Path
 
 import pytest
@@ -94,26 +95,41 @@ def outside() -> dict[str, str]:
 
 
 def link(needs: Sequence[str], site: Path) -> None:
-    """Put the distributions that these requirements lead to into a site-packages, file by file, without copying."""
+    """Put the distributions that these requirements lead to into a site-packages, without copying them."""
+    owners: dict[str, list[PackagePath]] = {}
+    shared: set[str] = set()
+    for found in closure(needs):
+        files = [file for file in found.files or () if ".." not in file.parts]
+        for top in {file.parts[0] for file in files}:
+            if top in owners:  # a namespace of several distributions
+                shared.add(top)
+            owners.setdefault(top, []).extend(file for file in files if file.parts[0] == top)
+    for top, files in owners.items():
+        if top not in shared:
+            (site / top).symlink_to(Path(files[0].dist.locate_file(top)))
+            continue
+        for file in files:
+            if not (site / file).exists():
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                (site / file).symlink_to(file.locate())
+
+
+def closure(needs: Sequence[str]) -> list[Distribution]:
+    """The distributions that these requirements lead to, each once."""
     todo = [(Requirement(need), "") for need in needs]
     done: set[tuple[str, str]] = set()
-    linked: set[str] = set()
+    found: dict[str, Distribution] = {}
     while todo:
         need, of_extra = todo.pop()
         if need.marker and not need.marker.evaluate({"extra": of_extra}):
             continue
-        found = distribution(need.name)
+        name = re.sub(r"[-_.]+", "-", need.name).lower()
+        found.setdefault(name, distribution(name))
         for extra in ("", *need.extras):
-            if (need.name, extra) not in done:
-                done.add((need.name, extra))
-                todo += [(Requirement(text), extra) for text in found.requires or ()]
-        if need.name in linked:
-            continue
-        linked.add(need.name)
-        for file in found.files or ():
-            if ".." not in file.parts and not (site / file).exists():
-                (site / file).parent.mkdir(parents=True, exist_ok=True)
-                (site / file).symlink_to(found.locate_file(file))  # type: ignore[arg-type]
+            if (name, extra) not in done:
+                done.add((name, extra))
+                todo += [(Requirement(text), extra) for text in found[name].requires or ()]
+    return list(found.values())
 
 
 def run(command: Sequence[str], folder: Path) -> None:

@@ -35,6 +35,7 @@ def test_the_demo_runs_and_is_reported_and_asked_without_a_clone(relift: Relift,
     assert code == 0, output
     for folder in output.split():
         assert "site-packages" in folder and (Path(folder) / "py.typed").is_file()
+    assert relift("-c", "import pytest", program="python")[0] == 1, "it has more than the wheel says it needs"
 
     settings = [part for setting in (*SETTINGS, "iterations=2") for part in ("--set", setting)]
     code, output = relift("train", "demo", *settings)
