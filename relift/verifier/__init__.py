@@ -21,8 +21,8 @@ The path of one answer; every step may decide it, and the name in brackets is th
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
 
-``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier of
-a configuration.
+``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier
+of a configuration.
 """
 
 from relift.verifier.extraction import AnswerForm, Extraction, extract

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-import relift.config
 from relift.config import AdamConfig, QuestionsConfig, RunConfig
 from relift.config.policy import TEMPLATE_RESERVED
 from relift.config.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names
@@ -190,6 +190,7 @@ def test_every_part_of_the_losses_can_be_switched_on_and_off_in_a_setting() -> N
     assert (off.kl, off.correction, off.overlong) == (None, None, None)
 
 
+ALGORITHM = Path(__file__).parents[2] / "flows/train.py"
 # What method.md (section 2) and the papers say, written out by hand; None is "off".
 PRESETS: dict[str, dict[str, object]] = {
     "paper-v1": {
@@ -350,8 +351,10 @@ def test_a_recipe_names_in_its_header_whatever_it_sets_otherwise_and_nothing_els
     assert departures(load_recipe(name), compared) == named
 
 
-def test_the_preset_sets_back_what_the_configuration_lists_as_its_departures() -> None:
-    listed = relift.config.__doc__.partition("Settings,")[2].partition("Of the method itself")[0]
+def test_the_preset_sets_back_what_is_numbered_above_the_algorithm_as_a_departure() -> None:
+    told = ast.get_docstring(ast.parse(ALGORITHM.read_text())) or ""
+    listed = told.partition("Settings,")[2].partition("Of the method itself")[0]
+    assert re.findall(r"^(\d+)\. ", told, flags=re.MULTILINE) == [str(number) for number in range(1, 19)]
     items = re.split(r"^\d+\. ", listed, flags=re.MULTILINE)[1:]
     settings = {item.split("``")[1].split(".")[0] for item in items if not item.startswith("* ")}
     published = load_recipe("paper-v2")
