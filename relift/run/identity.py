@@ -7,11 +7,12 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from relift.config import RunConfig
-from relift.config.recipe import differences, recorded_config, validated
+from relift.config.recipe import differences, recorded_config
 from relift.config.resolved import Resolved
 from relift.errors import RunError
 from relift.interrupt import StopFlag
@@ -25,6 +26,9 @@ RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 FORMAT = 2
 """Of run.json."""
+RESUMABLE = 2
+"""The oldest format of a run that can be gone on with: raised with FORMAT by whatever changes the fingerprint of a
+configuration or what is recorded, since the phases of an older run would then be made again instead of recognised."""
 BY_TRAINING = "start under another name with --name, or anew with --fresh"
 BY_NAME = "start under another name with --name"
 """What to do where a run cannot be gone on with, by what the command that was given takes."""
@@ -141,13 +145,8 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
                 f"started with a newer version. Upgrade relift."
             )
         Resolved(**tree["resolved"])
-        plugins = tree.get("plugins", {})
-        return {
-            "config": tree["config"],
-            "resolved": tree["resolved"],
-            "made_from": tree["made_from"],
-            "plugins": plugins,
-        }
+        kept = {key: tree[key] for key in ("config", "resolved", "made_from")}
+        return {"format": tree.get("format", FORMAT), "plugins": tree.get("plugins", {})} | kept
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, RunError):
             raise
@@ -158,11 +157,18 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
 
 
 def require_same_configuration(store: Store, config: RunConfig, *, instead: str = BY_TRAINING) -> None:
-    """Raises RunError showing every setting that differs from the run's own and may not."""
+    """Raises RunError for a run of an earlier relift that cannot be gone on with, and showing every setting that
+    differs from the run's own and may not."""
     if not has_begun(store):
         return
-    before = read_identity(store, instead=instead)["config"]
-    changed = differences(validated(before, origin=f"{store.uri}/{RUN_FILE}"), config)
+    identity = read_identity(store, instead=instead)
+    if identity["format"] < RESUMABLE:
+        raise RunError(
+            f"the run {store.root.name} was begun by relift {identity['resolved']['relift']}, whose recorded phases "
+            f"relift {version('relift')} does not recognise, so it cannot go on. Go on with it by the relift that "
+            f"began it, or {instead}. It can still be evaluated, reported, exported, attached, rebuilt and harvested."
+        )
+    changed = differences(recorded_config(identity["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise RunError(
