@@ -103,10 +103,10 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
     sourcing = asyncio.create_task(source(run.ref, iteration, gated))
     try:
         with run.teachers.answering():
-            version = await rl_update(run.ref, iteration, rollouts, verdicts, version)
+            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version)
     finally:
         sourced = await sourcing
-    version = await sft_update(run.ref, iteration, rollouts, verdicts, sourced, version)
+    version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
     return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)
 
 

@@ -9,6 +9,7 @@
     |  |- TeacherError               a teacher's key, model or address
     |  |- LedgerError                the database or a query on it
     |  |  `- NewerLedgerError        a later relift wrote it
+    |  |- RuleError                  an answer of a rule of one's own
     |  `- RunError                   the run's name, its lock, a different configuration
     |- SelfCheckFailed               a check of contract 9 refused to go on
     `- Interrupted                   the user asked to stop; what was recorded is kept
@@ -53,6 +54,10 @@ class LedgerError(UserError):
 
 class NewerLedgerError(LedgerError):
     """The ledger was written by a later relift, and is whole for all that this one can say."""
+
+
+class RuleError(UserError):
+    """A rule answered what cannot be done."""
 
 
 class RunError(UserError):

@@ -51,6 +51,8 @@ class Purpose(StrEnum):
     PROBE = "probe"
     EVALUATION = "evaluation"
     CONFIRM = "confirm"
+    GUIDED = "guided"
+    """With the first part of the completion given: it says nothing of what the policy can do alone."""
 
 
 class UpdateKind(StrEnum):
@@ -168,6 +170,15 @@ class RolloutGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuidedGroup:
+    """Rollouts that all begin with the same tokens, which were given and not sampled."""
+
+    prefix_ids: tuple[int, ...]
+    group: RolloutGroup
+    """Of its completions the token ids and log-probabilities are those after the prefix; the text is the whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstration:
     """A solution offered for a question; admitted when ``refusal`` is None.
 
@@ -249,7 +260,7 @@ class TrainingSequence:
     sampling_logprobs: tuple[float, ...] | None = None
     """As long as ``token_ids``, 0.0 on the prompt; None for a demonstration."""
     advantage: float | None = None
-    """One value for the whole sequence; None for a demonstration."""
+    """One value for the whole sequence; None for a demonstration of a supervised update."""
 
     @property
     def loss_tokens(self) -> int:

@@ -13,7 +13,13 @@ from tasks.compute import in_compute
 # Never retried by Prefect: a failed update leaves no version resident, and running again resumes from the manifests.
 @task(name="sft_update", task_run_name="sft_update-{iteration}", persist_result=False)
 async def sft_update(
-    run: RunRef, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, sourced: PhaseRef, version: PolicyVersion
+    run: RunRef,
+    iteration: int,
+    rollouts: PhaseRef,
+    verdicts: PhaseRef,
+    gated: PhaseRef,
+    sourced: PhaseRef,
+    version: PolicyVersion,
 ) -> PolicyVersion:
-    """The policy version after the update; the same one while fewer than M demonstrations wait."""
-    return await in_compute("sft_update", body, run, iteration, rollouts, verdicts, sourced, version)
+    """The policy version after the update; the same one while the rule has no batch."""
+    return await in_compute("sft_update", body, run, iteration, rollouts, verdicts, gated, sourced, version)

@@ -19,7 +19,7 @@ import torch
 
 from relift.arithmetic.tokenizer import CHAT_TEMPLATE as ARITHMETIC
 from relift.arithmetic.tokenizer import build_tokenizer
-from relift.config import PolicyConfig, RunConfig, Section, SftConfig
+from relift.config import PolicyConfig, ReliftRuleConfig, RunConfig, Section, SftConfig, TeachConfig
 from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
@@ -130,7 +130,7 @@ def test_steps_without_a_hard_question_and_steps_that_empty_the_buffer_run(opene
         HARD,
         "questions.batch_size=8",
         name="drained",
-        change=taught_by(SftConfig(batch_size=1, max_updates_per_iteration=100)),
+        change=taught_by(ReliftRuleConfig(batch_size=1, max_updates_per_iteration=100)),
     )
     drive(drained, 3)
     assert [(line["taught"] > 0, line["buffer"]) for line in metrics(drained)] == [(True, 0)] * 3
@@ -324,7 +324,7 @@ def test_a_key_that_no_section_knows_is_refused_and_none_has_two_names(tmp_path:
 
 def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(opener: Opener) -> None:
     """Fault 24: one optimizer step, and no entry leaves before it is recorded."""
-    settings: dict[str, Any] = {"change": taught_by(SftConfig(batch_size=4))}
+    settings: dict[str, Any] = {"change": taught_by(ReliftRuleConfig(batch_size=4))}
     run = opener(HARD, "policy.micro_batch_tokens=96", **settings)
     steps: list[int] = []
 
@@ -335,10 +335,11 @@ def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(o
     run.policy.optimizers[UpdateKind.SFT].register_step_post_hook(stop_after_step)
     rollouts = rollout(run, 0, run.base)
     verdicts = verify(run, 0, rollouts)
-    sourced = source(run, 0, gate(run, 0, rollouts, verdicts))
-    version = rl_update(run, 0, rollouts, verdicts, run.base)
+    gated = gate(run, 0, rollouts, verdicts)
+    sourced = source(run, 0, gated)
+    version = rl_update(run, 0, rollouts, verdicts, gated, run.base)
     with pytest.raises(Interrupted):
-        sft_update(run, 0, rollouts, verdicts, sourced, version)
+        sft_update(run, 0, rollouts, verdicts, gated, sourced, version)
     assert steps == [1], "the weights have moved"
     waiting = [entry.question_id for entry in run.interleaving.buffer.snapshot().waiting]
     assert len(waiting) > 4
@@ -353,8 +354,9 @@ def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(o
     assert {q for (q,) in again.ledger.execute("SELECT question_id FROM uses")} == set(waiting[:4])
 
 
-def taught_by(sft: SftConfig) -> Callable[[RunConfig], RunConfig]:
-    return lambda config: config.model_copy(update={"sft": sft})
+def taught_by(rule: ReliftRuleConfig) -> Callable[[RunConfig], RunConfig]:
+    """With the defaults of everything else that teaches."""
+    return lambda config: config.model_copy(update={"sft": SftConfig(), "teach": TeachConfig(rule=rule)})
 
 
 def facts(run: Run, iteration: int, phase: str) -> Any:
@@ -374,4 +376,4 @@ def recorded_rollouts(run: Run, iteration: int, question: Question, texts: list[
         for text in texts
     ]
     files = {ROLLOUTS: rollouts_to_parquet([question], [group])}
-    return finish(run, iteration, "rollout", files, inputs="made up", counts={})
+    return finish(run, iteration, "rollout", files, inputs="made up", counts={}, facts={"policy_version": 0})

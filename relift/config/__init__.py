@@ -30,6 +30,7 @@ from relift.config.policy import LoraConfig, PolicyConfig, RolloutConfig, VllmCo
 from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
+from relift.config.teach import ReliftRuleConfig, RuleConfig, TeachConfig
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
 __all__ = [
@@ -61,13 +62,16 @@ __all__ = [
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "ReliftRuleConfig",
     "RlConfig",
     "RolloutConfig",
+    "RuleConfig",
     "RunConfig",
     "ScheduleConfig",
     "Section",
     "SftConfig",
     "Share",
+    "TeachConfig",
     "TeacherConfig",
     "TokenWeights",
     "VllmConfig",

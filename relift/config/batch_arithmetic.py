@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relift.config import RunConfig
+from relift.config import ReliftRuleConfig, RunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,17 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
     ]
     if config.sft is None:
         lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
-    else:
+    elif isinstance(rule := config.teach.rule, ReliftRuleConfig):
         sft = config.sft
-        steps = sft.epochs * -(-sft.batch_size // (sft.minibatch or sft.batch_size))
+        steps = sft.epochs * -(-rule.batch_size // (sft.minibatch or rule.batch_size))
         lines.append(
             Line(
                 "supervised updates, at most",
-                f"{sft.max_updates_per_iteration * iterations:,}",
-                f"when {sft.batch_size} demonstrations wait; {steps} optimizer steps each",
+                f"{rule.max_updates_per_iteration * iterations:,}",
+                f"when {rule.batch_size} demonstrations wait; {steps} optimizer steps each",
             )
         )
-    if (probe := config.probe) and config.sft:
+    if (probe := config.probe) and config.teaches:
         lines.append(
             Line(
                 "completions of probes, at most",
@@ -54,7 +54,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
                 f"{', '.join(str(distance) for distance in probe.after)} iterations after teaching",
             )
         )
-    if (api := config.teacher.api) and config.sft:
+    if (api := config.teacher.api) and config.teaches:
         lines.append(
             Line(
                 "teacher requests, at most",

@@ -22,6 +22,11 @@ _MOVED_TO_LOSS = {
     "ratio": 'write rl.loss.kind = "gspo" for ratio = "sequence", and leave it out for "token"',
     "surrogate": 'write it as rl.loss.kind, "ppo" or "cispo"',
 }
+_MOVED_TO_TEACH = {
+    "batch_size": "teach.rule.batch_size",
+    "max_updates_per_iteration": "teach.rule.max_updates_per_iteration",
+    "control_share": "teach.control_share",
+}
 
 
 class ScheduleConfig(Section):
@@ -103,14 +108,13 @@ class RlConfig(Section):
 
 
 class SftConfig(Section):
-    """The supervised update on demonstrations of the hardest questions. `sft = "off"` is plain GRPO."""
+    """The supervised update on demonstrations of the hardest questions. `sft = "off"` with the rule relift is plain
+    GRPO."""
 
-    batch_size: int = Field(64, ge=1)
-    """M: the update waits until the buffer holds this many demonstrations."""
     epochs: int = Field(1, ge=1)
-    """Passes over the M demonstrations (1 in the paper)."""
+    """Passes over the demonstrations of the update (1 in the paper)."""
     minibatch: int | None = Field(None, ge=1)
-    """Demonstrations per optimizer step; all M when empty, as in the paper."""
+    """Demonstrations per optimizer step; all of the update when empty, as in the paper."""
     entropy_weight: float = Field(1e-4, ge=0)
     """Alpha of the paper; 0 is plain likelihood."""
     token_weights: TokenWeights = "none"
@@ -118,25 +122,19 @@ class SftConfig(Section):
     policy's entropy is at least sft.entropy_threshold, else 0."""
     entropy_threshold: float | None = Field(None, gt=0)
     """high-entropy: in nats. 0.672 is where the top fifth of Qwen3-8B's tokens begins (arXiv 2506.01939)."""
-    max_updates_per_iteration: int = Field(1, ge=1)
-    """The paper's cap: a supervised update after every RL step collapsed."""
     own_correct: int = Field(0, ge=0)
     """The policy's own correct rollouts mixed into each minibatch. A departure from the paper, off by default."""
     own_correct_pool: int = Field(512, ge=1)
     """Solved questions, newest first, that own_correct draws from."""
-    control_share: Share = 0.0
-    """Share of questions, chosen by a hash of the id, that are never taught, to measure what teaching does. Where
-    something is probed, teachers are asked for them as for the others, and an API is paid for it."""
     optimizer: AdamConfig = AdamConfig()
     """AdamW of the supervised update."""
 
-    @model_validator(mode="after")
-    def _batch_can_fill(self) -> SftConfig:
-        if self.control_share == 1:
-            raise ValueError("sft.control_share=1 leaves no question to teach; use sft='off' for plain GRPO")
-        if self.minibatch is not None and self.minibatch > self.batch_size:
-            raise ValueError(f"sft.minibatch={self.minibatch} is larger than sft.batch_size={self.batch_size}")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _rule_has_moved(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and (old := sorted(_MOVED_TO_TEACH.keys() & tree.keys())):
+            raise ValueError("; ".join(f"sft.{key} has moved: write it as {_MOVED_TO_TEACH[key]}" for key in old))
+        return tree
 
     @model_validator(mode="after")
     def _token_weights_are_whole(self) -> SftConfig:

@@ -11,7 +11,32 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Translation = Callable[[dict[str, Any]], None]
-TRANSLATIONS: tuple[Translation, ...] = ()
+
+
+def _loss_by_kind(tree: dict[str, Any]) -> None:
+    """0.1.0 set clip, ratio and surrogate beside each other."""
+    rl = tree.get("rl")
+    if not isinstance(rl, dict) or not {"clip", "ratio", "surrogate"} & rl.keys():
+        return
+    clip, ratio, surrogate = rl.pop("clip", {}), rl.pop("ratio", "token"), rl.pop("surrogate", "ppo")
+    kind = "cispo" if surrogate == "cispo" else "gspo" if ratio == "sequence" else "ppo"
+    if kind == "cispo" and isinstance(clip, dict):
+        clip = {key: value for key, value in clip.items() if key != "dual"}
+    rl["loss"] = {"kind": kind, "clip": clip}
+
+
+def _rule_has_a_section(tree: dict[str, Any]) -> None:
+    """0.1.0 set when to teach, and what never, in the section of the supervised update."""
+    sft = tree.get("sft")
+    if not isinstance(sft, dict):
+        return
+    rule = {key: sft.pop(key) for key in ("batch_size", "max_updates_per_iteration") if key in sft}
+    teach = {"control_share": sft.pop("control_share")} if "control_share" in sft else {}
+    if rule or teach:
+        tree["teach"] = {"rule": {"kind": "relift", **rule}, **teach}
+
+
+TRANSLATIONS: tuple[Translation, ...] = (_loss_by_kind, _rule_has_a_section)
 """One for each change of keys, oldest first. Each moves in place what it knows and leaves any other tree as it is."""
 
 

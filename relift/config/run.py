@@ -12,6 +12,7 @@ from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
+from relift.config.teach import ReliftRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
 from relift.store.uris import require_uri
 
@@ -34,7 +35,8 @@ class RunConfig(Section):
     rollout: RolloutConfig = RolloutConfig()
     rl: RlConfig = RlConfig()
     sft: SftConfig | None = SftConfig()
-    """off: plain GRPO, nothing else changed."""
+    """off: no supervised update; with the rule relift plain GRPO, nothing else changed."""
+    teach: TeachConfig = TeachConfig()
     shared_optimizer: bool = False
     """One AdamW for both updates: moments, betas and weight decay are shared, rate, schedule, clip and skip rules each
     one's own. Halves the optimizer's memory. A departure from the paper."""
@@ -50,6 +52,11 @@ class RunConfig(Section):
     checks: ChecksConfig = ChecksConfig()
     allow_changed_plugins: bool = Field(False, json_schema_extra=MAY_CHANGE)
     """Go on with a run whose plug-ins (settings that are import paths) have another source than it was started with."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether anything may come of a demonstration: the rule relift uses them in the supervised update alone."""
+        return self.sft is not None or not isinstance(self.teach.rule, ReliftRuleConfig)
 
     @field_validator("sft", "evaluation", "probe", mode="before")
     @classmethod
@@ -73,7 +80,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _updates_fit_the_run(self) -> RunConfig:
-        completion = max(self.rollout.max_tokens, self.teacher.max_tokens if self.sft else 0)
+        completion = max(self.rollout.max_tokens, self.teacher.max_tokens if self.teaches else 0)
         longest = self.policy.max_prompt_tokens + completion
         if self.policy.micro_batch_tokens is not None and self.policy.micro_batch_tokens < longest:
             raise ValueError(
@@ -95,17 +102,22 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
-        if self.sft is None:
+        rule = self.teach.rule
+        if self.sft is None or not isinstance(rule, ReliftRuleConfig):
             return self
+        if self.sft.minibatch is not None and self.sft.minibatch > rule.batch_size:
+            raise ValueError(
+                f"sft.minibatch={self.sft.minibatch} is larger than teach.rule.batch_size={rule.batch_size}"
+            )
         limits = {"buffer.capacity": self.buffer.capacity, "questions.count": self.questions.count}
         if self.buffer.max_age is not None:
             # One that was last seen unsolved max_age iterations ago is still there.
             limits["buffer.max_age"] = (self.buffer.max_age + 1) * self.questions.batch_size
         for key, limit in limits.items():
-            if limit is not None and limit < self.sft.batch_size:
+            if limit is not None and limit < rule.batch_size:
                 raise ValueError(
-                    f"sft.batch_size={self.sft.batch_size} can never be reached: {key} lets at most {limit} "
-                    f"demonstrations wait, so no supervised update would run. Raise {key} or lower sft.batch_size"
+                    f"teach.rule.batch_size={rule.batch_size} can never be reached: {key} lets at most {limit} "
+                    f"demonstrations wait, so no supervised update would run. Raise {key} or lower that"
                 )
         return self
 

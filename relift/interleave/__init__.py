@@ -1,29 +1,39 @@
 """When to fine-tune, on what, and whether it worked: gate, demonstration buffer, own solutions, rule and probes.
 ``Interleaving`` holds them all.
 
-Plain Python without draws or clocks, so that a resumed run rebuilds all of it by calling the same functions over the
-recorded phases.
+Plain Python without draws or clocks (a rule of one's own may draw by the run's seed), so that a resumed run rebuilds
+all of it by calling the same functions over the recorded phases.
 """
 
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Departure, Entry, Leaving
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import ReliftRule
-from relift.interleave.state import Interleaving
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, ReliftRule, Rule, make_rule, require_rule
+from relift.interleave.state import Batch, Decision, Interleaving
 
 __all__ = [
+    "Batch",
     "BufferSnapshot",
+    "Decision",
     "DemonstrationBuffer",
     "Departure",
+    "Drop",
     "Entry",
     "Gate",
+    "GuidedPrompt",
     "Interleaving",
+    "Join",
     "Leaving",
+    "Lesson",
+    "Moment",
     "OwnCorrect",
     "OwnCorrectPool",
     "ProbeSchedule",
     "ProbeSnapshot",
     "ReliftRule",
+    "Rule",
     "is_control",
+    "make_rule",
+    "require_rule",
 ]

@@ -126,17 +126,20 @@ class DemonstrationBuffer:
             self._leave(self.waiting[0].question_id, Leaving.EVICTED)
         return True
 
-    def take(self, count: int, iteration: int) -> tuple[Entry, ...] | None:
-        """The ``count`` oldest entries that are not stale; None, and nothing taken, when fewer wait.
+    def expire(self, iteration: int) -> None:
+        """What was not seen unsolved for more than ``max_age`` iterations leaves."""
+        if self._config.max_age is None:
+            return
+        for entry in self.waiting:
+            if iteration - entry.last_iteration > self._config.max_age:
+                self._leave(entry.question_id, Leaving.EXPIRED)
 
-        Stale entries leave first. What was taken stays in the snapshot until ``used`` or ``put_back`` names it.
-        """
-        self._expire(iteration)
-        waiting = self.waiting
-        if len(waiting) < count:
-            return None
-        batch = waiting[:count]
-        self._taken.update(entry.question_id for entry in batch)
+    def take(self, question_ids: Iterable[str]) -> tuple[Entry, ...]:
+        """Entries that wait, for an update. They stay in the snapshot until ``used`` or ``put_back`` names them."""
+        batch = tuple(self._entries[question] for question in question_ids)
+        for entry in batch:
+            assert entry.question_id not in self._taken, f"question {entry.question_id} is taken already"
+            self._taken.add(entry.question_id)
         return batch
 
     def used(self, batch: Iterable[Entry]) -> None:
@@ -181,13 +184,6 @@ class DemonstrationBuffer:
         self._left = Counter(snapshot.left)
         self._uses = Counter(snapshot.uses)
         self._departures = []
-
-    def _expire(self, iteration: int) -> None:
-        if self._config.max_age is None:
-            return
-        for entry in self.waiting:
-            if iteration - entry.last_iteration > self._config.max_age:
-                self._leave(entry.question_id, Leaving.EXPIRED)
 
     def _leave(self, question_id: str, reason: Leaving) -> None:
         entry = self._entries.pop(question_id)

@@ -1,31 +1,197 @@
-"""The rule that decides when to fine-tune."""
+"""What a rule is, and ReLIFT's own: which questions are taught, when, and by which of four ways.
+
+    prompts  -> rollouts that begin with a given prefix, in groups of their own        asked before the rollouts
+    groups   -> what becomes of each group in the RL batch: kept, dropped, or joined   \\  asked once these
+    requests -> which questions teachers are asked for                                 /  are verified
+    advance                                                                              the one change of its state
+    batches  -> what the supervised updates train on                                     asked after it
+
+A rule of one's own is a subclass named by ``teach.rule.kind = "package.module:Name"``; its settings are the keyword
+arguments it is made with. All that it answers has to be a function of what it is told and of its own state, since a
+resumed run asks again. What it answers is checked in ``answers``, and what it says of controls is left out there.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from relift.config import SftConfig
-from relift.interleave.buffer import DemonstrationBuffer, Entry
+from relift.config import PluginConfig, ReliftRuleConfig, RunConfig
+from relift.config.plugin import Plugin, load_plugin
+from relift.errors import ConfigError, RuleError
+from relift.records import GuidedGroup, RolloutGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """An admitted demonstration that waits, e.g. text ``"40*6+7*6=240+42=282"``, failures 2."""
+
+    question_id: str
+    demonstration_id: str
+    text: str
+    first_iteration: int
+    """In which it came."""
+    failures: int
+    """How often it came since then, which is whenever teachers were asked for its question again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a rule is told: an iteration as far as it has come."""
+
+    iteration: int
+    seed: int
+    """Of the run: what a rule draws has to be a function of it, as ``relift.randomness.generator`` gives it."""
+    questions: tuple[str, ...]
+    """Ids of the batch, in its order."""
+    waiting: Mapping[str, Lesson]
+    """By question id, oldest first; for ``advance`` and ``batches`` with what came in this iteration."""
+    groups: tuple[RolloutGroup, ...] = ()
+    """Of the batch, once they are verified."""
+    guided: tuple[GuidedGroup, ...] = ()
+    """Of the rule's own ``prompts``."""
+    hardest: tuple[str, ...] = ()
+    """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReliftRule:
-    """One supervised update for each M waiting demonstrations, at most ``max_updates_per_iteration``.
+class GuidedPrompt:
+    """A question asked with the first part of a completion given, e.g. prefix ``"40*6+7*6="``."""
 
-    The cap is part of the method: a supervised update after every RL update collapsed (paper, ablation). Without a
-    supervised section the rule never fine-tunes, and what remains is plain GRPO.
+    question_id: str
+    """Any training question's, once in an iteration."""
+    prefix: str | tuple[int, ...]
+    """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The group of a question is left out of the RL batch: of its advantages, its loss and its denominators."""
+
+    question_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The demonstration that waits for a question enters its group as one more completion, with reward 1.
+
+    It waits no longer afterwards. How it is trained on: ``relift.learning.losses.demonstration_objective``.
     """
 
-    sft: SftConfig | None
+    question_id: str
 
-    def batches(self, buffer: DemonstrationBuffer, iteration: int) -> list[tuple[Entry, ...]]:
-        """Batches of M entries, oldest first, taken from the buffer; each leaves it by ``buffer.used(batch)``."""
-        batches: list[tuple[Entry, ...]] = []
-        if self.sft is None:
-            return batches
-        while len(batches) < self.sft.max_updates_per_iteration:
-            batch = buffer.take(self.sft.batch_size, iteration)
-            if batch is None:
-                break
-            batches.append(batch)
-        return batches
+
+class Rule:
+    """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
+
+    def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
+        """To be sampled beside the batch, ``rollout.samples`` completions each. ``moment`` has no groups yet."""
+        return ()
+
+    def groups(self, moment: Moment) -> Sequence[Drop | Join]:
+        """What becomes of groups of the batch; one that is not named is kept."""
+        return ()
+
+    def requests(self, moment: Moment) -> Sequence[str]:
+        """Questions that teachers are to be asked for; what they answer waits, in this iteration or a later one."""
+        return ()
+
+    def advance(self, moment: Moment) -> None:
+        """The end of an iteration: the only place where the rule's state may change."""
+
+    def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
+        """Questions of ``moment.waiting``, a batch for each supervised update; what is taught waits no longer."""
+        return ()
+
+    def to_json(self) -> Any:
+        """All of the state, for the checkpoint: what JSON gives back as it was, so keys of dicts are strings."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Become what ``to_json`` was asked of."""
+
+
+class ReliftRule(Rule):
+    """One supervised update for each M waiting demonstrations, at most ``max_updates_per_iteration``.
+
+    The cap is part of the method: a supervised update after every RL update collapsed (paper, ablation).
+    """
+
+    def __init__(self, config: ReliftRuleConfig) -> None:
+        self._config = config
+
+    def requests(self, moment: Moment) -> Sequence[str]:
+        return moment.hardest
+
+    def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
+        """The oldest first."""
+        ids, size = list(moment.waiting), self._config.batch_size
+        count = min(len(ids) // size, self._config.max_updates_per_iteration)
+        return [ids[i * size : (i + 1) * size] for i in range(count)]
+
+
+def make_rule(config: RunConfig) -> Rule:
+    """The rule of a configuration; that of relift teaches nothing without a supervised update: plain GRPO.
+
+    Raises ConfigError for one's own that cannot be loaded or takes other settings.
+    """
+    setting = config.teach.rule
+    if isinstance(setting, PluginConfig):
+        return _made(_loaded(setting), setting)
+    return ReliftRule(setting) if config.sft else Rule()
+
+
+def require_rule(config: RunConfig) -> dict[str, str]:
+    """Digest by name of the rule's source, none for relift's own. Raises ConfigError for one that cannot be used."""
+    setting = config.teach.rule
+    if not isinstance(setting, PluginConfig):
+        return {}
+    plugin = _loaded(setting)
+    rule = _made(plugin, setting)
+    if config.sft is None and type(rule).batches is not Rule.batches:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} has batches for the supervised update, which sft='off' switches off: it "
+            f"would ask teachers for nothing. Leave sft=off out, or set teach.rule.kind=relift too for plain GRPO."
+        )
+    again = _made(plugin, setting)
+    again.restore(state_of(rule, setting.kind))
+    state_of(again, setting.kind)
+    return {f"teach.rule {plugin.path}": plugin.sha256}
+
+
+def state_of(rule: Rule, name: str) -> Any:
+    """What the rule's state comes to in a checkpoint. Raises RuleError where it would come back as another."""
+    found = rule.to_json()
+    try:
+        written = json.loads(json.dumps(found, allow_nan=False))
+    except (TypeError, ValueError) as problem:
+        raise RuleError(f"teach.rule.kind={name!r}: to_json answers what is no JSON ({problem})") from problem
+    if written != found:
+        raise RuleError(
+            f"teach.rule.kind={name!r}: to_json answers what JSON does not give back as it was (keys of dicts have to "
+            f"be strings, and tuples become lists), so a resumed run would go on from another state"
+        )
+    return written
+
+
+def _loaded(setting: PluginConfig) -> Plugin:
+    plugin = load_plugin(setting.kind, kind="rule", key="teach.rule", settings=setting.settings)
+    if not (isinstance(plugin.target, type) and issubclass(plugin.target, Rule)):
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} is no rule: a rule is a subclass of relift.interleave.Rule, which says "
+            f"what it may answer and defaults to nothing"
+        )
+    return plugin
+
+
+def _made(plugin: Plugin, setting: PluginConfig) -> Rule:
+    try:
+        made: Rule = plugin()
+    except Exception as problem:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} cannot be made with {dict(setting.settings)}: "
+            f"{type(problem).__name__}: {problem}"
+        ) from problem
+    return made

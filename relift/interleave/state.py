@@ -1,7 +1,7 @@
-"""What ReLIFT carries from one iteration to the next beside the weights.
+"""What the method carries from one iteration to the next beside the weights.
 
-    hardest_and_control  ->  requests  ->  owes        which questions are hardest, and what teachers are asked for
-    advance              ->  used                      what waits, and the batches that are ready to be taught
+    prompts  ->  decide  ->  owes          what is asked beside the batch, what becomes of it, what teachers owe
+    advance  ->  used                      what waits, and the batches that are ready to be taught
 
 Each of these is a function of what the phases recorded, so a resumed run restores the state of its checkpoint and calls
 them again. Nothing here knows a store, a model or a clock.
@@ -9,30 +9,60 @@ them again. Nothing here knows a store, a model or a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
+from relift.interleave.answers import Answers, Encode
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import ReliftRule
-from relift.records import Demonstration, RolloutGroup, UpdateReport
+from relift.interleave.rule import Drop, Join, Lesson, Moment, Rule, state_of
+from relift.records import Demonstration, GuidedGroup, RolloutGroup, UpdateReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The verified rollouts of an iteration, in the order of its questions."""
+
+    iteration: int
+    groups: Sequence[RolloutGroup]
+    guided: Sequence[GuidedGroup] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What gate and rule made of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
+
+    hardest: tuple[str, ...]
+    control: tuple[str, ...]
+    """Those among the hardest that are never taught."""
+    wanted: tuple[str, ...] = ()
+    """Teachers are asked for them, and they may be taught."""
+    followed: tuple[str, ...] = ()
+    """Controls that teachers are asked for, to be followed."""
+    dropped: tuple[str, ...] = ()
+    """Their groups leave the RL batch."""
+    joined: tuple[str, ...] = ()
+    """Their demonstrations enter their groups."""
 
 
 class Interleaving:
     """The method's state: what waits to be taught, what was taught, what teachers owe."""
 
-    def __init__(self, config: RunConfig) -> None:
-        sft = config.sft
-        self._control_share = sft.control_share if sft else 0.0
-        self._is_teaching = sft is not None
+    def __init__(self, config: RunConfig, *, known: Container[str], rule: Rule) -> None:
+        """``known``: ids of the training questions."""
+        self._seed = config.seed
+        self._control_share = config.teach.control_share
+        self._has_updates = config.sft is not None
+        self._is_followed = config.teaches
         self.gate = Gate(config.gate)
-        self.rule = ReliftRule(sft)
+        self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
         self.buffer = DemonstrationBuffer(config.buffer)
-        self.own_correct = OwnCorrectPool(sft.own_correct_pool if sft else 1)
-        self.probes = ProbeSchedule(config.probe if sft else None)
+        self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
+        self.probes = ProbeSchedule(config.probe if config.teaches else None)
         self.demonstrations: dict[str, str] = {}
         """Texts of the demonstrations that wait, by id."""
         self.asked: tuple[str, ...] = ()
@@ -40,18 +70,32 @@ class Interleaving:
         self.refused_in_a_row = 0
         """Updates without a step taken, for gradients that could not be used."""
 
-    def hardest_and_control(self, groups: Iterable[RolloutGroup]) -> tuple[list[str], list[str]]:
-        """Ids of the questions that the gate calls hardest, and of those among them that are never taught."""
-        hardest = [group.question.id for group in groups if self.gate.is_hardest(group)]
-        return hardest, [question for question in hardest if is_control(question, self._control_share)]
+    def is_control(self, question: str) -> bool:
+        return is_control(question, self._control_share)
 
-    def requests(self, hardest: Sequence[str], control: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Ids of the questions that teachers are to be asked for now: (to teach, controls to follow)."""
-        if not self._is_teaching:
-            return [], []
-        untaught = set(control)
-        wanted = [q for q in hardest if q not in untaught and not self.buffer.is_retired(q)]
-        return wanted, [q for q in control if self.probes.is_wanted(q)]
+    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
+        """(question id, token ids of a prefix) of what is to be sampled beside a batch of questions."""
+        return self.rule.prompts(self._moment(iteration, questions), encode)
+
+    def decide(self, batch: Batch) -> Decision:
+        """What the gate says of a batch, what becomes of its groups, and what teachers are asked for."""
+        hardest = [group.question.id for group in batch.groups if self.gate.is_hardest(group)]
+        control = [question for question in hardest if self.is_control(question)]
+        moment = self._moment_of(batch, hardest)
+        fates = self.rule.groups(moment)
+        wanted = self.rule.requests(moment)
+        return Decision(
+            hardest=tuple(hardest),
+            control=tuple(control),
+            wanted=tuple(q for q in wanted if not self.buffer.is_retired(q)),
+            followed=tuple(q for q in control if self._is_followed and self.probes.is_wanted(q)),
+            dropped=tuple(fate.question_id for fate in fates if isinstance(fate, Drop)),
+            joined=tuple(fate.question_id for fate in fates if isinstance(fate, Join)),
+        )
+
+    def lesson(self, question: str) -> Lesson:
+        """What waits for a question."""
+        return self._waiting()[question]
 
     def is_probe_due(self, iteration: int) -> bool:
         return bool(self.probes.due(iteration))
@@ -61,25 +105,30 @@ class Interleaving:
         self.asked = tuple(questions)
 
     def advance(
-        self, groups: Sequence[RolloutGroup], demonstrations: Iterable[Demonstration], iteration: int
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
     ) -> list[tuple[Entry, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        Nothing waits any more for a question that one of the groups solved.
+        What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
         """
-        self.own_correct.add(groups, iteration)
-        for group in groups:
+        self.own_correct.add(batch.groups, batch.iteration)
+        joined = self.buffer.take(decision.joined)
+        for group in batch.groups:
             if not group.is_unsolved:
                 self.buffer.solved(group.question.id)
         for demonstration in demonstrations:
             if not demonstration.is_admitted:
                 continue
-            if is_control(demonstration.question_id, self._control_share):
+            if self.is_control(demonstration.question_id):
                 self.probes.withheld([demonstration.question_id])
             else:
                 self.demonstrations[demonstration.id] = demonstration.text
-                self.buffer.add(demonstration.question_id, demonstration.id, iteration)
-        return self.rule.batches(self.buffer, iteration)
+                self.buffer.add(demonstration.question_id, demonstration.id, batch.iteration)
+        self.used([joined] if joined else [], batch.iteration)
+        self.buffer.expire(batch.iteration)
+        moment = self._moment_of(batch, decision.hardest)
+        self.rule.advance(moment)
+        return [self.buffer.take(ids) for ids in self.rule.batches(moment)] if self._has_updates else []
 
     def used(self, batches: Sequence[tuple[Entry, ...]], iteration: int) -> None:
         """The iteration's updates on these batches are committed: their entries leave."""
@@ -101,6 +150,7 @@ class Interleaving:
     def to_json(self) -> dict[str, Any]:
         """Of the state between two iterations, for a checkpoint."""
         return {
+            "rule": state_of(self.rule.rule, self.rule.name),
             "buffer": self.buffer.snapshot().to_json(),
             "own_correct": [own.to_json() for own in self.own_correct.snapshot()],
             "probes": self.probes.snapshot().to_json(),
@@ -113,9 +163,30 @@ class Interleaving:
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Become the state that the JSON was made of."""
+        self.rule.rule.restore(tree["rule"])
         self.buffer.restore(BufferSnapshot.from_json(tree["buffer"]))
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
+
+    def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
+        told = self._moment(batch.iteration, [group.question.id for group in batch.groups])
+        may_be_taught = tuple(question for question in hardest if not self.is_control(question))
+        return replace(told, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
+
+    def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
+        return Moment(iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=self._waiting())
+
+    def _waiting(self) -> dict[str, Lesson]:
+        return {
+            entry.question_id: Lesson(
+                question_id=entry.question_id,
+                demonstration_id=entry.demonstration_id,
+                text=self.demonstrations[entry.demonstration_id],
+                first_iteration=entry.first_iteration,
+                failures=entry.failures,
+            )
+            for entry in self.buffer.waiting
+        }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,7 +47,9 @@ class MicroBatch:
     advantages_S: Tensor | None
     """float32; None for demonstrations."""
     sampling_logprobs_C: Tensor | None
-    """float32, in nats; None for demonstrations."""
+    """float32, in nats, 0 on a demonstration that joined a group; None for demonstrations of a supervised update."""
+    demonstrated_S: Tensor | None = None
+    """bool, which sequences are demonstrations that joined a group; None where none of the split list is."""
 
     def to(self, device: torch.device) -> MicroBatch:
         return MicroBatch(
@@ -61,6 +63,7 @@ class MicroBatch:
             loss_tokens_S=self.loss_tokens_S.to(device),
             advantages_S=None if self.advantages_S is None else self.advantages_S.to(device),
             sampling_logprobs_C=None if self.sampling_logprobs_C is None else self.sampling_logprobs_C.to(device),
+            demonstrated_S=None if self.demonstrated_S is None else self.demonstrated_S.to(device),
         )
 
 
@@ -92,10 +95,12 @@ def micro_batches(
         )
     # Of all sequences, not of a micro-batch: an empty one has the fields of the others.
     rewarded = all(sequence.advantage is not None for sequence in sequences)
-    sampled = all(sequence.sampling_logprobs is not None for sequence in sequences)
+    sampled = rewarded or all(sequence.sampling_logprobs is not None for sequence in sequences)
+    joined = rewarded and any(sequence.sampling_logprobs is None for sequence in sequences)
     together = families(sequences, max_tokens) if share_prompts else alone(sequences)
     chosen = split([f.tokens for f in together], [f.cost for f in together], max_tokens, count_multiple)
-    return [_packed(sequences, [together[i] for i in part], rewarded, sampled) for part in chosen]
+    packed = [_packed(sequences, [together[i] for i in part], rewarded, sampled) for part in chosen]
+    return [_with_demonstrations(batch, sequences) for batch in packed] if joined else packed
 
 
 def split(lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count_multiple: int = 1) -> list[list[int]]:
@@ -139,6 +144,11 @@ def _spread(
     return chosen, left_over
 
 
+def _with_demonstrations(batch: MicroBatch, sequences: Sequence[TrainingSequence]) -> MicroBatch:
+    demonstrated = [sequences[index].sampling_logprobs is None for index in batch.indices]
+    return replace(batch, demonstrated_S=torch.tensor(demonstrated, dtype=torch.bool))
+
+
 def _packed(
     sequences: Sequence[TrainingSequence], chosen: Sequence[Family], rewarded: bool, sampled: bool
 ) -> MicroBatch:
@@ -163,8 +173,10 @@ def _packed(
             predictors += [shared.stop - 1 if place == family.prefix else first + place - 1 for place in places]
             targets += [sequence.token_ids[place] for place in places]
             loss_tokens.append(len(places))
-            if sequence.sampling_logprobs is not None:
-                logprobs += [sequence.sampling_logprobs[place] for place in places]
+            if sampled:
+                logprobs += [
+                    sequence.sampling_logprobs[place] if sequence.sampling_logprobs else 0.0 for place in places
+                ]
     indices = [index for family in chosen for index in family.indices]
     advantages = [sequences[index].advantage for index in indices]
     loss_tokens_S = torch.tensor(loss_tokens, dtype=torch.int64)

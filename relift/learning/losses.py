@@ -18,6 +18,9 @@ from relift.learning.surrogate import objective_of
 from relift.learning.tokens import PolicyTokens
 from relift.records import TrainingSequence
 
+SHAPING = 0.1
+"""Gamma of LUFFY's f(p) = p / (p + gamma)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -58,9 +61,12 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
     The objective is ``config.loss``'s. With ``old_logprobs_C`` equal to ``logprobs_C`` detached the ratio is 1 and the
     gradient, without further terms, that of REINFORCE. The importance weight w multiplies the objective alone, since KL
     and entropy are not estimates of a reward; without ``config.correction`` it is 1. An entropy that has no weight is
-    only summed.
+    only summed. Of demonstrations that joined a group the objective is ``demonstration_objective`` whatever the loss.
     """
     tokens = replace(tokens, loss_tokens_S=tokens.loss_tokens_S.to(tokens.logprobs_C.dtype))
+    demonstrated_C = None if tokens.demonstrated_S is None else tokens.demonstrated_S[tokens.sequence_C]
+    if demonstrated_C is not None:
+        tokens = _without_sampler(tokens, demonstrated_C)
     found = objective_of(config.loss, tokens)
     objective_C, metrics = found.per_token_C, dict(found.metrics)
     if config.correction is not None:
@@ -74,6 +80,9 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
         )
         objective_C = importance_C * objective_C
         metrics |= {"correction_mean": importance_C.sum(), "bounded_fraction": bounded_C.sum()}
+    if demonstrated_C is not None:
+        shaped_C = demonstration_objective(tokens.logprobs_C, tokens.advantages_C)
+        objective_C = torch.where(demonstrated_C, shaped_C, objective_C)
     if config.kl is not None:
         assert tokens.reference_logprobs_C is not None, "a KL penalty compares with the reference's log-probabilities"
         kl_C = kl_estimate(tokens.logprobs_C, tokens.reference_logprobs_C, config.kl.estimator)
@@ -90,6 +99,28 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
         tokens=tokens.loss_tokens_S.sum(),
         metrics={name: value.detach() for name, value in metrics.items()},
     )
+
+
+def demonstration_objective(logprobs_C: Tensor, advantages_C: Tensor) -> Tensor:
+    """(C,) p / (p + 0.1) * A with the token's probability p, through which the gradient goes; no ratio and no clip.
+
+    LUFFY's policy shaping (arXiv 2504.14945, gamma 0.1; in its code off_policy_reshape = p_div_p_0.1): no sampler wrote
+    the demonstration, so there is no probability to divide by, and p stands for the ratio. The gradient is that of the
+    log-probability, weighted with 0.1 p / (p + 0.1)^2 * A: most at p = 0.1 (0.25 A), little for what the policy is sure
+    of (0.083 A at 1), and in the limit nothing for what it would never write.
+    """
+    p_C = torch.exp(logprobs_C)
+    return p_C / (p_C + SHAPING) * advantages_C
+
+
+def _without_sampler(tokens: PolicyTokens, demonstrated_C: Tensor) -> PolicyTokens:
+    """With ratio and importance weight 1 on the demonstrations, so that they count for nothing in what is measured."""
+    here_C = tokens.logprobs_C.detach()
+    old_C = torch.where(demonstrated_C, here_C, tokens.old_logprobs_C)
+    sampling_C = tokens.sampling_logprobs_C
+    if sampling_C is not None:
+        sampling_C = torch.where(demonstrated_C, here_C, sampling_C)
+    return replace(tokens, old_logprobs_C=old_C, sampling_logprobs_C=sampling_C)
 
 
 def aggregation_weights(loss_tokens_S: Tensor, aggregation: Aggregation, counts: Counts) -> Tensor:

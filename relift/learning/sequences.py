@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from numpy.random import Generator
 
 from relift.config import RlConfig, SftConfig
 from relift.learning.advantages import group_advantages, overlong_penalty
-from relift.records import Completion, Rollout, RolloutGroup, Status, TrainingSequence
+from relift.records import Completion, GuidedGroup, Rollout, RolloutGroup, Status, TrainingSequence
 
 
 def rl_sequences(
@@ -18,6 +19,9 @@ def rl_sequences(
     *,
     config: RlConfig,
     max_completion_tokens: int,
+    dropped: Collection[str] = (),
+    joined: Sequence[TrainingSequence] = (),
+    guided: Sequence[GuidedGroup] = (),
 ) -> list[list[TrainingSequence]]:
     """One inner list per optimizer step, of ``questions_per_update`` groups in the given order, advantages filled in.
 
@@ -25,17 +29,29 @@ def rl_sequences(
     count neither in the group's statistics nor in the loss or its denominators. A step may turn out empty. With
     ``overlong`` the advantages are those of rewards less a penalty on completions near ``max_completion_tokens``; the
     rollouts, their verdicts and their rewards stay as recorded, and so does what counts as hardest.
+
+    Groups of the questions ``dropped`` (ids) leave the step that they would be in. Demonstrations ``joined`` enter
+    their question's group with reward 1. The ``guided`` groups, whose advantages are their own, are spread over the
+    steps in their order, so that there are as many steps as without them.
     """
     size = config.questions_per_update
-    steps = [groups[start : start + size] for start in range(0, len(groups), size)]
-    return [
+    demonstrations = {sequence.question_id: sequence for sequence in joined}
+    steps = [
         [
             sequence
-            for group in step
-            for sequence in _group_sequences(group, prompt_ids[group.question.id], config, max_completion_tokens)
+            for group in groups[start : start + size]
+            if (question := group.question.id) not in dropped
+            for sequence in _group_sequences(
+                group, prompt_ids[question], config, max_completion_tokens, demonstration=demonstrations.get(question)
+            )
         ]
-        for step in steps
+        for start in range(0, len(groups), size)
     ]
+    for place, found in enumerate(guided):
+        prompt = prompt_ids[found.group.question.id] + found.prefix_ids
+        longest = max_completion_tokens - len(found.prefix_ids)
+        steps[place * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
+    return steps
 
 
 def rollout_sequence(
@@ -93,15 +109,22 @@ def sft_minibatches(
 
 
 def _group_sequences(
-    group: RolloutGroup, prompt_ids: tuple[int, ...], config: RlConfig, max_completion_tokens: int
+    group: RolloutGroup,
+    prompt_ids: tuple[int, ...],
+    config: RlConfig,
+    max_completion_tokens: int,
+    demonstration: TrainingSequence | None = None,
 ) -> list[TrainingSequence]:
+    """The demonstration is the last, and takes part in the advantages as a completion with reward 1."""
     graded = [rollout for rollout in group.rollouts if _is_graded(rollout, config)]
-    rewards_G = torch.tensor([_shaped(r, config, max_completion_tokens) for r in graded], dtype=torch.float64)
+    rewards = [_shaped(r, config, max_completion_tokens) for r in graded] + [1.0] * (demonstration is not None)
+    rewards_G = torch.tensor(rewards, dtype=torch.float64)
     advantages = group_advantages(rewards_G, torch.ones_like(rewards_G), config.scale).tolist()
-    return [
+    sequences = [
         rollout_sequence(prompt_ids, group.question.id, rollout.completion, advantage)
-        for rollout, advantage in zip(graded, advantages, strict=True)
+        for rollout, advantage in zip(graded, advantages, strict=False)
     ]
+    return sequences if demonstration is None else [*sequences, replace(demonstration, advantage=advantages[-1])]
 
 
 def _shaped(rollout: Rollout, config: RlConfig, max_completion_tokens: int) -> float:

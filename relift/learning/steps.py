@@ -53,6 +53,10 @@ class Tally:
         if batch.sampling_logprobs_C is None or not len(logprobs_C):
             return
         gap_C = (logprobs_C - batch.sampling_logprobs_C).abs().nan_to_num(nan=math.inf)
+        if batch.demonstrated_S is not None:  # which no engine sampled
+            gap_C = gap_C[~batch.demonstrated_S[batch.sequence_C]]
+            if not len(gap_C):
+                return
         self.gap += float(gap_C.sum())
         self.gap_tokens += len(gap_C)
         self.gap_max = max(self.gap_max, float(gap_C.max()))

@@ -31,6 +31,11 @@ class PolicyTokens:
     entropy_C: Tensor | None = None
     """Of the policy at each token, in nats; with gradient where ``rl.entropy_weight`` is not 0."""
 
+    demonstrated_S: Tensor | None = None
+    """bool, which sequences are demonstrations: no sampler wrote them, so what is made of them is not the loss's to say
+    (``relift.learning.losses.demonstration_objective``), and their old log-probabilities are ``logprobs_C`` detached.
+    None where there are none."""
+
     @property
     def advantages_C(self) -> Tensor:
         return self.advantages_S[self.sequence_C]

@@ -115,6 +115,7 @@ def rl_update(
             sampling_logprobs_C=batch.sampling_logprobs_C,
             reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
             entropy_C=entropy_C,
+            demonstrated_S=batch.demonstrated_S,
         )
         return policy_loss(tokens, config, count)
 

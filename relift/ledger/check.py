@@ -140,13 +140,13 @@ CHECKS = (
         """,
     ),
     Check(
-        name="every use belongs to a supervised update",
+        name="every use belongs to an update",
         counted="SELECT count(*) FROM uses",
         wrong="""
         SELECT DISTINCT concat_ws(
             ' ', run, 'iteration', iteration, 'uses demonstrations for version', version, 'that no update made'
         )
-        FROM uses ANTI JOIN (FROM updates WHERE kind = 'sft') USING (run, iteration, version)
+        FROM uses ANTI JOIN updates USING (run, iteration, kind, version)
         """,
     ),
     Check(

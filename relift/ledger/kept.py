@@ -22,7 +22,7 @@ class Replaced:
     groups: frozenset[tuple[int, str]]
     """(iteration, purpose), also of attempts."""
     updates: frozenset[tuple[int, str]]
-    """(iteration, kind), also of uses: those of a supervised update."""
+    """(iteration, kind), also of uses."""
     evaluations: frozenset[int]
     iterations: frozenset[int]
 
@@ -30,7 +30,7 @@ class Replaced:
 def keep(old: Path, new: Path, replaced: Replaced) -> None:
     """Fill an empty ledger at ``new`` with what stays of the one at ``old``; both of today's schema."""
     pairs = [("groups", "purpose", replaced.groups), ("attempts", "purpose", replaced.groups)]
-    pairs.append(("updates", "kind", replaced.updates))
+    pairs += [("updates", "kind", replaced.updates), ("uses", "kind", replaced.updates)]
     with connect(spill=new.with_name(new.name + ".spill")) as connection:
         schema.attach(connection, old, "old", read_only=True)
         schema.attach(connection, new, "new", read_only=False)
@@ -40,7 +40,6 @@ def keep(old: Path, new: Path, replaced: Replaced) -> None:
 
         for table, column, found in pairs:
             fill(table, _any_of(found, column))
-        fill("uses", _in("iteration", [i for i, kind in replaced.updates if kind == "sft"]))
         fill("evaluations", _in("iteration", replaced.evaluations))
         fill("iterations", _in("iteration", replaced.iterations))
         fill("ingested", _in("key", replaced.keys))

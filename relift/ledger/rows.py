@@ -21,6 +21,7 @@ from relift.records import (
     Question,
     RolloutGroup,
     Status,
+    UpdateKind,
     UpdateReport,
 )
 
@@ -32,7 +33,7 @@ Columns = dict[str, list[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A demonstration that one supervised update trained on, e.g. NLL 1.9 before and 0.4 after."""
+    """A demonstration that one update trained on, e.g. NLL 1.9 before and 0.4 after."""
 
     demonstration_id: str
     question_id: str
@@ -148,8 +149,8 @@ def update_row(iteration: int, report: UpdateReport, version: PolicyVersion) -> 
     }
 
 
-def use_rows(iteration: int, version: PolicyVersion, uses: Sequence[Use]) -> list[Row]:
-    return [{"iteration": iteration, "version": version.number, **_fields(use)} for use in uses]
+def use_rows(iteration: int, kind: UpdateKind, version: PolicyVersion, uses: Sequence[Use]) -> list[Row]:
+    return [{"iteration": iteration, "kind": kind.value, "version": version.number, **_fields(use)} for use in uses]
 
 
 def leaving_rows(iteration: int, left: Sequence[Left]) -> list[Row]:

@@ -53,7 +53,8 @@ CREATE TABLE attempts (             -- one row is a rollout
     iteration INTEGER NOT NULL,
     question_id VARCHAR NOT NULL,
     sample INTEGER NOT NULL,        -- its number within the group, from 0
-    purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws
+    purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws;
+                                    -- guided: after a given prefix, which says nothing of what the policy can do alone
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded
@@ -132,9 +133,10 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     metrics MAP(VARCHAR, DOUBLE) NOT NULL -- what else its loss measured, by name: means over the trained tokens
 );
 
-CREATE TABLE uses (                 -- one row is a demonstration that one supervised update trained on
+CREATE TABLE uses (                 -- one row is a demonstration that one update trained on
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, whose group of rollouts it joined
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,
@@ -179,7 +181,7 @@ CREATE TABLE iterations (           -- one row is what an iteration reported
     unsolved INTEGER NOT NULL,      -- groups that the gate called hardest
     solved_all INTEGER NOT NULL,
     buffer INTEGER NOT NULL,        -- demonstrations waiting afterwards
-    taught INTEGER NOT NULL,        -- demonstrations that its supervised updates trained on
+    taught INTEGER NOT NULL,        -- demonstrations that its updates trained on
     seconds MAP(VARCHAR, DOUBLE) NOT NULL -- wall seconds by phase
 );
 
@@ -253,6 +255,7 @@ WITH teaching AS (
         count(*) FILTER (g.policy_version >= t.last_version AND g.correct > 0) AS solved_since_last_taught
     FROM groups g
     LEFT JOIN teaching t USING (run, question_id)
+    WHERE g.purpose <> 'guided'
     GROUP BY g.run, g.question_id
     HAVING bool_or(g.is_hardest)
 ), offered AS (
@@ -339,8 +342,8 @@ FROM (
 
 -- One row per probe of a question that was taught or is a control: how far from its anchor it was sampled again, with
 -- which accuracy, and with which accuracy the gate first called it hardest. The anchor of a taught question is the
--- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration with a
--- supervised update from then on that the gate had called it hardest and a teacher had solved it: the update that would
+-- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration that
+-- taught anything from then on that the gate had called it hardest and a teacher had solved it: the update that would
 -- have taught it, were there no queue. is_solved: an admitted demonstration is there. A control without one would not
 -- have been taught; runs before teachers were asked for controls have such controls alone.
 CREATE VIEW probes AS
@@ -354,8 +357,8 @@ WITH hard AS (
     FROM demonstrations WHERE refusal IS NULL GROUP BY run, question_id
 ), taught AS (
     SELECT run, question_id, min(iteration) AS anchor FROM uses GROUP BY run, question_id
-), supervised AS (
-    SELECT DISTINCT run, iteration FROM updates WHERE kind = 'sft'
+), teaching AS (
+    SELECT DISTINCT run, iteration FROM uses
 ), teachable AS (
     SELECT run, question_id, accuracy_before, greatest(first_hardest, coalesce(first_admitted, 0)) AS teachable_from
     FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control
@@ -364,7 +367,7 @@ WITH hard AS (
     FROM taught LEFT JOIN hard USING (run, question_id)
     UNION ALL
     SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before
-    FROM teachable t ASOF JOIN supervised s ON t.run = s.run AND t.teachable_from <= s.iteration
+    FROM teachable t ASOF JOIN teaching s ON t.run = s.run AND t.teachable_from <= s.iteration
 )
 SELECT
     g.run, g.question_id, a.is_taught, a.anchor, g.iteration, g.iteration - a.anchor AS distance,

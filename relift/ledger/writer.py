@@ -203,12 +203,12 @@ class Ledger:
     def record_update(
         self, key: str, iteration: int, report: UpdateReport, version: PolicyVersion, uses: Sequence[Use] = ()
     ) -> bool:
-        """One update, the policy version it made, and for a supervised one the demonstrations it trained on."""
+        """One update, the policy version it made, and the demonstrations it trained on."""
         return self._record(
             key,
             {
                 "updates": [rows.update_row(iteration, report, version)],
-                "uses": rows.use_rows(iteration, version, uses),
+                "uses": rows.use_rows(iteration, report.kind, version, uses),
             },
         )
 

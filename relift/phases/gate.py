@@ -1,26 +1,31 @@
-"""Write an iteration's rollouts into the ledger and say which questions are hardest."""
+"""Write an iteration's rollouts into the ledger; say which questions are hardest and what the rule makes of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from relift.phases.batch import batch_of
 from relift.phases.phase import finish, finished, place_of
-from relift.phases.verify import groups_of
 from relift.records import PhaseRef, Purpose
-from relift.run.recorded import GateRecord
+from relift.run.recorded import GateRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
 
 def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
-    """One idempotent ledger transaction; what is recorded names the hardest and the control questions."""
+    """What is recorded names the hardest and the control questions, those that teachers are asked for, and the groups
+    that the RL update leaves out or that a demonstration joins."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
     ref = finished(run, iteration, "gate", inputs)
     key = run.key(place_of(iteration, "gate"))
     if ref and run.ledger.has(key):
         return ref
-    groups = groups_of(run, rollouts, verdicts)
-    hardest, control = run.interleaving.hardest_and_control(groups)
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    decision = read(run.store, ref.uri, GateRecord).decision if ref else run.interleaving.decide(batch)
+    hardest, control, groups = decision.hardest, decision.control, batch.groups
+    if batch.guided:
+        guided = [found.group for found in batch.guided]
+        run.ledger.record_attempts(f"{key}/guided", iteration, guided, purpose=Purpose.GUIDED)
     run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref
@@ -39,5 +44,5 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
             "solved_all": sum(g.accuracy == 1 for g in groups),
             "signal": sum(g.has_signal for g in groups),
         },
-        facts=GateRecord(hardest=tuple(hardest), control=tuple(control)).to_json(),
+        facts=GateRecord(decision=decision).to_json(),
     )

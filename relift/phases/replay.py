@@ -12,7 +12,7 @@ from relift.phases import rl_update, sft_update
 from relift.phases.phase import place_of
 from relift.phases.updates import committed_version
 from relift.policy.policy import Policy
-from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
+from relift.records import PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
 from relift.run.recorded import UpdateRecord, find
 from relift.run.run import Run
@@ -66,8 +66,7 @@ def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, update: Up
     place = place_of(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        rollouts, verdicts = (PhaseRef(uri=uri, sha256="") for uri in (update.rollouts, update.verdicts))
-        rl_update.perform(run, rollouts, verdicts, update.lr)
+        rl_update.perform(run, iteration, update, rl_update.recorded_rows(run, place, update))
     else:
         sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), update.lr)
     made = committed_version(run, place)

@@ -3,58 +3,103 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.learning import agreement, rl_sequences, rollout_sequence
+from relift.interleave import Lesson
+from relift.learning import agreement, demonstration_sequence, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
+from relift.ledger import Use
+from relift.phases.batch import batch_of
 from relift.phases.phase import finished, place_of
+from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
-from relift.run.recorded import UpdateRecord
+from relift.run.recorded import GateRecord, UpdateRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
 log = logging.getLogger(__name__)
+FILE = "sequences.parquet"
+"""Demonstrations that joined groups; only where there are any."""
 
 
 def rl_update(
-    run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, version: PolicyVersion
+    run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef, version: PolicyVersion
 ) -> PolicyVersion:
     """The version after the update; the same one when no group had signal.
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
     """
-    inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, version.checksum)
+    joined = [run.interleaving.lesson(q) for q in read(run.store, gated.uri, GateRecord).decision.joined]
+    rows = [_row(run, lesson) for lesson in joined]
+    inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows)
     if ref := finished(run, iteration, "rl_update", inputs):
         return recorded_update(run, iteration, ref)
     run.policy.at(version)
     _check(run, iteration, rollouts, verdicts)
     lr = learning_rate(run, UpdateKind.RL, iteration)
-    report = perform(run, rollouts, verdicts, lr)
-    _require_small_gap(run, report.logprob_gap_mean)
     made = UpdateRecord(
-        version=version, reports=(report,), uses=(), lr=lr, rollouts=rollouts.uri, verdicts=verdicts.uri
+        version=version,
+        reports=(),
+        uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in joined),),
+        lr=lr,
+        rollouts=rollouts.uri,
+        verdicts=verdicts.uri,
+        gated=gated.uri,
     )
-    return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs=inputs)
+    report = perform(run, iteration, made, rows)
+    _require_small_gap(run, report.logprob_gap_mean)
+    files = {FILE: to_parquet(rows, SEQUENCES)} if rows else {}
+    return record_update(
+        run, iteration, place_of(iteration, "rl_update"), replace(made, reports=(report,)), files=files, inputs=inputs
+    )
 
 
-def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> UpdateReport:
-    """Update the resident weights; used for the first time and for replay alike."""
-    groups = groups_of(run, rollouts, verdicts)
-    prompts = {g.question.id: run.student.prompt(g.question).token_ids for g in groups}
+def perform(run: Run, iteration: int, update: UpdateRecord, rows: Sequence[Mapping[str, Any]]) -> UpdateReport:
+    """Update the resident weights; used for the first time and for replay alike.
+
+    ``rows`` are the demonstrations that join groups, as they are recorded.
+    """
+    rollouts, verdicts = (PhaseRef(uri=uri, sha256="") for uri in (update.rollouts, update.verdicts))
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    dropped = read(run.store, update.gated, GateRecord).decision.dropped if update.gated else ()
+    asked = [*batch.groups, *(guided.group for guided in batch.guided)]
+    prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
     with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         return learn(
             run.policy.model,
             run.policy.optimizers[UpdateKind.RL],
-            rl_sequences(groups, prompts, config=run.config.rl, max_completion_tokens=run.config.rollout.max_tokens),
+            rl_sequences(
+                batch.groups,
+                prompts,
+                config=run.config.rl,
+                max_completion_tokens=run.config.rollout.max_tokens,
+                dropped=frozenset(dropped),
+                joined=[sequence_of(row) for row in rows],
+                guided=batch.guided,
+            ),
             config=run.config.rl,
-            conduct=conduct_of(run, lr),
+            conduct=conduct_of(run, update.lr),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
             reference=run.policy.reference,
         )
+
+
+def recorded_rows(run: Run, place: str, update: UpdateRecord) -> list[dict[str, Any]]:
+    """Of an update that demonstrations joined; none of any other."""
+    return from_parquet(run.store.read(place, FILE)) if any(update.uses) else []
+
+
+def _row(run: Run, lesson: Lesson) -> dict[str, Any]:
+    prompt = run.student.prompt(run.questions.by_id[lesson.question_id]).token_ids
+    sequence = demonstration_sequence(lesson.question_id, prompt, run.student.solution_ids(lesson.text))
+    return sequence_row(0, "demonstration", lesson.demonstration_id, sequence)
 
 
 def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:

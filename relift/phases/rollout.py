@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from relift.phases.phase import finish, finished
+from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_ids
 from relift.phases.tables import rollouts_to_parquet
-from relift.policy.model import autocast
 from relift.policy.sampling_request import SamplingRequest
-from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose, Question
+from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
+from relift.run.recorded import Prefix, RolloutRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -16,12 +18,17 @@ FILE = "rollouts.parquet"
 
 
 def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
-    """Completions of the iteration's batch under a policy version, with the log-probabilities of the sampled tokens.
+    """Completions of the iteration's batch under a policy version, with the log-probabilities of the sampled tokens;
+    and those that begin with a prefix of the rule's.
 
     Samples only what is not recorded; then, and only then, the version's weights are made resident.
     """
     questions = run.order.batch(iteration)
-    inputs = digest(run.fingerprint, iteration, [q.id for q in questions], version.checksum)
+    ids = [question.id for question in questions]
+    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run))
+    prefixes = tuple(Prefix(question_id=question, token_ids=tokens) for question, tokens in found)
+    record = RolloutRecord(policy_version=version.number, guided=prefixes)
+    inputs = digest(run.fingerprint, iteration, ids, version.checksum, record.to_json())
     if ref := finished(run, iteration, "rollout", inputs):
         return ref
     config = run.config.rollout
@@ -35,29 +42,16 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
         version=version.number,
     )
     groups = completions_of(run, questions, request, version)
+    files = {FILE: rollouts_to_parquet(questions, groups)}
+    if prefixes:
+        asked = [run.questions.by_id[prefix.question_id] for prefix in prefixes]
+        continued = continuations(run, prefixes, replace(request, purpose=Purpose.GUIDED), version)
+        files[GUIDED + FILE] = rollouts_to_parquet(asked, continued)
     completions = [c for group in groups for c in group]
-    return finish(
-        run,
-        iteration,
-        "rollout",
-        {FILE: rollouts_to_parquet(questions, groups)},
-        inputs=inputs,
-        counts={
-            "questions": len(questions),
-            "rollouts": len(completions),
-            "tokens": sum(len(c.token_ids) for c in completions),
-            "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
-        },
-        facts={"policy_version": version.number},
-    )
-
-
-def completions_of(
-    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion
-) -> list[list[Completion]]:
-    """What the engine samples for each question under a policy version, whose weights are made resident for it."""
-    prompts = [run.student.prompt(q) for q in questions]
-    # Before each sampling: an engine that shares its GPU gives the weights back after it.
-    run.engine.serve(run.policy.at(version))
-    with autocast(run.config.policy, run.resolved.device):
-        return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
+    counts = {
+        "questions": len(questions),
+        "rollouts": len(completions),
+        "tokens": sum(len(c.token_ids) for c in completions),
+        "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
+    }
+    return finish(run, iteration, "rollout", files, inputs=inputs, counts=counts, facts=record.to_json())

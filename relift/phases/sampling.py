@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from relift.phases import rollout, verify
+from relift.phases.prompts import completions_of
 from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rollout, RolloutGroup, Verdict
@@ -26,7 +27,7 @@ def sampled_groups(
 
     Raises SelfCheckFailed, where it ``is_strict``, when too many verdicts are timeout or error.
     """
-    completions = rollout.completions_of(run, questions, request, version)
+    completions = completions_of(run, questions, request, version)
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
     verifier = verifier or run.verifier
     judged = verify.judge(run, pairs, verifier) if is_strict else verifier.verify_batch(pairs, check=run.stop.check)

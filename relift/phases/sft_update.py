@@ -1,4 +1,4 @@
-"""The supervised update of an iteration: fine-tuning on the hardest questions, when M demonstrations wait."""
+"""The supervised update of an iteration: fine-tuning on the batches of demonstrations that the rule has ready."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from relift.interleave import Entry
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
 from relift.ledger import Left, Use
+from relift.phases.batch import batch_of
 from relift.phases.phase import finished, place_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update
-from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
-from relift.run.recorded import UpdateRecord
+from relift.run.recorded import GateRecord, UpdateRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -31,18 +31,20 @@ def sft_update(
     iteration: int,
     rollouts: PhaseRef,
     verdicts: PhaseRef,
+    gated: PhaseRef,
     sourced: PhaseRef,
     version: PolicyVersion,
 ) -> PolicyVersion:
-    """The version after the update; the same one when fewer than M demonstrations wait.
+    """The version after the update; the same one where the rule has no batch, as when fewer than M demonstrations wait.
 
-    What waits to be taught is a function of the recorded phases: it moves on here whether the update itself is recorded
+    The method's state is a function of the recorded phases: it moves on here, whether the update itself is recorded
     already or not.
     """
-    if run.config.sft is None:
+    if not run.config.teaches:
         return version
-    groups = groups_of(run, rollouts, verdicts)
-    batches = run.interleaving.advance(groups, demonstrations_of(run, sourced), iteration)
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    decision = read(run.store, gated.uri, GateRecord).decision
+    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced))
     if batches:
         version = _update(run, iteration, batches, version)
         run.interleaving.used(batches, iteration)

@@ -1,4 +1,4 @@
-"""Ask the teachers for solutions of the hardest questions; admitted ones become demonstrations."""
+"""Ask the teachers for solutions of the questions that the rule names; admitted ones become demonstrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "demonstrations.parquet"
 
 
 def source(run: Run, iteration: int, gated: PhaseRef) -> PhaseRef:
-    """Demonstrations, admitted or refused with a reason, of the hardest questions.
+    """Demonstrations, admitted or refused with a reason, of the questions that the rule named at the gate.
 
     Teachers are asked for controls too, after all that may be taught: a control that no teacher solves would not have
     been taught either, and tells nothing of teaching. Where nothing is probed nothing is compared, and none is asked.
@@ -30,8 +30,8 @@ def source(run: Run, iteration: int, gated: PhaseRef) -> PhaseRef:
 
 
 def _source(run: Run, iteration: int, gated: PhaseRef, inputs: str) -> PhaseRef:
-    found = read(run.store, gated.uri, GateRecord)
-    wanted, followed = run.interleaving.requests(found.hardest, found.control)
+    decision = read(run.store, gated.uri, GateRecord).decision
+    wanted, followed = decision.wanted, decision.followed
     by_id = run.questions.by_id
     run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.interleaving.asked, *wanted, *followed))])
     run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)

@@ -9,8 +9,10 @@ from relift.config import RlConfig
 from relift.errors import SelfCheckFailed
 from relift.phases import rollout
 from relift.phases.phase import finish, finished
+from relift.phases.prompts import GUIDED
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import Completion, PhaseRef, RolloutGroup, Status, Verdict
+from relift.run.recorded import RolloutRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.verifier import Verifier
@@ -30,22 +32,23 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
     inputs = digest(run.fingerprint, rollouts.sha256)
     if ref := finished(run, iteration, "verify", inputs):
         return ref
-    completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
+    rows = _judged(run, rollouts)
+    files = {FILE: verdicts_to_parquet(rows)}
+    if read(run.store, rollouts.uri, RolloutRecord).guided:
+        files[GUIDED + FILE] = verdicts_to_parquet(_judged(run, rollouts, GUIDED))
+    statuses = Counter(verdict.status.value for _, _, verdict, _ in rows)
+    return finish(run, iteration, "verify", files, inputs=inputs, counts=dict(sorted(statuses.items())))
+
+
+def _judged(run: Run, rollouts: PhaseRef, prefix: str = "") -> list[tuple[str, int, Verdict, float | None]]:
+    """(question id, sample, verdict, reward) of recorded completions."""
+    completions = completions_from_parquet(run.store.read(rollouts.uri, prefix + rollout.FILE))
     by_id = run.questions.by_id
     verdicts = judge(run, [(by_id[q].answer, c) for q, _, c in completions])
-    rows = [
+    return [
         (question, sample, verdict, reward(verdict, run.config.rl))
         for (question, sample, _), verdict in zip(completions, verdicts, strict=True)
     ]
-    statuses = Counter(v.status.value for v in verdicts)
-    return finish(
-        run,
-        iteration,
-        "verify",
-        {FILE: verdicts_to_parquet(rows)},
-        inputs=inputs,
-        counts=dict(sorted(statuses.items())),
-    )
 
 
 def judge(run: Run, pairs: Sequence[tuple[str, Completion]], verifier: Verifier | None = None) -> list[Verdict]:

@@ -85,7 +85,11 @@ class Student:
 
         A demonstration that starts with what the prompt ends with (`<think>`) loses it: it would stand there twice.
         """
-        return (*self.wording.encode_after(self.chats.opening, self._after_the_prompt(text)), self.end_id)
+        return (*self.opened(text), self.end_id)
+
+    def opened(self, text: str) -> tuple[int, ...]:
+        """Token ids of the beginning of a completion, to be gone on from."""
+        return tuple(self.wording.encode_after(self.chats.opening, self._after_the_prompt(text)))
 
     def write(self, text: str) -> Written:
         """A solution as the student would write it; without its reasoning where the prompt has closed that."""

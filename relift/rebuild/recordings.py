@@ -15,16 +15,12 @@ from relift.ledger.kept import Replaced
 from relift.phases.tables import demonstrations_from_parquet, groups_from_parquet
 from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
-from relift.run.recorded import EvaluationRecord, GateRecord, R, UpdateRecord, phase_of
+from relift.run.recorded import EvaluationRecord, GateRecord, R, RolloutRecord, UpdateRecord, phase_of, read
 from relift.store.folder import FolderStore
 from relift.store.manifest import Manifest
 
-ROLLOUTS, VERDICTS, DEMONSTRATIONS, CONFIRM = (
-    "rollouts.parquet",
-    "verdicts.parquet",
-    "demonstrations.parquet",
-    "confirm_",
-)
+ROLLOUTS, VERDICTS, DEMONSTRATIONS = "rollouts.parquet", "verdicts.parquet", "demonstrations.parquet"
+CONFIRM, GUIDED = "confirm_", "guided_"
 _RECORDS: Mapping[str, type[GateRecord | UpdateRecord | EvaluationRecord]] = {
     "gate": GateRecord,
     "rl_update": UpdateRecord,
@@ -88,10 +84,7 @@ class Recordings:
             keys=frozenset(key for recorded in self._phases for key in self._keys(recorded))
             | {self._key(f"iterations/{number:05d}/{self._report_key}") for number in self._reports},
             groups=frozenset(
-                (recorded.iteration, purpose.value)
-                for recorded in self._phases
-                for purpose in (_PURPOSES.get(recorded.phase), Purpose.CONFIRM if recorded.has_confirmed else None)
-                if purpose
+                (recorded.iteration, purpose.value) for recorded in self._phases for purpose in self._purposes(recorded)
             ),
             updates=frozenset(
                 (recorded.iteration, recorded.phase.removesuffix("_update"))
@@ -161,11 +154,21 @@ class Recordings:
             return (recorded.place,)
         return tuple(f"iterations/{recorded.iteration:05d}/{phase}" for phase in ("rollout", "verify"))
 
+    def _purposes(self, recorded: Recorded) -> list[Purpose]:
+        found = [_PURPOSES[recorded.phase]] if recorded.phase in _PURPOSES else []
+        found += [Purpose.CONFIRM] * recorded.has_confirmed
+        return found + [Purpose.GUIDED] * self._is_guided(recorded)
+
+    def _is_guided(self, recorded: Recorded) -> bool:
+        """Whether its iteration holds groups beside the batch, which the gate writes."""
+        return recorded.phase == "gate" and bool(read(self._store, self._places(recorded)[0], RolloutRecord).guided)
+
     def _keys(self, recorded: Recorded) -> list[str]:
         place = recorded.place
         if recorded.phase.endswith("_update"):
             return [self._key(f"{place}/{index}") for index in range(len(recorded.says(UpdateRecord).reports))]
         keys = [self._key(place)]
+        keys += [self._key(f"{place}/guided")] * self._is_guided(recorded)
         if recorded.phase == "evaluate":
             keys += [self._key(f"{place}/attempts")] + [self._key(f"{place}/confirm")] * recorded.has_confirmed
         return keys
@@ -183,16 +186,21 @@ class Recordings:
     def _write_training(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         rollouts, verdicts = self._places(recorded)
         groups = self._groups(rollouts, verdicts, by_id)
-        gated = recorded.says(GateRecord)
+        decision = recorded.says(GateRecord).decision
+        is_guided = self._is_guided(recorded)
+        if is_guided:
+            beside = self._groups(rollouts, verdicts, by_id, GUIDED)
+            key = self._key(f"{recorded.place}/guided")
+            ledger.record_attempts(key, recorded.iteration, beside, purpose=Purpose.GUIDED)
         ledger.record_attempts(
             self._key(recorded.place),
             recorded.iteration,
             groups,
             purpose=Purpose.TRAIN,
-            hardest=gated.hardest,
-            control=gated.control,
+            hardest=decision.hardest,
+            control=decision.control,
         )
-        return 1
+        return 1 + is_guided
 
     def _write_probe(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         groups = self._groups(recorded.place, recorded.place, by_id)

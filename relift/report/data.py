@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relift.config import QuestionsConfig, RunConfig
+from relift.config import QuestionsConfig, ReliftRuleConfig, RunConfig
 from relift.config.recipe import leaves, recorded_config
 from relift.errors import ConfigError, StoreError
 from relift.records import EvalResult, IterationReport, UpdateReport
@@ -70,9 +70,15 @@ def read_report_data(root: Path) -> ReportData:
         iterations=_iterations(root / "metrics.jsonl"),
         evaluations=evaluations,
         departures=tuple(_departures(config)) if config else (),
-        demonstrations_per_update=config.sft.batch_size if config and config.sft else None,
+        demonstrations_per_update=_per_update(config) if config else None,
         comparisons=read_comparisons(root, [e.iteration for e in evaluations if e.is_full]),
     )
+
+
+def _per_update(config: RunConfig) -> int | None:
+    """Demonstrations of a supervised update, where the rule always takes as many."""
+    rule = config.teach.rule
+    return rule.batch_size if config.sft and isinstance(rule, ReliftRuleConfig) else None
 
 
 def short_name(benchmark: str) -> str:

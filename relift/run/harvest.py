@@ -204,7 +204,7 @@ def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) 
     """Raises a UserError for whatever a user can cause, before anything is asked."""
     from relift.policy.model import load_student
 
-    if config.sft is None:
+    if not config.teaches:
         raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
     stop = stop or StopFlag()
     store = run_store(config, name)

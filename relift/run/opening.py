@@ -14,7 +14,7 @@ from typing import Any
 from relift.config import RunConfig
 from relift.config.recipe import fingerprint
 from relift.errors import ConfigError
-from relift.interleave import Interleaving
+from relift.interleave import Interleaving, Rule, make_rule, require_rule
 from relift.interrupt import StopFlag
 from relift.ledger import GoldStatus, Ledger
 from relift.ledger.schema import LEDGER, SNAPSHOT
@@ -119,7 +119,7 @@ def _plugins(config: RunConfig) -> dict[str, str]:
     """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
     from relift.learning import require_loss
 
-    return require_loss(config.rl)
+    return require_loss(config.rl) | require_rule(config)
 
 
 def _questions(config: RunConfig, verifier: Verifier, student: Student) -> QuestionSet:
@@ -251,7 +251,11 @@ def _assemble(
         teachers=teachers,
         base=base,
         base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
-        interleaving=Interleaving(config),
+        interleaving=Interleaving(
+            config,
+            known={question.id for question in questions.training},
+            rule=Rule() if plugins is None else make_rule(config),  # without them nothing is taught
+        ),
         stop=stop,
     )
     policy.materialise_with(functools.partial(materialise, run))
@@ -272,7 +276,7 @@ def _model(config: RunConfig, student: Student) -> Any:
 
 def _require_solutions(config: RunConfig, student: Student, questions: QuestionSet) -> None:
     """Where the dataset teaches, some of its solutions can be taught."""
-    if config.sft and "dataset" in config.teacher.sources:
+    if config.teaches and "dataset" in config.teacher.sources:
         solved = (question for question in questions.training if question.solution)
         student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
 

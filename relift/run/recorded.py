@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol, Self, TypeVar
 
+from relift.interleave import Decision
 from relift.ledger import Use
 from relift.records import EvalResult, PolicyVersion, UpdateKind, UpdateReport
 from relift.store import Store
@@ -20,19 +21,45 @@ def phase_of(recorded: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateRecord:
-    """Of a batch of questions, by id in the batch's order, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
+class Prefix:
+    """What completions of a question were made to begin with, e.g. token_ids ``(7, 3, 14)``."""
 
-    hardest: tuple[str, ...]
-    control: tuple[str, ...]
-    """Those among the hardest that are never taught."""
+    question_id: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """Of what was sampled for an iteration."""
+
+    policy_version: int
+    guided: tuple[Prefix, ...] = ()
+    """Of the groups beside the batch, in their order."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"hardest": list(self.hardest), "control": list(self.control)}
+        guided = [[prefix.question_id, list(prefix.token_ids)] for prefix in self.guided]
+        return {"policy_version": self.policy_version, **({"guided": guided} if guided else {})}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
-        return cls(hardest=tuple(tree["hardest"]), control=tuple(tree["control"]))
+        guided = tuple(Prefix(question_id=q, token_ids=tuple(ids)) for q, ids in tree.get("guided", ()))
+        return cls(policy_version=tree["policy_version"], guided=guided)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRecord:
+    """Of a batch of questions."""
+
+    decision: Decision
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: list(questions) for name, questions in asdict(self.decision).items()}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        """relift 0.1.0 recorded ``hardest`` and ``control`` alone."""
+        names = [field.name for field in fields(Decision) if field.name in tree]
+        return cls(decision=Decision(**{name: tuple(tree[name]) for name in names}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +85,13 @@ class UpdateRecord:
     """After them, without its phase."""
     reports: tuple[UpdateReport, ...]
     uses: tuple[tuple[Use, ...], ...]
-    """Demonstrations that each update trained on."""
+    """Demonstrations that each update trained on; of an RL update those that joined a group."""
     lr: float
     rollouts: str = ""
     """Of an RL update: where the phase lies whose rollouts it trained on."""
     verdicts: str = ""
+    gated: str = ""
+    """Empty in runs of relift 0.1.0, whose updates kept every group as it was."""
 
     @property
     def moved(self) -> bool:
@@ -72,7 +101,7 @@ class UpdateRecord:
     def to_json(self) -> dict[str, Any]:
         version = asdict(self.version)
         version.pop("phase")
-        inputs = {"rollout": self.rollouts, "verify": self.verdicts} if self.rollouts else {}
+        inputs = {"rollout": self.rollouts, "verify": self.verdicts, "gate": self.gated} if self.rollouts else {}
         return {
             "version": version,
             "moved": self.moved,
@@ -91,6 +120,7 @@ class UpdateRecord:
             lr=redo["lr"],
             rollouts=redo.get("rollout", ""),
             verdicts=redo.get("verify", ""),
+            gated=redo.get("gate", ""),
         )
 
     def used_by(self, update: int) -> tuple[Use, ...]:

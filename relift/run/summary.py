@@ -103,7 +103,7 @@ def summarise_run(
 def describe_teacher(run: Run) -> str:
     """For a person: questions, answers, demonstrations and money; plainly where nothing came."""
     api = run.config.teacher.api
-    if api is None or run.config.sft is None:
+    if api is None or not run.config.teaches:
         return ""
     asked = run.ledger.requests.totals()
     (solved,), (taught,) = run.ledger.execute(

@@ -39,7 +39,7 @@ def connect(
     Raises TeacherError for a missing or refused key, an unknown model, and a server that is down though required.
     """
     api = config.teacher.api
-    if api is None or config.sft is None:
+    if api is None or not config.teaches:
         return None
     client = ApiClient(api)
     request = requests_for(
@@ -82,7 +82,7 @@ def open_desk(
 ) -> TeacherDesk:
     """What was imported, then the teachers of ``teacher.sources`` in order; without a client those that need none."""
     teachers: list[Teacher] = []
-    if config.sft is not None:
+    if config.teaches:
         teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
     for source in config.teacher.sources:
         if source == "dataset":

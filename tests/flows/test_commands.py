@@ -18,7 +18,14 @@ DATA = Path(__file__).parent.parent / "data"
 @pytest.mark.slow
 def test_gsm8k_runs_with_a_random_model_and_the_ledger_says_what_was_taught(tmp_path: Path, prefect_api: str) -> None:
     arguments = ["train", "gsm8k", "--set", f"questions.path={DATA / 'gsm8k_200.parquet'}"]
-    arguments += ["--set", "rollout.max_tokens=16", "--set", "sft.batch_size=16", "--set", "evaluation.questions=4"]
+    arguments += [
+        "--set",
+        "rollout.max_tokens=16",
+        "--set",
+        "teach.rule.batch_size=16",
+        "--set",
+        "evaluation.questions=4",
+    ]
     code, output = command(arguments, tmp_path, prefect_api).finish()
     assert code == 0, output
     nll = query(

@@ -7,7 +7,12 @@ from relift.interleave import BufferSnapshot, DemonstrationBuffer, Leaving
 
 
 def names(batch):
-    return None if batch is None else [entry.question_id for entry in batch]
+    return [entry.question_id for entry in batch]
+
+
+def take(buffer, count):
+    """The oldest that wait."""
+    return buffer.take(names(buffer.waiting)[:count])
 
 
 def filled(count, config=None, *, iteration=0):
@@ -23,7 +28,7 @@ def test_first_failed_first_taught_also_when_more_come_than_are_taken():
     for iteration in range(6):
         for i in range(5):
             buffer.add(f"q{iteration}.{i}", "d", iteration)
-        batch = buffer.take(2, iteration)
+        batch = take(buffer, 2)
         buffer.used(batch)
         taught += names(batch)
     assert taught == [f"q{i // 5}.{i % 5}" for i in range(12)]
@@ -42,28 +47,19 @@ def test_a_question_that_fails_in_three_epochs_waits_once():
     assert (entry.first_iteration, entry.last_iteration) == (2, 22)
 
 
-def test_nothing_is_taken_until_the_batch_is_full():
+def test_any_of_those_that_wait_can_be_taken_once():
     buffer = filled(3)
-    assert buffer.take(4, 0) is None
-    assert len(buffer) == 3
-    assert names(buffer.take(3, 0)) == ["q0", "q1", "q2"]
-    assert len(buffer) == 0
-
-
-def test_an_empty_and_an_exactly_drained_buffer_have_nothing_to_take():
-    buffer = DemonstrationBuffer(BufferConfig())
-    assert buffer.take(2, 0) is None
-    buffer = filled(2)
-    buffer.used(buffer.take(2, 0))
-    assert buffer.take(2, 1) is None
-    assert buffer.take(1, 1) is None
+    assert names(buffer.take(["q2", "q0"])) == ["q2", "q0"]
+    assert names(buffer.waiting) == ["q1"]
+    with pytest.raises(AssertionError, match="taken already"):
+        buffer.take(["q1", "q0"])
 
 
 def test_entries_leave_only_after_the_update_is_committed():
     buffer = filled(4)
-    batch = buffer.take(2, 0)
+    batch = take(buffer, 2)
     assert len(buffer.snapshot().waiting) == 4, "a crash before the commit must find them again"
-    assert names(buffer.take(2, 0)) == ["q2", "q3"], "what is being taught is not handed out twice"
+    assert names(take(buffer, 2)) == ["q2", "q3"], "what is being taught is not handed out twice"
     buffer.used(batch)
     assert names(buffer.snapshot().waiting) == ["q2", "q3"]
     assert buffer.left[Leaving.USED] == 2
@@ -71,7 +67,7 @@ def test_entries_leave_only_after_the_update_is_committed():
 
 def test_a_batch_put_back_waits_in_its_old_place():
     buffer = filled(4)
-    batch = buffer.take(2, 0)
+    batch = take(buffer, 2)
     buffer.put_back(batch)
     assert names(buffer.waiting) == ["q0", "q1", "q2", "q3"]
     assert buffer.left[Leaving.USED] == 0
@@ -79,7 +75,7 @@ def test_a_batch_put_back_waits_in_its_old_place():
 
 def test_a_taught_question_may_wait_again_at_the_end():
     buffer = filled(2)
-    buffer.used(buffer.take(1, 0))
+    buffer.used(take(buffer, 1))
     assert buffer.add("q0", "d0", 9)
     assert names(buffer.waiting) == ["q1", "q0"]
 
@@ -90,9 +86,9 @@ def test_entries_expire_by_age_since_they_were_last_seen_unsolved():
     buffer.add("seen again", "d", 0)
     buffer.add("young", "d", 8)
     buffer.add("seen again", "d", 5)
-    assert names(buffer.take(3, 10)) == ["old", "seen again", "young"], "10 iterations old is not older than 10"
-    buffer.put_back(buffer.snapshot().waiting)
-    assert buffer.take(3, 11) is None
+    buffer.expire(10)
+    assert names(buffer.waiting) == ["old", "seen again", "young"], "10 iterations old is not older than 10"
+    buffer.expire(11)
     assert names(buffer.waiting) == ["seen again", "young"], "survivors stay, in order"
     assert buffer.left[Leaving.EXPIRED] == 1
 
@@ -107,13 +103,13 @@ def test_a_question_solved_meanwhile_waits_on_where_the_configuration_says_so():
     buffer = DemonstrationBuffer(BufferConfig(leave_when_solved=False))
     buffer.add("q0", "d0", iteration=0)
     assert not buffer.solved("q0")
-    assert [entry.question_id for entry in buffer.take(1, iteration=1)] == ["q0"]
+    assert [entry.question_id for entry in take(buffer, 1)] == ["q0"]
     assert buffer.take_departures() == ()
 
 
 def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
     buffer = filled(3)
-    batch = buffer.take(1, 0)
+    batch = take(buffer, 1)
     assert buffer.solved("q1")
     assert not buffer.solved("q0"), "it is being taught"
     assert not buffer.solved("unknown")
@@ -134,7 +130,7 @@ def test_a_question_taught_as_often_as_allowed_never_waits_again_not_even_after_
     for iteration in range(2):
         assert buffer.add("q", "d", iteration)
         assert buffer.is_retired("q") is False
-        buffer.used(buffer.take(1, iteration))
+        buffer.used(take(buffer, 1))
     assert buffer.is_retired("q")
     assert [(d.demonstration_id, d.reason) for d in buffer.take_departures()] == [("d", Leaving.RETIRED)]
     again = DemonstrationBuffer(BufferConfig(max_uses=2), BufferSnapshot.from_json(buffer.snapshot().to_json()))
@@ -148,8 +144,9 @@ def test_a_restored_buffer_goes_on_like_the_uninterrupted_one():
         for iteration in range(3, 9):
             buffer.add(f"late{iteration}", "d", iteration)
             buffer.add("q1", "d1", iteration)
-            if (batch := buffer.take(3, iteration)) is not None:
-                buffer.used(batch)
+            buffer.expire(iteration)
+            if len(buffer) >= 3:
+                buffer.used(take(buffer, 3))
         return buffer.snapshot()
 
     buffer = filled(7, BufferConfig(capacity=6, max_age=4), iteration=2)

@@ -1,45 +1,39 @@
 import subprocess
 import sys
 
-from relift.config import BufferConfig, SftConfig
-from relift.interleave import DemonstrationBuffer, ReliftRule
+from relift.config import ReliftRuleConfig
+from relift.interleave import Lesson, Moment, ReliftRule
 
 
-def filled(count):
-    buffer = DemonstrationBuffer(BufferConfig())
-    for i in range(count):
-        buffer.add(f"q{i}", f"d{i}", 0)
-    return buffer
+def moment(waiting, hardest=()):
+    lessons = {
+        q: Lesson(question_id=q, demonstration_id=f"d-{q}", text="", first_iteration=0, failures=1) for q in waiting
+    }
+    return Moment(iteration=0, seed=0, questions=(), waiting=lessons, hardest=tuple(hardest))
 
 
-def names(batches):
-    return [[entry.question_id for entry in batch] for batch in batches]
+def batches(count, **settings):
+    return ReliftRule(ReliftRuleConfig(**settings)).batches(moment([f"q{i}" for i in range(count)]))
 
 
 def test_nothing_is_taught_before_m_wait():
-    rule = ReliftRule(SftConfig(batch_size=4))
-    assert rule.batches(filled(0), 0) == []
-    assert rule.batches(filled(3), 0) == []
-    assert names(rule.batches(filled(4), 0)) == [["q0", "q1", "q2", "q3"]]
+    assert batches(0, batch_size=4) == batches(3, batch_size=4) == []
+    assert batches(4, batch_size=4) == [["q0", "q1", "q2", "q3"]]
 
 
 def test_one_update_per_iteration_however_many_wait():
-    buffer = filled(9)
-    rule = ReliftRule(SftConfig(batch_size=2))
-    assert names(rule.batches(buffer, 0)) == [["q0", "q1"]]
-    assert names(rule.batches(buffer, 1)) == [["q2", "q3"]]
+    assert batches(9, batch_size=2) == [["q0", "q1"]]
 
 
 def test_the_cap_is_a_setting():
-    rule = ReliftRule(SftConfig(batch_size=2, max_updates_per_iteration=3))
-    assert names(rule.batches(filled(9), 0)) == [["q0", "q1"], ["q2", "q3"], ["q4", "q5"]]
-    assert names(rule.batches(filled(5), 0)) == [["q0", "q1"], ["q2", "q3"]]
+    assert batches(9, batch_size=2, max_updates_per_iteration=3) == [["q0", "q1"], ["q2", "q3"], ["q4", "q5"]]
+    assert batches(5, batch_size=2, max_updates_per_iteration=3) == [["q0", "q1"], ["q2", "q3"]]
 
 
-def test_without_a_supervised_section_nothing_is_ever_taught():
-    buffer = filled(500)
-    assert ReliftRule(None).batches(buffer, 0) == []
-    assert len(buffer) == 500
+def test_the_hardest_are_asked_for_and_no_group_is_touched():
+    rule, now = ReliftRule(ReliftRuleConfig()), moment([], ["b", "a"])
+    assert list(rule.requests(now)) == ["b", "a"]
+    assert not rule.groups(now) and not rule.prompts(now)
 
 
 def test_the_room_needs_no_torch():

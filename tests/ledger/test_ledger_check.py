@@ -66,7 +66,7 @@ OF_A_USE = "(SELECT question_id FROM uses ANTI JOIN teacher_requests USING (ques
         (f"DELETE FROM attempts WHERE {ONE_GROUP} AND sample = 0", [GROUPS, STATUSES]),
         (f"DELETE FROM groups WHERE {ONE_GROUP}", [GROUPS, ROLLOUTS]),
         ("UPDATE iterations SET taught = taught + 1 WHERE iteration = 1", ["demonstrations that they taught"]),
-        ("DELETE FROM updates WHERE kind = 'sft' AND iteration = 1", ["every use belongs to a supervised update"]),
+        ("DELETE FROM updates WHERE kind = 'sft' AND iteration = 1", ["every use belongs to an update"]),
         (f"UPDATE demonstrations SET refusal = 'no' WHERE question_id = {OF_A_USE}", ["every use is of an admitted"]),
         (
             f"DELETE FROM questions WHERE question_id = {OF_A_USE}",

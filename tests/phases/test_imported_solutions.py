@@ -9,7 +9,7 @@ from relift.exchange import import_solutions
 from relift.ledger.schema import SNAPSHOT
 from tests.phases.conftest import Opener, drive
 
-SETTINGS = ("questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")
+SETTINGS = ("questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2")
 
 
 def test_a_new_run_is_taught_what_was_imported_before_it_began(opener: Opener, tmp_path: Path) -> None:

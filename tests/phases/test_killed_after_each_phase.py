@@ -31,7 +31,7 @@ from tests.phases.conftest import drive
 from tests.small_run import small_config
 
 PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
-SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")
+SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2")
 KILLED_IN, END = 3, 5
 """At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
 
@@ -84,9 +84,9 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None]) -> PolicyVersion:
         keep(iteration, "gate")
         sourced = source(run, iteration, gated)
         keep(iteration, "source")
-        version = rl_update(run, iteration, rollouts, verdicts, version)
+        version = rl_update(run, iteration, rollouts, verdicts, gated, version)
         keep(iteration, "rl_update")
-        version = sft_update(run, iteration, rollouts, verdicts, sourced, version)
+        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
         keep(iteration, "sft_update")
         report_iteration(run, iteration, rollouts, verdicts, gated)
         keep(iteration, "report_iteration")

@@ -15,7 +15,7 @@ from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.small_run import small_config
 
-SETTINGS = ("questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2", "sft.control_share=0.3")
+SETTINGS = ("questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2", "teach.control_share=0.3")
 PROBED = """
     SELECT g.iteration - min(u.iteration) AS distance
     FROM groups g JOIN uses u USING (question_id) WHERE g.purpose = 'probe' GROUP BY g.iteration, question_id"""
@@ -93,7 +93,7 @@ def test_confirming_without_draws_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_leaves_the_buffer_untaught_is_in_the_ledger(opener: Opener) -> None:
-    run = opener("questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=4", "buffer.capacity=4")
+    run = opener("questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=4", "buffer.capacity=4")
     drive(run, 5)
     left = dict(run.ledger.execute("SELECT reason, count(*) FROM leavings GROUP BY reason"))
     assert left == {

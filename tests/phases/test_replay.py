@@ -14,6 +14,7 @@ from relift.learning.optimizers import history_of, optimizer_tensors
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER
 from relift.phases import rl_update as rl_phase
+from relift.phases.gate import gate
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.verify import verify
@@ -86,9 +87,10 @@ def test_an_update_that_raises_leaves_no_version_resident(opener: Opener) -> Non
     version = drive(run, 1)[-1]
     rollouts = rollout(run, 1, version)
     verdicts = verify(run, 1, rollouts)
+    gated = gate(run, 1, rollouts, verdicts)
     run.stop.set()
     with pytest.raises(Interrupted):
-        rl_update(run, 1, rollouts, verdicts, version)
+        rl_update(run, 1, rollouts, verdicts, gated, version)
     assert run.policy.version is None
 
 
@@ -122,10 +124,11 @@ def test_a_gap_between_engine_and_trainer_stops_the_run(opener: Opener) -> None:
     version = run.base
     rollouts = rollout(run, 0, version)
     verdicts = verify(run, 0, rollouts)
+    gated = gate(run, 0, rollouts, verdicts)
     with torch.no_grad():  # an engine that sampled from other weights than the trainer holds
         run.policy.model.model.norm.weight.mul_(1.5)
     with pytest.raises(SelfCheckFailed, match="log-probabilities differ"):
-        rl_update(run, 0, rollouts, verdicts, version)
+        rl_update(run, 0, rollouts, verdicts, gated, version)
     assert run.store.manifest("iterations/00000/rl_update") is None
 
 
@@ -183,7 +186,7 @@ def test_a_version_that_did_not_move_for_longer_than_checkpoints_are_kept_is_fou
         "checkpoint.every=1",
         "checkpoint.keep=1",
         "questions.families.par=100000",
-        "sft.batch_size=30",
+        "teach.rule.batch_size=30",
     )
     first = opener(*settings)
     versions = drive(first, 4)
@@ -230,14 +233,15 @@ def test_an_engine_that_samples_from_other_weights_is_caught_though_no_group_has
     run = opener("questions.families.par=100000")
     rollouts = rollout(run, 0, run.base)
     verdicts = verify(run, 0, rollouts)
+    gated = gate(run, 0, rollouts, verdicts)
     with torch.no_grad():
         run.policy.model.model.norm.weight.mul_(1.5)
     with pytest.raises(SelfCheckFailed, match="log-probabilities differ"):
-        rl_update(run, 0, rollouts, verdicts, run.base)
+        rl_update(run, 0, rollouts, verdicts, gated, run.base)
 
 
 def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) -> None:
-    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64")
+    run = opener("teach.rule.batch_size=60", "sft.minibatch=2", "questions.count=64")
     drive(run, 8, checkpoints=False)
     assert run.interleaving.buffer.left["solved_meanwhile"] > 0
     latest = {}
@@ -248,7 +252,7 @@ def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) ->
 
 
 def test_a_question_solved_while_it_waits_is_taught_all_the_same_where_that_is_set(opener: Opener) -> None:
-    run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64", "buffer.leave_when_solved=false")
+    run = opener("teach.rule.batch_size=60", "sft.minibatch=2", "questions.count=64", "buffer.leave_when_solved=false")
     drive(run, 8, checkpoints=False)
     assert run.interleaving.buffer.left["solved_meanwhile"] == 0
     sql = "SELECT DISTINCT question_id FROM attempts WHERE status = 'correct' AND purpose = 'train'"
@@ -269,7 +273,7 @@ def test_what_a_crash_left_of_a_checkpoint_is_swept_away(opener: Opener) -> None
 
 def test_steps_that_moved_nothing_are_counted_again_when_the_weights_are(opener: Opener) -> None:
     # Hardly any signal: most RL updates take no step, before and after the one that does.
-    settings = ("seed=6", "checkpoint.every=100", "questions.families.par=100000", "sft.batch_size=30")
+    settings = ("seed=6", "checkpoint.every=100", "questions.families.par=100000", "teach.rule.batch_size=30")
     first = opener(*settings)
     versions = drive(first, 4)
     assert [v.number for v in versions[-2:]] == [1, 1], "every update moved the weights, so the test shows nothing"

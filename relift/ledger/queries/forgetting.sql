@@ -9,6 +9,7 @@ WITH seen AS (
         max(iteration) AS last_sampled
     FROM groups
     WHERE run GLOB coalesce(getvariable('run'), '*')
+      AND purpose <> 'guided'
     GROUP BY run, question_id
     HAVING max(policy_version) FILTER (correct > 0) < max(policy_version)
         AND max_by(correct, (policy_version, iteration, purpose)) = 0

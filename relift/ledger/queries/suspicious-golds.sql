@@ -4,6 +4,7 @@ WITH votes AS (
     SELECT run, question_id, answer, count(*) AS agreeing
     FROM attempts
     WHERE status = 'wrong'
+      AND purpose <> 'guided'
       AND run GLOB coalesce(getvariable('run'), '*')
       AND iteration >= coalesce(getvariable('since'), 0)
     GROUP BY run, question_id, answer
@@ -11,7 +12,8 @@ WITH votes AS (
 ), sampled AS (
     SELECT run, question_id, sum(rollouts) AS rollouts, sum(correct) AS correct
     FROM groups
-    WHERE iteration >= coalesce(getvariable('since'), 0)
+    WHERE purpose <> 'guided'
+      AND iteration >= coalesce(getvariable('since'), 0)
     GROUP BY run, question_id
 )
 SELECT

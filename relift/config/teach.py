@@ -1,0 +1,50 @@
+"""When to teach, and what: the rule, and what no rule ever teaches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Tag, field_validator
+
+from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
+from relift.config.section import Section, Share
+
+
+class ReliftRuleConfig(Section):
+    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+
+    kind: Literal["relift"] = "relift"
+    """relift, or the import path of one's own, package.module:Name."""
+    batch_size: int = Field(64, ge=1)
+    """M: the update waits until the buffer holds this many demonstrations."""
+    max_updates_per_iteration: int = Field(1, ge=1)
+    """The paper's cap: a supervised update after every RL step collapsed."""
+
+
+RuleConfig = Annotated[
+    Annotated[ReliftRuleConfig, Tag("relift")] | Annotated[PluginConfig, Tag(BY_IMPORT)], by_kind("relift")
+]
+
+
+class TeachConfig(Section):
+    """Which questions are taught, when and by what."""
+
+    rule: RuleConfig = ReliftRuleConfig()
+    """relift or one's own, each with its own settings. What it teaches by the supervised update needs the section
+    sft."""
+    control_share: Share = 0.0
+    """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
+    to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API
+    is paid for it."""
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _by_its_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("control_share")
+    @classmethod
+    def _something_is_taught(cls, value: float) -> float:
+        if value == 1:
+            raise ValueError("a control_share of 1 leaves no question to teach; use sft='off' for plain GRPO")
+        return value

@@ -1,0 +1,103 @@
+"""What a rule answered, checked: the one place where it is read, whoever asks.
+
+Every answer about a control question is left out here, whatever the rule: no control is ever taught, joined or guided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from relift.errors import ReliftError, RuleError
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Rule, state_of
+
+Answer = TypeVar("Answer")
+Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
+"""Token ids of a prefix, as a completion begins with them. Raises RuleError for one that nobody could continue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """A rule as it is asked."""
+
+    rule: Rule
+    name: str
+    """As in the configuration."""
+    known: Container[str]
+    """Ids of the training questions."""
+    is_control: Callable[[str], bool]
+
+    def prompts(self, moment: Moment, encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
+        """(question id, token ids of its prefix)."""
+        found = self._each("prompts", self._asked("prompts", moment), GuidedPrompt)
+        asked = self._about(found, "prompts", self.known, "a training question")
+        return [(prompt.question_id, encode(prompt.prefix)) for prompt in asked]
+
+    def groups(self, moment: Moment) -> list[Drop | Join]:
+        found = self._each("groups", self._asked("groups", moment), (Drop, Join))
+        fates = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
+        for fate in fates:
+            if isinstance(fate, Join) and fate.question_id not in moment.waiting:
+                raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
+        return fates
+
+    def requests(self, moment: Moment) -> list[str]:
+        return self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+
+    def batches(self, moment: Moment) -> list[list[str]]:
+        found = self._each("batches", self._asked("batches", moment), (list, tuple))
+        flat = [question for batch in found for question in batch]
+        taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
+        kept = ([question for question in batch if question in taught] for batch in found)
+        return [batch for batch in kept if batch]
+
+    def advance(self, moment: Moment) -> None:
+        self._run("advance", moment)
+        state_of(self.rule, self.name)
+
+    def _asked(self, what: str, moment: Moment) -> list[Any]:
+        """The answer to a question that may change nothing."""
+        before = state_of(self.rule, self.name)
+        found = self._run(what, moment)
+        if state_of(self.rule, self.name) != before:
+            raise self._wrong(what, "changed the rule's state: a resumed run asks again, so only advance may")
+        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+            raise self._wrong(what, f"answered {found!r}, which is no list")
+        return list(found)
+
+    def _run(self, what: str, moment: Moment) -> Any:
+        try:
+            return getattr(self.rule, what)(moment)
+        except ReliftError:
+            raise
+        except Exception as problem:
+            said = f"failed in iteration {moment.iteration}: {type(problem).__name__}: {problem}"
+            raise self._wrong(what, said) from problem
+
+    def _each(self, what: str, found: list[Any], kinds: Any) -> list[Any]:
+        for answer in found:
+            if not isinstance(answer, kinds):
+                names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+                raise self._wrong(what, f"answered {answer!r}, which is no {names}")
+        return found
+
+    def _ids(self, what: str, found: list[Any], known: Container[str], meant: str) -> list[str]:
+        self._each(what, found, str)
+        named = self._about([Drop(question) for question in found], what, known, meant)
+        return [drop.question_id for drop in named]
+
+    def _about(self, found: Sequence[Any], what: str, known: Container[str], meant: str) -> list[Any]:
+        """Without what is about controls; RuleError for what is about no question or the same twice."""
+        found = [answer for answer in found if not self.is_control(answer.question_id)]
+        seen = set[str]()
+        for answer in found:
+            if answer.question_id not in known:
+                raise self._wrong(what, f"names {answer.question_id!r}, which is not {meant}")
+            if answer.question_id in seen:
+                raise self._wrong(what, f"names {answer.question_id!r} twice")
+            seen.add(answer.question_id)
+        return found
+
+    def _wrong(self, what: str, said: str) -> RuleError:
+        return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")

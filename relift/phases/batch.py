@@ -1,0 +1,38 @@
+"""All verified rollouts of an iteration: its batch, and beside it groups that begin with a prefix that the rule gives.
+
+    rollout   guided_rollouts.parquet   what was sampled after each prefix; the prefixes are in the manifest
+    verify    guided_verdicts.parquet   of prefix and continuation together
+
+These take part in the RL update and in nothing else: gate, own solutions and every figure are of the batch alone.
+"""
+
+from __future__ import annotations
+
+from relift.interleave import Batch
+from relift.phases import rollout, verify
+from relift.phases.prompts import GUIDED
+from relift.phases.tables import groups_from_parquet
+from relift.records import GuidedGroup, PhaseRef
+from relift.run.recorded import RolloutRecord, read
+from relift.run.run import Run
+
+
+def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Batch:
+    """All verified rollouts of an iteration."""
+    groups = verify.groups_of(run, rollouts, verdicts)
+    return Batch(iteration=iteration, groups=groups, guided=guided_groups(run, rollouts, verdicts))
+
+
+def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[GuidedGroup]:
+    """In the order in which the rule gave their prefixes; none where it gave none."""
+    prefixes = read(run.store, rollouts.uri, RolloutRecord).guided
+    if not prefixes:
+        return []
+    groups = groups_from_parquet(
+        run.store.read(rollouts.uri, GUIDED + rollout.FILE),
+        run.store.read(verdicts.uri, GUIDED + verify.FILE),
+        run.questions.by_id,
+    )
+    return [
+        GuidedGroup(prefix_ids=prefix.token_ids, group=group) for prefix, group in zip(prefixes, groups, strict=True)
+    ]

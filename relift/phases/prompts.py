@@ -1,0 +1,73 @@
+"""What the engine is asked: the prompts of questions, alone or with a prefix of the completion that the rule gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from relift.errors import RuleError
+from relift.policy.model import autocast
+from relift.policy.sampling_request import Prompt, SamplingRequest
+from relift.records import Completion, PolicyVersion, Question
+from relift.run.recorded import Prefix
+from relift.run.run import Run
+
+GUIDED = "guided_"
+"""Before the names of the files of what begins with a prefix."""
+
+
+def completions_of(
+    run: Run, questions: Sequence[Question], request: SamplingRequest, version: PolicyVersion
+) -> list[list[Completion]]:
+    """What the engine samples for each question under a policy version, whose weights are made resident for it."""
+    return sampled(run, [run.student.prompt(q) for q in questions], request, version)
+
+
+def sampled(
+    run: Run, prompts: Sequence[Prompt], request: SamplingRequest, version: PolicyVersion
+) -> list[list[Completion]]:
+    """The same for prompts."""
+    # Before each sampling: an engine that shares its GPU gives the weights back after it.
+    run.engine.serve(run.policy.at(version))
+    with autocast(run.config.policy, run.resolved.device):
+        return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
+
+
+def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Token ids of a rule's prefix as a completion begins with them; RuleError where nobody could go on from it."""
+    student, limit = run.student, run.config.rollout.max_tokens
+    ids = student.opened(prefix) if isinstance(prefix, str) else tuple(prefix)
+    shown = repr(prefix if isinstance(prefix, str) else list(prefix))[:80]
+    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: prompts gives the prefix {shown}"
+    if not 0 < len(ids) < limit:
+        raise RuleError(
+            f"{what}, which is {len(ids)} tokens: give 1 to {limit - 1}, so that of rollout.max_tokens={limit} one at "
+            f"least is left to sample"
+        )
+    for token in ids:
+        if not isinstance(token, int) or not 0 <= token < student.vocabulary or token in student.holes:
+            raise RuleError(f"{what}, in which {token!r} is no token of {student.model_name}")
+        if token in student.stop_ids:
+            raise RuleError(f"{what}, which holds an end of sequence: nothing comes after it")
+    if isinstance(prefix, str) and (fault := student.write(prefix).fault):
+        raise RuleError(f"{what}: {fault}")
+    return ids
+
+
+def continuations(
+    run: Run, prefixes: Sequence[Prefix], request: SamplingRequest, version: PolicyVersion
+) -> list[list[Completion]]:
+    """Continuations of each prefix; their text is the whole completion, as the verifier reads it.
+
+    Those of one length together, since all of a request may write the same number of tokens.
+    """
+    found: dict[str, list[Completion]] = {}
+    for length in sorted({len(prefix.token_ids) for prefix in prefixes}):
+        alike = [prefix for prefix in prefixes if len(prefix.token_ids) == length]
+        asked = [run.student.prompt(run.questions.by_id[prefix.question_id]) for prefix in alike]
+        prompts = [Prompt(p.question, p.token_ids + prefix.token_ids) for p, prefix in zip(asked, alike, strict=True)]
+        shorter = replace(request, max_tokens=request.max_tokens - length)
+        for prefix, group in zip(alike, sampled(run, prompts, shorter, version), strict=True):
+            texts = [run.student.decode(prefix.token_ids + c.token_ids) for c in group]
+            found[prefix.question_id] = [replace(c, text=text) for c, text in zip(group, texts, strict=True)]
+    return [found[prefix.question_id] for prefix in prefixes]
