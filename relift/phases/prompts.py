@@ -39,6 +39,8 @@ def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
     ids = student.opened(prefix) if isinstance(prefix, str) else tuple(prefix)
     shown = repr(prefix if isinstance(prefix, str) else list(prefix))[:80]
     what = f"teach.rule.kind={run.config.teach.rule.kind!r}: prompts gives the prefix {shown}"
+    if isinstance(prefix, str) and (fault := student.write(prefix).fault):
+        raise RuleError(f"{what}: {fault}")
     if not 0 < len(ids) < limit:
         raise RuleError(
             f"{what}, which is {len(ids)} tokens: give 1 to {limit - 1}, so that of rollout.max_tokens={limit} one at "
@@ -49,8 +51,6 @@ def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
             raise RuleError(f"{what}, in which {token!r} is no token of {student.model_name}")
         if token in student.stop_ids:
             raise RuleError(f"{what}, which holds an end of sequence: nothing comes after it")
-    if isinstance(prefix, str) and (fault := student.write(prefix).fault):
-        raise RuleError(f"{what}: {fault}")
     return ids
 
 

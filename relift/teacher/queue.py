@@ -8,6 +8,7 @@ ask --> imported, dataset --> arrived -----------------> pick_up() --> delivered
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -40,7 +41,9 @@ class TeacherDesk:
         self._open: dict[str, Question] = {}
         self._active: set[str] = set()
         self._place: dict[str, int] = {}
-        """In the order of asking, so that what arrives does not depend on who was answered first."""
+        """In the order of asking, so that what arrives does not depend on who was answered first; forgotten with what
+        is delivered, since a resumed run does not know who was asked long ago either."""
+        self._places = itertools.count()
         self._arrived: dict[str, list[Demonstration]] = {}
         self._fault: BaseException | None = None
         self._is_answering = False
@@ -62,7 +65,7 @@ class TeacherDesk:
                     continue
             found, rest = self._at_once(question)
             with self._changed:
-                self._place.setdefault(question.id, len(self._place))
+                self._place.setdefault(question.id, next(self._places))
                 if not rest:
                     self._arrived[question.id] = found
                     self._open.pop(question.id, None)
@@ -122,6 +125,7 @@ class TeacherDesk:
         with self._changed:
             for demonstration in demonstrations:
                 self._arrived.pop(demonstration.question_id, None)
+                self._place.pop(demonstration.question_id, None)
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """End everything behind the desk, within a few seconds; harmless when closed already."""

@@ -49,7 +49,7 @@ from tests.bench.sides import Channel
 NO_CLIP = AdamConfig(grad_clip=1e9)
 """The gradient norm is computed, as it is on the other side, and compared with it."""
 RL = RlConfig(optimizer=NO_CLIP)
-SFT = SftConfig(batch_size=512, entropy_weight=0.0, optimizer=NO_CLIP)
+SFT = SftConfig(entropy_weight=0.0, optimizer=NO_CLIP)
 """Plain likelihood, which TRL can do as well."""
 
 

@@ -144,7 +144,7 @@ def demonstrations(count, prefix):
 
 
 def test_each_epoch_is_its_own_shuffle_of_all_demonstrations():
-    config = SftConfig(batch_size=6, epochs=3, minibatch=4)
+    config = SftConfig(epochs=3, minibatch=4)
     made = ids(sft_minibatches(demonstrations(6, "d"), [], config=config, rng=np.random.default_rng(0)))
     assert [len(minibatch) for minibatch in made] == [4, 2] * 3
     epochs = [made[i] + made[i + 1] for i in (0, 2, 4)]
@@ -158,7 +158,7 @@ def test_without_a_minibatch_size_the_whole_batch_is_one_step():
 
 
 def test_every_minibatch_is_topped_up_with_distinct_own_rollouts():
-    config = SftConfig(batch_size=4, epochs=2, minibatch=2, own_correct=3)
+    config = SftConfig(epochs=2, minibatch=2, own_correct=3)
     made = ids(
         sft_minibatches(demonstrations(4, "d"), demonstrations(9, "own"), config=config, rng=np.random.default_rng(0))
     )
@@ -174,7 +174,7 @@ def test_every_minibatch_is_topped_up_with_distinct_own_rollouts():
 
 
 def test_the_minibatches_are_a_function_of_the_generator():
-    config = SftConfig(batch_size=8, epochs=2, minibatch=4, own_correct=2)
+    config = SftConfig(epochs=2, minibatch=4, own_correct=2)
     made = [
         ids(
             sft_minibatches(demonstrations(8, "d"), demonstrations(9, "o"), config=config, rng=np.random.default_rng(s))

@@ -70,10 +70,10 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def drive_and_keep(run: Run, keep: Callable[[int, str], None]) -> PolicyVersion:
-    """A run to END without an interruption; ``keep`` is called after every phase."""
+def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -> PolicyVersion:
+    """A run to ``end`` without an interruption; ``keep`` is called after every phase."""
     version = run.base
-    for iteration in range(END):
+    for iteration in range(end):
         rollouts = rollout(run, iteration, version)
         keep(iteration, "rollout")
         probe(run, iteration, version)

@@ -1,0 +1,75 @@
+"""What a rule answers is checked, and says nothing of controls, wherever it is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from relift.errors import RuleError
+from relift.interleave import Drop, GuidedPrompt, Join, Lesson, Moment, Rule
+from relift.interleave.answers import Answers
+
+LESSONS = {
+    q: Lesson(question_id=q, demonstration_id=q, text="1", first_iteration=0, failures=1) for q in ("a", "c", "d")
+}
+MOMENT = Moment(iteration=3, seed=0, questions=("a", "b", "c"), waiting=LESSONS, hardest=("a",))
+
+
+class Said(Rule):
+    """Answers everything by what it was made with."""
+
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
+    def prompts(self, moment: Moment) -> Any:
+        return self.said
+
+    groups = requests = batches = prompts
+
+
+def asked(what: str, said: Any) -> Any:
+    answers = Answers(rule=Said(said), name="x:Y", known={"a", "b", "c", "d"}, is_control=lambda q: q == "c")
+    return getattr(answers, what)(MOMENT, *([lambda prefix: (1,)] if what == "prompts" else []))
+
+
+def test_controls_are_left_out_of_every_answer() -> None:
+    assert asked("prompts", [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", (1,))]
+    assert asked("groups", [Drop("c"), Join("a")]) == [Join("a")]
+    assert asked("groups", [Join("c")]) == []
+    assert asked("requests", ["c", "b"]) == ["b"]
+    assert asked("batches", [["c"], ["a", "c", "d"]]) == [["a", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "message"),
+    [
+        ("prompts", [("a", "1")], "which is no GuidedPrompt"),
+        ("prompts", [GuidedPrompt("a", "1"), GuidedPrompt("a", "2")], "names 'a' twice"),
+        ("prompts", [GuidedPrompt("held out", "1")], "'held out', which is not a training question"),
+        ("groups", ["a"], "which is no Drop or Join"),
+        ("groups", [Drop("d")], "'d', which is not a question of the batch"),
+        ("groups", [Drop("a"), Join("a")], "names 'a' twice"),
+        ("groups", [Join("b")], "joins 'b', for which no admitted demonstration waits"),
+        ("requests", "abc", "which is no list"),
+        ("requests", None, "which is no list"),
+        ("requests", [3], "which is no str"),
+        ("requests", ["a", "a"], "names 'a' twice"),
+        ("batches", ["a"], "which is no list or tuple"),
+        ("batches", [["a"], ["a"]], "names 'a' twice"),
+        ("batches", [["b"]], "'b', which is not a question for which a demonstration waits"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_named(what: str, said: Any, message: str) -> None:
+    with pytest.raises(RuleError, match=f"x:Y'.*{what} .*{message}"):
+        asked(what, said)
+
+
+def test_nothing_is_answered_by_default() -> None:
+    answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    now = replace(MOMENT, hardest=())
+    assert not answers.prompts(now, lambda prefix: (1,)) and not answers.groups(now)
+    assert not answers.requests(now) and not answers.batches(now)
+    answers.advance(now)
+    assert Rule().to_json() is None

@@ -1,0 +1,288 @@
+"""Rules of one's own in a run, those of docs/extending-rule.md as they stand there: each does what it says, is held to
+the controls, and goes on from a kill in any of its phases as if nothing had happened."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from relift.errors import ConfigError, RuleError
+from relift.interleave import is_control
+from relift.ledger.check import check
+from relift.phases.batch import guided_groups
+from relift.phases.phase import place_of
+from relift.phases.rl_update import recorded_rows
+from relift.records import PhaseRef, Purpose
+from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, read
+from relift.run.run import Run
+from tests.phases.conftest import Opener, drive
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+
+ROOT = Path(__file__).parents[2]
+SHARE = 0.2
+SETTINGS = (
+    "questions.count=24",
+    "questions.families.mul2=100000",
+    "questions.batch_size=8",
+    "rl.questions_per_update=4",
+    "rollout.max_tokens=48",
+    f"teach.control_share={SHARE}",
+    "checkpoint.every=2",
+    "evaluation=off",
+)
+OWN = {
+    "Twice": ("teach.rule.settings.batch_size=2",),
+    "Guided": ("teach.rule.settings.count=3", "sft=off"),
+    "Insert": ("sft=off",),
+}
+KILLED_IN, END = 5, 7
+
+
+@pytest.fixture(autouse=True)
+def beside_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page's rules, and others, as modules that are found in the working directory."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    page = (ROOT / "docs" / "extending-rule.md").read_text()
+    (folder / "my_rules.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in ("my_rules", "wrong_rules"):
+        __import__("sys").modules.pop(name, None)
+
+
+def settings(name: str, module: str = "my_rules") -> tuple[str, ...]:
+    return (*SETTINGS, f"teach.rule={module}:{name}", *OWN.get(name, ()))
+
+
+def decided(run: Run, iteration: int) -> GateRecord:
+    return read(run.store, place_of(iteration, "gate"), GateRecord)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(
+    name: str, opener: Opener, tmp_path: Path
+) -> None:
+    kept: Callable[[str], Path] = lambda phase: tmp_path / f"after {phase}"  # noqa: E731
+    run = opener(*settings(name))
+
+    def keep(iteration: int, phase: str) -> None:
+        if iteration == KILLED_IN:
+            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
+
+    expected = Outcome.of(run, drive_and_keep(run, keep, END))
+    run.__exit__()
+    for phase in (phase for phase in PHASES if phase not in ("probe", "report_iteration")):
+        shutil.rmtree(run.root)
+        shutil.copytree(kept(phase), run.root)
+        again = opener(*settings(name))
+        found = Outcome.of(again, drive(again, END)[-1])
+        again.__exit__()
+        assert found.weights == expected.weights, phase
+        assert found.metrics == expected.metrics, phase
+        assert found.interleave == expected.interleave, phase
+        assert found.ledger == expected.ledger, phase
+        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+
+
+def test_only_what_was_unsolved_twice_is_asked_for_and_taught(opener: Opener) -> None:
+    run = opener(*settings("Twice"))
+    drive(run, END, checkpoints=False)
+    seen: dict[str, int] = {}
+    asked = set[str]()
+    for iteration in range(END):
+        decision = decided(run, iteration).decision
+        assert all(seen.get(q, 0) >= 1 for q in decision.wanted)
+        asked |= set(decision.wanted)
+        seen |= {q: seen.get(q, 0) + 1 for q in decision.hardest}
+    taught = {q for (q,) in run.ledger.execute("SELECT question_id FROM uses WHERE kind = 'sft'")}
+    assert taught and taught <= asked and not any(is_control(q, SHARE) for q in taught)
+
+
+def test_guided_groups_are_trained_on_and_count_for_nothing_else(opener: Opener) -> None:
+    run = opener(*settings("Guided"), "rollout.samples=8")
+    drive(run, END, checkpoints=False)
+    solved_with_a_prefix = 0
+    for iteration in range(END):
+        rollouts, verdicts = (PhaseRef(uri=place_of(iteration, phase), sha256="") for phase in ("rollout", "verify"))
+        prefixes = read(run.store, rollouts.uri, RolloutRecord).guided
+        assert not any(is_control(prefix.question_id, SHARE) for prefix in prefixes)
+        for found in guided_groups(run, rollouts, verdicts):
+            given = run.student.decode(found.prefix_ids)
+            assert given.endswith("=")
+            for one in found.group.rollouts:
+                assert one.completion.text.startswith(given)
+                assert len(found.prefix_ids) + len(one.completion.token_ids) <= run.config.rollout.max_tokens
+            solved_with_a_prefix += not found.group.is_unsolved
+    assert run.ledger.execute("SELECT count(*) FROM groups WHERE purpose = 'guided'")[0][0] > 10
+    assert solved_with_a_prefix, "too little happens to show anything"
+    (own,) = run.ledger.execute("SELECT sum(correct) FROM groups WHERE purpose = 'train'")
+    reported = run.ledger.execute("SELECT sum(statuses['correct']) FROM iterations")
+    assert [own] == reported
+    assert run.ledger.execute("SELECT count(*) FROM uses") == [(0,)]
+    assert not run.interleaving.own_correct.entries or own[0] > 0
+    run.publish()
+    assert not [found for found in check(run.snapshot_path) if found.wrong]
+
+
+def test_the_rl_update_trains_on_more_than_the_batch(opener: Opener) -> None:
+    run = opener(*settings("Guided"), name="guided")
+    drive(run, 4, checkpoints=False)
+    plain = opener(*SETTINGS, "sft=off", name="plain")
+    drive(plain, 4, checkpoints=False)
+    counted = "SELECT iteration, sequences FROM updates WHERE kind = 'rl' ORDER BY iteration"
+    more = [
+        (i, a - b) for (i, a), (_, b) in zip(run.ledger.execute(counted), plain.ledger.execute(counted), strict=True)
+    ]
+    groups = "SELECT iteration, sum(graded) FROM groups WHERE purpose = ? GROUP BY iteration ORDER BY iteration"
+    guided = run.ledger.execute(groups, [Purpose.GUIDED.value])
+    assert guided and [(i, n) for i, n in more if n] == guided
+
+
+def test_a_demonstration_in_its_group_is_a_use_of_the_rl_update_and_leaves_the_buffer(opener: Opener) -> None:
+    run = opener(*settings("Insert"))
+    drive(run, END, checkpoints=False)
+    joined = {(i, q) for i in range(END) for q in decided(run, i).decision.joined}
+    uses = run.ledger.execute("SELECT iteration, question_id, kind, nll_before FROM uses")
+    assert joined and {(i, q) for i, q, *_ in uses} == joined
+    assert {(kind, nll) for *_, kind, nll in uses} == {("rl", None)}
+    assert not any(is_control(question, SHARE) for _, question in joined)
+    for iteration, question in joined:
+        update = read(run.store, place_of(iteration, "rl_update"), UpdateRecord)
+        rows = {row["question_id"]: row for row in recorded_rows(run, place_of(iteration, "rl_update"), update)}
+        assert run.student.end_id == rows[question]["token_ids"][-1]
+    run.publish()
+    assert not [found for found in check(run.snapshot_path) if found.wrong]
+
+
+WRONG = '''
+from relift.interleave import Drop, GuidedPrompt, Join, Rule
+
+class Controls(Rule):
+    """Whatever can be said of any question is said of all."""
+    def requests(self, moment):
+        return moment.questions
+    def prompts(self, moment):
+        return [GuidedPrompt(question, "1") for question in moment.questions]
+    def groups(self, moment):
+        return [Drop(question) for question in moment.questions]
+
+class Unknown(Rule):
+    def requests(self, moment):
+        return ["nobody"]
+
+class Long(Rule):
+    def prompts(self, moment):
+        return [GuidedPrompt(moment.questions[0], "1" * 60)]
+
+class Unwritable(Rule):
+    def prompts(self, moment):
+        return [GuidedPrompt(moment.questions[0], "the answer")]
+
+class Empty(Rule):
+    def prompts(self, moment):
+        return [GuidedPrompt(moment.questions[0], ())]
+
+class Waiting(Rule):
+    def groups(self, moment):
+        return [Join(question) for question in moment.questions]
+
+class Moves(Rule):
+    seen = 0
+    def requests(self, moment):
+        self.seen += 1
+        return ()
+    def to_json(self):
+        return self.seen
+
+class Fails(Rule):
+    def advance(self, moment):
+        raise KeyError("lost")
+
+class Numbers(Rule):
+    def to_json(self):
+        return {1: 2}
+
+class NoRule:
+    pass
+
+def function():
+    return Rule()
+
+class Supervised(Rule):
+    def batches(self, moment):
+        return ()
+'''
+
+
+def test_a_rule_that_speaks_of_controls_is_not_heard(opener: Opener, beside_the_command: Path) -> None:
+    (beside_the_command / "wrong_rules.py").write_text(WRONG)
+    run = opener(*settings("Controls", "wrong_rules"))
+    drive(run, 2, checkpoints=False)
+    asked, controls = run.order.batch(1), {q.id for q in run.order.batch(1) if is_control(q.id, SHARE)}
+    others = {question.id for question in asked} - controls
+    decision = decided(run, 1).decision
+    assert controls and set(decision.dropped) == set(decision.wanted) == others
+    prefixes = read(run.store, place_of(1, "rollout"), RolloutRecord).guided
+    assert {prefix.question_id for prefix in prefixes} == others
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Unknown", "requests names 'nobody', which is not a training question"),
+        ("Long", "which is 60 tokens: give 1 to 47"),
+        ("Unwritable", "prefix 'the answer'.*cannot write all of its characters"),
+        ("Empty", "which is 0 tokens"),
+        ("Waiting", "groups joins .* for which no admitted demonstration waits"),
+        ("Moves", "requests changed the rule's state"),
+        ("Fails", "advance failed in iteration 0: KeyError"),
+    ],
+)
+def test_what_a_rule_cannot_answer_is_named(name: str, message: str, opener: Opener, beside_the_command: Path) -> None:
+    (beside_the_command / "wrong_rules.py").write_text(WRONG)
+    with pytest.raises(RuleError, match=rf"(?s)wrong_rules:{name}.*{message}"):
+        drive(opener(*settings(name, "wrong_rules"), "teach.control_share=0"), 1, checkpoints=False)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        (("teach.rule=nowhere:Rule",), "importing nowhere was not found"),
+        (("teach.rule=my_rules:Twic",), "Did you mean 'Twice'"),
+        (("teach.rule=my_rules:Twice", "teach.rule.settings.batch=3"), "did you mean teach.rule.settings.batch_size"),
+        (("teach.rule=my_rules:Twice", "teach.rule.settings.batch_size=many"), "valid integer"),
+        (("teach.rule=wrong_rules:NoRule",), "a rule is a subclass of relift.interleave.Rule"),
+        (("teach.rule=wrong_rules:function",), "a rule is a subclass of relift.interleave.Rule"),
+        (("teach.rule=wrong_rules:Supervised", "sft=off"), "has batches for the supervised update"),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_refused_before_work_starts(
+    settings_: tuple[str, ...], message: str, opener: Opener, beside_the_command: Path, tmp_path: Path
+) -> None:
+    (beside_the_command / "wrong_rules.py").write_text(WRONG)
+    with pytest.raises(ConfigError, match=message):
+        opener(*SETTINGS, *settings_)
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_a_state_that_json_changes_is_refused_before_work_starts(opener: Opener, beside_the_command: Path) -> None:
+    (beside_the_command / "wrong_rules.py").write_text(WRONG)
+    with pytest.raises(RuleError, match="JSON does not give back as it was"):
+        opener(*settings("Numbers", "wrong_rules"))
+
+
+def test_controls_exist_without_a_supervised_update(opener: Opener) -> None:
+    run = opener(*SETTINGS, "sft=off")
+    drive(run, 2, checkpoints=False)
+    control = {q for i in range(2) for q in decided(run, i).decision.control}
+    assert control and control == {
+        q for i in range(2) for q in decided(run, i).decision.hardest if is_control(q, SHARE)
+    }
+    assert not any(decided(run, i).decision.wanted or decided(run, i).decision.followed for i in range(2))
