@@ -11,6 +11,7 @@ from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
 from relift.phases.phase import place_of
 from relift.phases.updates import committed_version
+from relift.phases.verify import groups_of
 from relift.policy.policy import Policy
 from relift.records import PhaseRef, PolicyVersion, UpdateKind
 from relift.run import checkpoint
@@ -65,8 +66,10 @@ def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, redo: Mapp
     place = place_of(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        refs = [PhaseRef(uri=redo[phase], sha256="") for phase in ("rollout", "verify")]
-        rl_update.perform(run, refs[0], refs[1], redo["lr"])
+        uris = (redo["rollout"], redo["verify"])
+        rollouts, verdicts = (PhaseRef(uri=uri, sha256=run.store.manifest_sha256(uri)) for uri in uris)
+        # Not kept: the iteration that needs the weights has its own to go on with.
+        rl_update.perform(run, groups_of(run, rollouts, verdicts, keep=False), redo["lr"])
     else:
         sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), redo["lr"])
     made = committed_version(run, PhaseRef(uri=place, sha256=""))

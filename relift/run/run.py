@@ -36,6 +36,7 @@ from relift.policy.student import Student
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
 from relift.run import checkpoint
+from relift.run.decoded import DecodedRollouts
 from relift.run.lock import RunLock
 from relift.run.progress import METRICS, Progress
 from relift.run.publisher import Publisher
@@ -105,6 +106,7 @@ class Run:
     is_complete: bool = False
     checked: bool = False
     """Whether the self-checks of engine and trainer have passed in this process."""
+    decoded: DecodedRollouts = dataclasses.field(default_factory=DecodedRollouts)
     published_at: float = dataclasses.field(default_factory=time.monotonic)
     stop: StopFlag = dataclasses.field(default_factory=StopFlag)
     progress: Progress = dataclasses.field(default_factory=Progress)
