@@ -23,6 +23,7 @@ from relift.config import PolicyConfig, RunConfig, Section, SftConfig
 from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.gate import record
 from relift.phases.phase import finish, place_of
@@ -39,7 +40,6 @@ from relift.policy.student import make_student
 from relift.policy.tiny import CHAT_TEMPLATE as BYTES
 from relift.policy.tiny import byte_tokenizer
 from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Question, UpdateKind, UpdateReport
-from relift.run.opening import open_run
 from relift.run.progress import METRICS
 from relift.run.run import Run
 from relift.verifier import Verifier

@@ -54,7 +54,7 @@ def _train(config: RunConfig, name: str, *, fresh: bool = False, instead: str = 
     try:
         if fresh:
             server.wait()  # a run that cannot be started anew is not removed
-        from relift.run.opening import open_run
+        from relift.opening.run import open_run
 
         with open_run(config, name, fresh=fresh) as run:
             print_arithmetic(run)
@@ -71,7 +71,7 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
     require_engine(config)
     server = _started()
     try:
-        from relift.run.opening import open_run
+        from relift.opening.run import open_run
 
         with open_run(config, name, teaches=False) as run:
             server.wait()
@@ -103,7 +103,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
     name = name or f"harvest-{config.recipe}-{config.seed}"
     server = _started()
     try:
-        from relift.run.harvest import open_harvest
+        from relift.opening.harvest import open_harvest
 
         with open_harvest(config, name) as room:
             server.wait()

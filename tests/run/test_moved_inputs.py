@@ -11,9 +11,9 @@ import pytest
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
 from relift.errors import RunError
+from relift.opening.run import open_run
 from relift.policy.tiny import write_random_bytes
 from relift.run.identity import find_run
-from relift.run.opening import open_run
 
 
 def rows(path: Path, numbers: range) -> None:

@@ -20,9 +20,9 @@ from relift.errors import (
     UserError,
 )
 from relift.ledger import Ledger
+from relift.opening.run import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.records import FinishReason, Status
-from relift.run.opening import open_run
 from relift.store import FolderStore
 from tests.small_run import small_config
 
