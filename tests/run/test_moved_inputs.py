@@ -51,7 +51,7 @@ def moved(root: Path) -> RunConfig:
         f"policy.model={new / 'model'}",
         f"evaluation.benchmarks.0.path={new / 'bench.jsonl'}",
     ]
-    return find_run(str(root), settings, instead="")[0]
+    return find_run(str(root), settings)[0]
 
 
 def test_a_run_goes_on_with_its_inputs_from_another_folder(begun: Path) -> None:
