@@ -2,7 +2,7 @@
 
 The path of one answer; every step may decide it, and the name in brackets is the path that its verdict then carries::
 
-    verifier.py        the front door: verify, verify_batch, compare, check_golds
+    verifier.py        the front door: verify, verify_batch, compare, check_golds; open_verdict.py: what they leave open
       extraction.py      the last box (or ####) after the reasoning; no_answer or malformed where there is none [string]
                          boxes.py: which boxes there are; run_on.py: where another question begins; unmarked.py: answers
                          without a mark, for the form flexible alone
@@ -21,8 +21,8 @@ The path of one answer; every step may decide it, and the name in brackets is th
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
 
-``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier of
-a configuration.
+``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier
+of a configuration.
 """
 
 from relift.verifier.extraction import AnswerForm, Extraction, extract
