@@ -11,6 +11,7 @@ from relift.phases import rollout
 from relift.phases.phase import finish, finished
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import Completion, PhaseRef, RolloutGroup, Status, Verdict
+from relift.run.decoded import DecodedRollouts, Recorded
 from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.verifier import Verifier
@@ -30,7 +31,7 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
     inputs = digest(run.fingerprint, rollouts.sha256)
     if ref := finished(run, iteration, "verify", inputs):
         return ref
-    completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
+    completions = completions_of(run.decoded, run, rollouts)
     by_id = run.questions.by_id
     verdicts = judge(run, [(by_id[q].answer, c) for q, _, c in completions])
     rows = [
@@ -66,10 +67,19 @@ def reward(verdict: Verdict, config: RlConfig) -> float | None:
     return 1.0 if verdict.status is Status.CORRECT else 0.0
 
 
-def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[RolloutGroup]:
-    """The recorded groups of an iteration, in the order of its batch."""
-    return groups_from_parquet(
-        run.store.read(rollouts.uri, rollout.FILE), run.store.read(verdicts.uri, FILE), run.questions.by_id
+def completions_of(decoded: DecodedRollouts, run: Run, rollouts: PhaseRef) -> Recorded:
+    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE)))
+
+
+def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> list[RolloutGroup]:
+    """The recorded groups of an iteration, in the order of its batch; decoded at the first call, and then kept.
+
+    Without ``keep`` those of the iteration that is kept stay, whatever was asked for.
+    """
+    decoded = run.decoded if keep or run.decoded.holds(rollouts) else DecodedRollouts()
+    completions = completions_of(decoded, run, rollouts)
+    return decoded.groups(
+        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.uri, FILE), run.questions.by_id)
     )
 
 

@@ -170,7 +170,7 @@ def _run_name(old: Path | None) -> str | None:
 def _inputs(root: Path, ledger: Ledger) -> dict[str, Question]:
     """The run and its questions in the ledger, read again where no old one holds them; the questions by id."""
     if not ledger.execute("SELECT 1 FROM runs"):
-        from relift.run.opening import record_inputs, recorded_questions
+        from relift.opening.questions import record_inputs, recorded_questions
 
         identity = read_identity(FolderStore(root))
         config = validated(identity["config"], origin=str(root / RUN_FILE))
