@@ -53,11 +53,13 @@ def resume(
 
 @app.command()
 def evaluate(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a TOML file; its model is evaluated.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe, a TOML file, or a run's folder: whose model is evaluated.")
+    ],
     settings: Settings = [],  # noqa: B006
     name: Name = "",
 ) -> None:
-    """Evaluate a recipe's model on its held-out questions, without training."""
+    """Evaluate a recipe's model, or what a run trained, on its held-out questions, without training."""
     from flows.cli.run import evaluate_command
 
     evaluate_command(recipe, settings, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,11 +16,12 @@ from flows.server.outage import run_flow
 from relift.config import RunConfig
 from relift.config.batch_arithmetic import batch_arithmetic
 from relift.config.recipe import load_recipe
-from relift.errors import ResumeError
+from relift.errors import ResumeError, RunError
 from relift.evaluation import pass_interval
 from relift.policy.vllm_install import require_engine
 from relift.run.identity import find_run, is_run, require_same_configuration, run_store
 from relift.run.summary import RunSummary, stored_summary
+from relift.store.uris import is_bucket
 
 if TYPE_CHECKING:
     from relift.run.run import Run
@@ -80,8 +82,12 @@ def _train(config: RunConfig, name: str, *, advice: str, fresh: bool = False) ->
 
 
 def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
-    """The same for the evaluate flow."""
-    config = load_recipe(recipe, settings)
+    """The same for the evaluate flow, of a recipe's model or of what a run trained."""
+    if is_run(recipe):
+        config, of = _trained(recipe, settings)
+        name = name or f"evaluate-{of}"
+    else:
+        config = load_recipe(recipe, settings)
     name = name or f"evaluate-{config.recipe}-{config.seed}"
     require_engine(config)
     server = _started()
@@ -109,6 +115,25 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
             console.print(f"Ledger: {run.snapshot_path}")
     finally:
         server.stop()
+
+
+def _trained(run: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
+    """(the configuration of the run in a folder, with the model that it trained; its name)."""
+    from relift.phases.report import MODEL
+
+    if is_bucket(run):
+        raise RunError(
+            f"{run} lies in a bucket, and a model is loaded from a folder. Copy {run.rstrip('/')}/{MODEL} to this "
+            f"machine and run `relift evaluate RECIPE --set policy.model=FOLDER`, with the recipe of that run."
+        )
+    folder = Path(run).expanduser() / MODEL
+    if not folder.is_dir():
+        raise RunError(
+            f"{run} holds no folder {MODEL}, so there is nothing that it trained: a run writes it when it ends. Give "
+            f"a finished run, or a recipe."
+        )
+    with advising("name a recipe"):
+        return find_run(run, [f"policy.model={folder}", *settings])
 
 
 def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int) -> None:

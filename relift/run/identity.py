@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import RunConfig
-from relift.config.recipe import differences, recorded_config, validated
+from relift.config.recipe import differences, recorded_config
 from relift.config.resolved import Resolved
 from relift.errors import ResumeError, RunError
 from relift.interrupt import StopFlag
@@ -23,8 +23,11 @@ from relift.store.uris import is_bucket, require_uri
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 2
+FORMAT = 3
 """Of run.json."""
+RESUMABLE = 3
+"""The oldest format of a run that can be gone on with: raised with FORMAT by whatever changes the fingerprint of a
+configuration or what is recorded, since the phases of an older run would then be made again instead of recognised."""
 
 
 def remove_run(store: Store) -> None:
@@ -140,6 +143,7 @@ def read_identity(store: Store) -> dict[str, Any]:
         Resolved(**tree["resolved"])
         plugins = tree.get("plugins", {})
         return {
+            "format": tree.get("format", 1),
             "config": tree["config"],
             "resolved": tree["resolved"],
             "made_from": tree["made_from"],
@@ -156,11 +160,19 @@ def read_identity(store: Store) -> dict[str, Any]:
 
 
 def require_same_configuration(store: Store, config: RunConfig) -> None:
-    """Raises ResumeError showing every setting that differs from the run's own and may not."""
+    """Raises ResumeError for a run of an earlier relift that cannot be gone on with, and showing every setting that
+    differs from the run's own and may not."""
     if not has_begun(store):
         return
-    before = read_identity(store)["config"]
-    changed = differences(validated(before, origin=f"{store.uri}/{RUN_FILE}"), config)
+    identity = read_identity(store)
+    if identity["format"] < RESUMABLE:
+        raise ResumeError(
+            f"the run {store.root.name} was begun by relift {identity['resolved']['relift']}, whose recorded phases "
+            f"this relift does not recognise, so it cannot go on. It can still be evaluated, reported, exported, "
+            f"attached, rebuilt and harvested.",
+            "Go on with it by the relift that began it",
+        )
+    changed = differences(recorded_config(identity["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise ResumeError(
