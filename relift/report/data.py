@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import QuestionsConfig, RunConfig
+from relift.config.moved import with_todays_keys
 from relift.config.recipe import leaves, validated
 from relift.errors import ConfigError, StoreError
 from relift.records import EvalResult, IterationReport, UpdateReport
@@ -114,7 +115,7 @@ def _config(path: Path) -> RunConfig | None:
     if not path.exists():
         return None
     try:
-        return validated(json.loads(path.read_text())["config"], origin=str(path))
+        return validated(with_todays_keys(json.loads(path.read_text())["config"]), origin=str(path))
     except (ConfigError, ValueError, KeyError, TypeError) as problem:
         log.warning("the report leaves the configuration out: %s", problem)
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import RunConfig
+from relift.config.moved import with_todays_keys
 from relift.config.recipe import differences, recorded_config, validated
 from relift.config.resolved import Resolved
 from relift.errors import RunError
@@ -23,8 +24,8 @@ from relift.store.uris import is_bucket, require_uri
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 2
-"""Of run.json."""
+FORMAT = 3
+"""Of run.json. Phases of runs with an earlier one were recorded from a configuration with other keys."""
 BY_TRAINING = "start under another name with --name, or anew with --fresh"
 BY_NAME = "start under another name with --name"
 """What to do where a run cannot be gone on with, by what the command that was given takes."""
@@ -143,7 +144,8 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
         Resolved(**tree["resolved"])
         plugins = tree.get("plugins", {})
         return {
-            "config": tree["config"],
+            "format": tree.get("format", 1),
+            "config": with_todays_keys(tree["config"]),
             "resolved": tree["resolved"],
             "made_from": tree["made_from"],
             "plugins": plugins,
@@ -155,6 +157,16 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
             f"{store.uri}/{RUN_FILE} is damaged or of another version of relift ({problem}), so the run cannot be "
             f"resumed. Restore it from a copy, or {instead}."
         ) from problem
+
+
+def require_resumable(store: Store, *, instead: str = BY_TRAINING) -> None:
+    """Raises RunError for a run of an earlier relift, whose phases would all be made again."""
+    if has_begun(store) and read_identity(store, instead=instead)["format"] < FORMAT:
+        raise RunError(
+            f"the run {store.root.name} was started by an earlier relift, whose settings have other names, so what it "
+            f"recorded does not fit and it cannot be resumed. It can still be evaluated, reported, exported and asked; "
+            f"to train, {instead}."
+        )
 
 
 def require_same_configuration(store: Store, config: RunConfig, *, instead: str = BY_TRAINING) -> None:

@@ -29,6 +29,7 @@ from relift.run.identity import (
     SUMMARY_FILE,
     has_begun,
     remove_run,
+    require_resumable,
     run_store,
     write_identity,
 )
@@ -69,6 +70,8 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
+    if teaches and not fresh:
+        require_resumable(store)
     plugins = _plugins(config) if teaches or fresh or not has_begun(store) else None
     student = load_student(config.policy)
     verifier = make_verifier(config, think_opened=student.thinks)
