@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Translation = Callable[[dict[str, Any]], None]
-TRANSLATIONS: tuple[Translation, ...] = ()
-"""One for each change of keys, oldest first. Each moves in place what it knows and leaves any other tree as it is."""
 
 
 def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,3 +19,19 @@ def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
     for translate in TRANSLATIONS:
         translate(tree)
     return tree
+
+
+def _loss_by_kind(tree: dict[str, Any]) -> None:
+    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``."""
+    rl = tree.get("rl")
+    if not isinstance(rl, dict) or "surrogate" not in rl:
+        return
+    surrogate, ratio, clip = rl.pop("surrogate"), rl.pop("ratio"), rl.pop("clip")
+    if surrogate == "cispo":
+        rl["loss"] = {"kind": "cispo", "clip": {bound: clip[bound] for bound in ("low", "high")}}
+    else:
+        rl["loss"] = {"kind": "gspo" if ratio == "sequence" else "ppo", "clip": clip}
+
+
+TRANSLATIONS: tuple[Translation, ...] = (_loss_by_kind,)
+"""One for each change of keys, oldest first. Each moves in place what it knows and leaves any other tree as it is."""

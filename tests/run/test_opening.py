@@ -25,6 +25,7 @@ from relift.ledger import Ledger
 from relift.opening.run import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.records import FinishReason, Status
+from relift.run.identity import find_run
 from relift.store import FolderStore
 from tests.small_run import small_config
 
@@ -357,3 +358,23 @@ ROUNDED = 'evaluation.benchmarks=[{name="few", path="few.jsonl", rounded_golds=t
 def test_evaluations_in_another_answer_form_ignore_no_setting(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError, match="equals"):
         dataset_config(tmp_path, tmp_path, "evaluation.answer_form=equals", setting)
+
+
+def test_a_run_from_before_losses_had_kinds_is_read_as_it_was_meant_and_not_trained_on(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    open_run(config, "small").__exit__(None, None, None)
+    path = tmp_path / "small" / "run.json"
+    tree = json.loads(path.read_text())
+    loss = tree["config"]["rl"].pop("loss")
+    tree["config"]["rl"] |= {"clip": loss["clip"], "ratio": "token", "surrogate": "ppo"}
+    path.write_text(json.dumps({**tree, "format": 2}))
+    with pytest.raises(RunError, match=r"recorded phases this relift does not recognise.* can still be evaluated"):
+        open_run(config, "small")
+    found, name = find_run(str(tmp_path / "small"), [])
+    assert (found.rl, name) == (config.rl, "small")
+
+
+def test_a_loss_that_cannot_be_used_is_refused_before_the_run_exists(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="importing no_losses_of_mine was not found"):
+        open_run(small_config(tmp_path, "rl.loss=no_losses_of_mine:floored"), "small")
+    assert not (tmp_path / "small").exists()
