@@ -157,6 +157,31 @@ CHECKS = (
         FROM uses ANTI JOIN (FROM demonstrations WHERE refusal IS NULL) USING (run, demonstration_id, question_id)
         """,
     ),
+    Check(
+        name="the parts of a reward add up to it",
+        counted="SELECT count(*) FROM reward_parts",
+        wrong="""
+        WITH sums AS (
+            SELECT run, iteration, purpose, question_id, sample, sum(value) AS total, sum(abs(value)) AS size
+            FROM reward_parts GROUP BY ALL
+        )
+        SELECT concat_ws(
+            ' ', run, 'iteration', iteration, purpose, question_id, sample, 'has the reward', a.reward,
+            'and parts that come to', total
+        )
+        FROM sums LEFT JOIN attempts a USING (run, iteration, purpose, question_id, sample)
+        WHERE a.reward IS NULL OR abs(a.reward - total) > 1e-9 * size
+        """,
+    ),
+    Check(
+        name="every failed reward is of an attempt without one",
+        counted="SELECT count(*) FROM reward_failures",
+        wrong="""
+        SELECT concat_ws(' ', run, 'iteration', iteration, purpose, question_id, sample, 'is said to have failed')
+        FROM reward_failures
+        ANTI JOIN (FROM attempts WHERE reward IS NULL) USING (run, iteration, purpose, question_id, sample)
+        """,
+    ),
     _orphans("leavings", "demonstration", "demonstrations", "demonstration_id"),
     _orphans("groups", "question", "questions", "question_id"),
     _orphans("demonstrations", "question", "questions", "question_id"),
@@ -164,6 +189,8 @@ CHECKS = (
     _repeated("runs", "run"),
     _repeated("questions", "run", "question_id"),
     _repeated("attempts", "run", "iteration", "purpose", "question_id", "sample"),
+    _repeated("reward_parts", "run", "iteration", "purpose", "question_id", "sample", "name"),
+    _repeated("reward_failures", "run", "iteration", "purpose", "question_id", "sample"),
     _repeated("groups", "run", "iteration", "purpose", "question_id"),
     _repeated("demonstrations", "run", "demonstration_id"),
     _repeated("teacher_requests", "run", "request_key"),
