@@ -22,6 +22,7 @@ from relift.policy.student import SAMPLES, Student
 from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import PolicyVersion, Question, UpdateKind
+from relift.reward import make_reward, require_reward
 from relift.run.identity import (
     BY_NAME,
     BY_TRAINING,
@@ -122,7 +123,7 @@ def _plugins(config: RunConfig) -> dict[str, str]:
     """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
     from relift.learning import require_loss
 
-    return require_loss(config.rl)
+    return {**require_loss(config.rl), **require_reward(config.rl)}
 
 
 def _questions(config: RunConfig, verifier: Verifier, student: Student) -> QuestionSet:
@@ -246,6 +247,7 @@ def _assemble(
         lock=root_lock,
         ledger=ledger,
         verifier=verifier,
+        reward=make_reward(config.rl),
         questions=questions,
         order=order,
         student=student,

@@ -35,6 +35,7 @@ from relift.policy.policy import Policy
 from relift.policy.student import Student
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
+from relift.reward import Reward
 from relift.run import checkpoint
 from relift.run.lock import RunLock
 from relift.run.progress import METRICS, Progress
@@ -82,6 +83,8 @@ class Run:
     lock: RunLock
     ledger: Ledger
     verifier: Verifier
+    reward: Reward | None
+    """None where it follows from the verdict alone."""
     questions: QuestionSet
     order: QuestionOrder
     student: Student
@@ -133,6 +136,8 @@ class Run:
         _open_runs.pop(self.ref.uri, None)
         self.teachers.close(0.5 if self.stop.is_set else DRAIN_SECONDS)
         self.verifier.close()
+        if self.reward is not None:
+            self.reward.close()
         self.publisher.close()
         self.ledger.close()
         self.engine.close()
