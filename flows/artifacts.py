@@ -32,9 +32,8 @@ from flows.artifact_text import (
 )
 from flows.server.outage import ServerGone, unless_gone
 from relift.ledger.schema import SNAPSHOT
-from relift.phases.iteration_report import close
 from relift.phases.report import summary_of
-from relift.records import EvalResult, PhaseRef
+from relift.records import EvalResult, IterationReport, PhaseRef
 from relift.run.identity import SUMMARY_FILE
 from relift.run.progress import METRICS, read_metrics
 from relift.run.run import Run
@@ -72,11 +71,8 @@ class Announcer:
             )
         )
 
-    async def iteration(self, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, recorded: PhaseRef) -> None:
-        """Report an iteration to the ledger, the metrics, the views and Prefect."""
-        began = self.run.progress.clock.begin()
-        report = await asyncio.to_thread(close, self.run, iteration, rollouts, verdicts, recorded)
-        self.run.progress.clock.end("close", began)
+    def iteration(self, report: IterationReport) -> None:
+        """Show what an iteration came to."""
         self.reports.append(asdict(report))
         log.info("%s", iteration_line(report, self.run.iterations))
         if self.telling is None or self.telling.done():

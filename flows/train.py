@@ -1,10 +1,40 @@
-"""ReLIFT as a Prefect flow: the paper's algorithm, one screen.
+"""ReLIFT as a Prefect flow: the paper's algorithm, one screen (``iterate``).
 
-    questions -> rollout -> probe -> verify -> record -> source -----------> sft_update -> checkpoint
-                                           `---------> rl_update (beside) --^
+    questions -> rollout -> verify -> gate -+-> source ----+-> sft_update -> report_iteration -> checkpoint
+                                            `-> rl_update -'
 
-Departures from the paper are settings, listed in relift/config. Every phase finds its own finished output, so
-running the same run again is how it is resumed.
+Every phase finds its own finished output, so running the same run again is how it is resumed.
+
+Departures from the published method, that is from its paper (arXiv 2506.07527) and the second release of its code:
+
+Settings, which the preset sets back (those marked with * differ in it too):
+1. ``gate.counts`` holds ``wrong`` alone, so a group that merely ran out of tokens is not called hardest.
+2. ``buffer.leave_when_solved``: a question that is solved while it waits is not taught.
+3. ``questions.thinking`` demands ``</think>``; the second release grades the last box of the whole text.
+4. ``iterations`` ends after one pass over the questions; the code schedules 3 epochs, later 5.
+5. ``policy``: float32, and the model's own context and rotary base.
+6. ``evaluation`` is greedy, at the start and the end.
+7. * ``probe`` samples taught questions again, to see what teaching did; no update trains on them.
+8. * ``questions.held_out_share``: 2 % of the dataset are kept for evaluation. The code trains on all.
+
+Of the method itself, whatever the settings:
+9. A question waits once, the first that failed is taught first, and a kill loses nothing. The code adds it again each
+   epoch, its first release takes the newest first, and a restart loses the buffer.
+10. Divisors: every loss divides by counts of the whole optimizer step. The code's supervised loss is a mean of
+    micro-batches' means, over the number of ranks once too often, its entropy bonus depends on how micro-batches are
+    packed, and its ``constant`` aggregation divides by the response limit alone, not by sequences as well.
+11. Answers are compared by a verifier of its own (docs/verifier.md). What it cannot decide in time is masked: it
+    leaves advantages, loss and gate, where the code gives it 0. Rows whose gold cannot be compared are set aside.
+12. Demonstrations are admitted before they are used: the answer is right, the reasoning closes, and it fits with its
+    end of sequence. A long one is refused, where the code cuts it and writes the end over its last token.
+13. Prompts: a question's own messages are rendered by the model's chat template; what is too long is set aside, never
+    cut.
+14. Hardest is who has no correct rollout. The code asks whether the shaped reward is 0.
+15. A supervised update leaves the schedule of the RL update where it was.
+16. Batches go on over the end of an epoch and never hold a question twice; the code drops what does not fill a batch.
+17. Advantages are not divided by the standard deviation (``rl.scale``): so does the code, where the paper's formula
+    divides.
+18. The log-ratio and the k3 estimate are bounded at 20 nats and 10, as in verl, on which the code stands.
 """
 
 from __future__ import annotations
@@ -19,12 +49,13 @@ from flows.run_name import flow_run_name
 from flows.server.outage import kept
 from flows.session import opened
 from relift.config import RunConfig
-from relift.records import PolicyVersion
+from relift.records import IterationReport, PolicyVersion
 from relift.run.run import Run
 from relift.run.summary import RunSummary
 from tasks.checkpoint import checkpoint
 from tasks.evaluate import evaluate
-from tasks.gate import record
+from tasks.gate import gate
+from tasks.iteration_report import report_iteration
 from tasks.probe import probe
 from tasks.report import report
 from tasks.rl_update import rl_update
@@ -49,34 +80,34 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
         await announcer.start(iteration)
         before = await evaluate(run.ref, 0, run.base, full=True) if config.evaluation else None
         while iteration < run.iterations:
-            version = await iterate(run, announcer, iteration, version)
+            version, reported = await iterate(run, iteration, version)
+            announcer.iteration(reported)
             iteration += 1
             if _is_evaluation_due(run, iteration):
                 await evaluate(run.ref, iteration, version, full=False)
             if iteration % config.checkpoint.every == 0 or iteration == run.iterations:
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
-        reported = await report(run.ref, iteration, version, before, after)
-        return kept(await finish(run, announcer, reported, began))
+        figures = await report(run.ref, iteration, version, before, after)
+        return kept(await finish(run, announcer, figures, began))
 
 
-async def iterate(run: Run, announcer: Announcer, iteration: int, version: PolicyVersion) -> PolicyVersion:
+async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[PolicyVersion, IterationReport]:
     """One batch of questions: rollouts, one RL pass over them and, when enough hard questions wait, fine-tuning."""
     rollouts = await rollout(run.ref, iteration, version)
-    if run.is_probe_due(iteration):
+    if run.interleaving.is_probe_due(iteration):
         await probe(run.ref, iteration, version)
     verdicts = await verify(run.ref, iteration, rollouts)
-    recorded = await record(run.ref, iteration, rollouts, verdicts)
+    gated = await gate(run.ref, iteration, rollouts, verdicts)
     # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.
-    sourcing = asyncio.create_task(source(run.ref, iteration, recorded))
+    sourcing = asyncio.create_task(source(run.ref, iteration, gated))
     try:
         with run.teachers.answering():
             version = await rl_update(run.ref, iteration, rollouts, verdicts, version)
     finally:
         sourced = await sourcing
     version = await sft_update(run.ref, iteration, rollouts, verdicts, sourced, version)
-    await announcer.iteration(iteration, rollouts, verdicts, recorded)
-    return version
+    return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)
 
 
 def _is_evaluation_due(run: Run, iteration: int) -> bool:

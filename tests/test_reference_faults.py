@@ -24,7 +24,7 @@ from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
 from relift.phases.evaluate import evaluate
-from relift.phases.gate import record
+from relift.phases.gate import gate
 from relift.phases.phase import finish, place_of
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import FILE as ROLLOUTS
@@ -38,9 +38,19 @@ from relift.phases.verify import verify
 from relift.policy.student import make_student
 from relift.policy.tiny import CHAT_TEMPLATE as BYTES
 from relift.policy.tiny import byte_tokenizer
-from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Question, UpdateKind, UpdateReport
+from relift.records import (
+    Completion,
+    EvalResult,
+    FinishReason,
+    PhaseRef,
+    PolicyVersion,
+    Question,
+    UpdateKind,
+    UpdateReport,
+)
 from relift.run.opening import open_run
 from relift.run.progress import METRICS
+from relift.run.recorded import EvaluationRecord, UpdateRecord
 from relift.run.run import Run
 from relift.verifier import Verifier
 from tests.phases.conftest import drive
@@ -114,7 +124,7 @@ def test_steps_without_a_hard_question_and_steps_that_empty_the_buffer_run(opene
     """Fault 5: either was a crash."""
     easy = opener(MASTERED, name="easy")
     drive(easy, 2)
-    assert [facts(easy, i, "record")["hardest"] for i in range(2)] == [[], []]
+    assert [facts(easy, i, "gate")["hardest"] for i in range(2)] == [[], []]
     # Every demonstration is taught at once, so nothing ever waits.
     drained = opener(
         HARD,
@@ -195,7 +205,19 @@ def test_no_benchmark_is_asked_between_checkpoints_or_chooses_one_or_is_trained_
     assert asked(2, full=False) and not benchmarks & asked(2, full=False)
     for iteration, mean, full in ((3, 0.3, False), (4, 0.5, False), (5, 0.4, False), (6, 0.9, True)):
         run.store.publish(f"checkpoints/{iteration:05d}", {}, inputs="made up")
-        finish(run, iteration, "evaluate", {}, inputs="made up", counts={"mean": mean}, facts={"full": full})
+        result = EvalResult(
+            benchmark="b",
+            version=0,
+            iteration=iteration,
+            questions=1,
+            k=1,
+            avg_at_k=mean,
+            pass_at_k=mean,
+            low=0.0,
+            high=1.0,
+        )
+        made_up = EvaluationRecord(results=(result,), full=full).to_json()
+        finish(run, iteration, "evaluate", {}, inputs="made up", counts={}, facts=made_up)
     assert run.best_iteration() == 4, "the full evaluation, which asks benchmarks too, chooses nothing"
 
 
@@ -242,11 +264,8 @@ def test_refused_updates_are_counted_and_ten_in_a_row_stop_the_run(opener: Opene
     assert run.ledger.execute("SELECT refused, version, checksum FROM updates") == [(2, 0, run.base.checksum)]
 
     def update(iteration: int, **steps: int) -> PolicyVersion:
-        made = UpdateReport(kind=UpdateKind.RL, **steps)
-        place = place_of(iteration, "rl_update")
-        return record_update(
-            run, iteration, place, files={}, reports=[made], uses=[], parent=run.base, inputs="", redo={}
-        )
+        made = UpdateRecord(version=run.base, reports=(UpdateReport(kind=UpdateKind.RL, **steps),), uses=(), lr=1e-6)
+        return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs="")
 
     for iteration in range(1, 9):
         update(iteration, refused=1)
@@ -316,12 +335,12 @@ def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(o
     run.policy.optimizers[UpdateKind.SFT].register_step_post_hook(stop_after_step)
     rollouts = rollout(run, 0, run.base)
     verdicts = verify(run, 0, rollouts)
-    sourced = source(run, 0, record(run, 0, rollouts, verdicts))
+    sourced = source(run, 0, gate(run, 0, rollouts, verdicts))
     version = rl_update(run, 0, rollouts, verdicts, run.base)
     with pytest.raises(Interrupted):
         sft_update(run, 0, rollouts, verdicts, sourced, version)
     assert steps == [1], "the weights have moved"
-    waiting = [entry.question_id for entry in run.buffer.snapshot().waiting]
+    waiting = [entry.question_id for entry in run.interleaving.buffer.snapshot().waiting]
     assert len(waiting) > 4
     assert run.ledger.counts()["uses"] == 0
     run.__exit__()
@@ -330,7 +349,7 @@ def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(o
     drive(again, 1)
     (report,) = reports_of(again, place_of(0, "sft_update"))
     assert (report.steps, report.sequences) == (1, 4)
-    assert [entry.question_id for entry in again.buffer.waiting] == waiting[4:]
+    assert [entry.question_id for entry in again.interleaving.buffer.waiting] == waiting[4:]
     assert {q for (q,) in again.ledger.execute("SELECT question_id FROM uses")} == set(waiting[:4])
 
 

@@ -18,7 +18,7 @@ class Replaced:
     """
 
     keys: frozenset[str]
-    """Of the batches, e.g. ``"demo-0/iterations/00007/record"``."""
+    """Of the batches, e.g. ``"demo-0/iterations/00007/gate"``."""
     groups: frozenset[tuple[int, str]]
     """(iteration, purpose), also of attempts and their rewards."""
     updates: frozenset[tuple[int, str]]

@@ -8,7 +8,7 @@ from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.store.uris import is_bucket
 
-OF_REPLAY = frozenset({"rollout", "probe", "verify", "record", "source", "rl_update", "sft_update"})
+OF_REPLAY = frozenset({"rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update"})
 
 
 def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:
@@ -24,7 +24,7 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
             uri=place, sha256=run.store.manifest_sha256(place), iteration=iteration, version=version.number
         )
     run.policy.at(version)
-    snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleave=run.interleave_state())
+    snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleaving=run.interleaving.to_json())
     _publish(run)
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
     snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from relift.config import EvaluationConfig
 from relift.evaluation import grouped, summarise
-from relift.phases.phase import facts_of, finish, finished, place_of
+from relift.phases.phase import finish, finished, place_of
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import EvalResult, PhaseRef, PolicyVersion, Purpose, Question, RolloutGroup
+from relift.run.recorded import EvaluationRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -38,21 +39,22 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
     results = [summarise(name, members, version.number, iteration) for name, members in grouped(groups)]
     results = [replace(r, kind=run.kind_of(r.benchmark)) for r in results]
     _keep(run, iteration, results, groups, again)
+    made = EvaluationRecord(results=tuple(results), full=full)
     ref = finish(
         run,
         iteration,
         "evaluate",
         group_files(groups) | (group_files(again, CONFIRM) if confirms else {}),
         inputs=inputs,
-        counts={"questions": len(questions), "mean": sum(r.avg_at_k for r in results) / len(results)},
-        facts={"results": [asdict(r) for r in results], "full": full},
+        counts={"questions": len(questions), "mean": made.mean},
+        facts=made.to_json(),
     )
     run.progress.evaluated(iteration, results)
     return ref
 
 
 def results_of(run: Run, ref: PhaseRef) -> list[EvalResult]:
-    return [EvalResult(**tree) for tree in facts_of(run, ref)["results"]]
+    return list(read(run.store, ref.uri, EvaluationRecord).results)
 
 
 def _keep(

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
-from relift.interleave import is_control
 from relift.phases.phase import finish, finished, place_of
 from relift.phases.verify import groups_of
-from relift.records import PhaseRef, Purpose, RolloutGroup
+from relift.records import PhaseRef, Purpose
+from relift.run.recorded import GateRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
 
-def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
-    """One idempotent ledger transaction; the manifest's facts name the hardest and the control questions."""
+def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
+    """One idempotent ledger transaction; what is recorded names the hardest and the control questions."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
-    ref = finished(run, iteration, "record", inputs)
-    key = run.key(place_of(iteration, "record"))
+    ref = finished(run, iteration, "gate", inputs)
+    key = run.key(place_of(iteration, "gate"))
     if ref and run.ledger.has(key):
         return ref
     groups = groups_of(run, rollouts, verdicts)
-    hardest, control = hardest_and_control(run, groups)
+    hardest, control = run.interleaving.hardest_and_control(groups)
     run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref
@@ -29,7 +28,7 @@ def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
     return finish(
         run,
         iteration,
-        "record",
+        "gate",
         {},
         inputs=inputs,
         counts={
@@ -40,12 +39,5 @@ def record(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
             "solved_all": sum(g.accuracy == 1 for g in groups),
             "signal": sum(g.has_signal for g in groups),
         },
-        facts={"hardest": hardest, "control": control},
+        facts=GateRecord(hardest=tuple(hardest), control=tuple(control)).to_json(),
     )
-
-
-def hardest_and_control(run: Run, groups: Iterable[RolloutGroup]) -> tuple[list[str], list[str]]:
-    """Ids of the questions that the gate calls hardest, and of those among them that are never taught."""
-    hardest = [group.question.id for group in groups if run.gate.is_hardest(group)]
-    share = run.config.sft.control_share if run.config.sft else 0.0
-    return hardest, [question for question in hardest if is_control(question, share)]

@@ -1,4 +1,4 @@
-"""The end of an iteration: one line of the run's story, in the ledger, in metrics.jsonl and for whoever looks on."""
+"""The end of an iteration: what it came to, in the ledger, in metrics.jsonl and for whoever looks on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from relift.run.progress import METRICS, pick_examples
 from relift.run.run import Run
 
 
-def close(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, recorded: PhaseRef) -> IterationReport:
+def report_iteration(
+    run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef
+) -> IterationReport:
     """Report the iteration. On resume the recorded ones are reported to the views again, and written only once."""
     rl = reports_of(run, place_of(iteration, "rl_update"))
     sft = reports_of(run, place_of(iteration, "sft_update"))
@@ -25,18 +27,18 @@ def close(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, reco
         questions=int(rollouts.counts["questions"]),
         rollouts=int(rollouts.counts["rollouts"]),
         tokens=int(rollouts.counts["tokens"]),
-        accuracy=recorded.counts["correct"] / recorded.counts["rollouts"],
+        accuracy=gated.counts["correct"] / gated.counts["rollouts"],
         statuses={status.value: int(verdicts.counts.get(status.value, 0)) for status in Status},
-        unsolved=int(recorded.counts["hardest"]),
-        solved_all=int(recorded.counts["solved_all"]),
-        buffer=len(run.buffer),
+        unsolved=int(gated.counts["hardest"]),
+        solved_all=int(gated.counts["solved_all"]),
+        buffer=len(run.interleaving.buffer),
         taught=used,
         updates=rl + sft,
         seconds=run.progress.clock.take(),
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],
         rewards=_reward_means(groups),
     )
-    run.ledger.record_iteration(run.key(place_of(iteration, "close")), report)
+    run.ledger.record_iteration(run.key(place_of(iteration, "report_iteration")), report)
     examples = pick_examples(groups)
     run.progress.iteration(run.root / METRICS, report, examples)
     if time.monotonic() - run.published_at > run.config.ledger.publish_seconds:

@@ -16,7 +16,7 @@ def probe(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef | None:
     They go into the ledger and nowhere else: no update ever trains on them, so a run's weights are the same without.
     """
     config = run.config.probe
-    due = run.probes.due(iteration)
+    due = run.interleaving.probes.due(iteration)
     if config is None or not due:
         return None
     inputs = digest(run.fingerprint, iteration, list(due), version.checksum)

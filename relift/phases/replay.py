@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from relift.errors import StoreError
@@ -12,8 +12,9 @@ from relift.phases import rl_update, sft_update
 from relift.phases.phase import place_of
 from relift.phases.updates import committed_version
 from relift.policy.policy import Policy
-from relift.records import PhaseRef, PolicyVersion, UpdateKind
+from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
+from relift.run.recorded import UpdateRecord, find
 from relift.run.run import Run
 
 log = logging.getLogger(__name__)
@@ -37,15 +38,15 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
         if reached == version.number and not is_recorded:
             return
         for kind in (UpdateKind.RL, UpdateKind.SFT):
-            manifest = run.store.manifest(place_of(iteration, f"{kind}_update"))
-            if manifest is None:
+            update = find(run.store, place_of(iteration, f"{kind}_update"), UpdateRecord)
+            if update is None:
                 continue
-            if not manifest.facts["moved"]:
-                _count(policy.optimizers[kind], manifest.facts["reports"])
+            if not update.moved:
+                _count(policy.optimizers[kind], update.reports)
             elif reached == version.number:
                 return
             else:
-                reached = _redo(run, policy, iteration, kind, manifest.facts["redo"])
+                reached = _redo(run, policy, iteration, kind, update)
 
 
 def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, int]:
@@ -60,24 +61,24 @@ def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, 
     return 0, 0
 
 
-def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, redo: Mapping[str, Any]) -> int:
+def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, update: UpdateRecord) -> int:
     """Replay one recorded update, compare the weights with the record, and return the version reached."""
     place = place_of(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        refs = [PhaseRef(uri=redo[phase], sha256="") for phase in ("rollout", "verify")]
-        rl_update.perform(run, refs[0], refs[1], redo["lr"])
+        rollouts, verdicts = (PhaseRef(uri=uri, sha256="") for uri in (update.rollouts, update.verdicts))
+        rl_update.perform(run, rollouts, verdicts, update.lr)
     else:
-        sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), redo["lr"])
-    made = committed_version(run, PhaseRef(uri=place, sha256=""))
+        sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), update.lr)
+    made = committed_version(run, place)
     policy.settle(made)
     return made.number
 
 
-def _count(optimizer: Any, reports: Sequence[Mapping[str, Any]]) -> None:
+def _count(optimizer: Any, reports: Iterable[UpdateReport]) -> None:
     """What a recorded update without any step taken left in its optimizer's history."""
     from relift.learning.optimizers import history_of
 
     history = history_of(optimizer)
-    history.skipped += sum(report["skipped"] for report in reports)
-    history.refused += sum(report["refused"] for report in reports)
+    history.skipped += sum(report.skipped for report in reports)
+    history.refused += sum(report.refused for report in reports)

@@ -12,6 +12,7 @@ from relift.phases.updates import conduct_of, learning_rate, record_update, reco
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
+from relift.run.recorded import UpdateRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -33,17 +34,10 @@ def rl_update(
     lr = learning_rate(run, UpdateKind.RL, iteration)
     report = perform(run, rollouts, verdicts, lr)
     _require_small_gap(run, report.logprob_gap_mean)
-    return record_update(
-        run,
-        iteration,
-        place_of(iteration, "rl_update"),
-        files={},
-        reports=[report],
-        uses=[],
-        parent=version,
-        inputs=inputs,
-        redo={"rollout": rollouts.uri, "verify": verdicts.uri, "lr": lr},
+    made = UpdateRecord(
+        version=version, reports=(report,), uses=(), lr=lr, rollouts=rollouts.uri, verdicts=verdicts.uri
     )
+    return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs=inputs)
 
 
 def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> UpdateReport:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from relift.phases.phase import facts_of, finish, finished, place_of
+from relift.phases.phase import finish, finished, place_of
 from relift.phases.tables import demonstrations_from_parquet, demonstrations_to_parquet
 from relift.records import Demonstration, PhaseRef
+from relift.run.recorded import GateRecord, SourceRecord, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
 FILE = "demonstrations.parquet"
 
 
-def source(run: Run, iteration: int, recorded: PhaseRef) -> PhaseRef:
+def source(run: Run, iteration: int, gated: PhaseRef) -> PhaseRef:
     """Demonstrations, admitted or refused with a reason, of the hardest questions.
 
     Teachers are asked for controls too, after all that may be taught: a control that no teacher solves would not have
@@ -21,21 +22,18 @@ def source(run: Run, iteration: int, recorded: PhaseRef) -> PhaseRef:
     What arrived from outside is fixed by this phase's manifest, so it comes before the ledger here: a resumed run
     replays the same demonstrations, and asks again only for what its last iteration still waited for.
     """
-    inputs = digest(run.fingerprint, recorded.sha256)
-    ref = finished(run, iteration, "source", inputs) or _source(run, iteration, recorded, inputs)
-    run.asked = tuple(facts_of(run, ref)["asked"])
+    inputs = digest(run.fingerprint, gated.sha256)
+    ref = finished(run, iteration, "source", inputs) or _source(run, iteration, gated, inputs)
+    run.interleaving.owes(read(run.store, ref.uri, SourceRecord).owed)
     run.ledger.record_demonstrations(run.key(place_of(iteration, "source")), iteration, demonstrations_of(run, ref))
     return ref
 
 
-def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseRef:
-    facts = facts_of(run, recorded)
-    untaught = set(facts["control"])
-    teachable = facts["hardest"] if run.config.sft else []
-    wanted = [question for question in teachable if question not in untaught and not run.buffer.is_retired(question)]
-    followed = [question for question in teachable if question in untaught and run.probes.is_wanted(question)]
+def _source(run: Run, iteration: int, gated: PhaseRef, inputs: str) -> PhaseRef:
+    found = read(run.store, gated.uri, GateRecord)
+    wanted, followed = run.interleaving.requests(found.hardest, found.control)
     by_id = run.questions.by_id
-    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.asked, *wanted, *followed))])
+    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.interleaving.asked, *wanted, *followed))])
     run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)
     demonstrations, owed = run.teachers.pick_up()
     admitted = sum(d.is_admitted for d in demonstrations)
@@ -51,7 +49,7 @@ def _source(run: Run, iteration: int, recorded: PhaseRef, inputs: str) -> PhaseR
             "admitted": admitted,
             "refused": len(demonstrations) - admitted,
         },
-        facts={"asked": owed},
+        facts=SourceRecord(owed=tuple(owed)).to_json(),
     )
     run.teachers.delivered(demonstrations)
     _tell_trouble(run)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from relift.errors import SelfCheckFailed
 from relift.learning import Conduct, Sizes, schedule_factor
-from relift.ledger import Use
-from relift.phases.phase import facts_of
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
+from relift.run.recorded import UpdateRecord, find, read
 from relift.run.run import Run
 from relift.store.folder import Content
 
@@ -39,106 +37,62 @@ def sizes_of(run: Run) -> Sizes:
 
 
 def record_update(
-    run: Run,
-    iteration: int,
-    place: str,
-    *,
-    files: Mapping[str, Content],
-    reports: Sequence[UpdateReport],
-    uses: Sequence[Sequence[Use]],
-    parent: PolicyVersion,
-    inputs: str,
-    redo: Mapping[str, Any],
+    run: Run, iteration: int, place: str, update: UpdateRecord, *, files: Mapping[str, Content], inputs: str
 ) -> PolicyVersion:
     """Name the resident weights as a new version: ledger first (idempotent), manifest last.
 
-    ``redo`` is what a replay needs. Without any optimizer step taken the parent stays the version.
+    ``update`` comes with the version before it, which stays the version where no optimizer step was taken. Raises
+    SelfCheckFailed after too many updates in a row whose gradient could not be used.
     """
-    kind = UpdateKind.SFT if place.endswith("sft_update") else UpdateKind.RL
-    moved = any(report.steps for report in reports)
-    if moved:
-        number = parent.number + 1
-        checksum = run.policy.moved_to(number)
-        version = PolicyVersion(number=number, checksum=checksum, parent=parent.number, iteration=iteration, kind=kind)
-    else:
-        run.policy.moved_to(parent.number)
-        version = parent
-    _count_refusals(run, reports)
-    _keep(run, iteration, place, version, reports, uses)
-    run.store.publish(
-        place,
-        files,
-        inputs=inputs,
-        counts={"updates": len(reports), "tokens": sum(r.tokens for r in reports)},
-        facts={
-            "version": _plain(version),
-            "moved": moved,
-            "reports": [asdict(r) for r in reports],
-            "uses": [[asdict(use) for use in of_update] for of_update in uses],
-            "redo": dict(redo),
-        },
-    )
-    return _with_phase(run, version, place)
+    before = update.version
+    number = before.number + update.moved
+    checksum = run.policy.moved_to(number)
+    if update.moved:
+        kind = UpdateKind.SFT if place.endswith("sft_update") else UpdateKind.RL
+        made = PolicyVersion(number=number, checksum=checksum, parent=before.number, iteration=iteration, kind=kind)
+        update = replace(update, version=made)
+    _count_refusals(run, update.reports)
+    _keep(run, iteration, place, update)
+    tokens = sum(report.tokens for report in update.reports)
+    counts = {"updates": len(update.reports), "tokens": tokens}
+    run.store.publish(place, files, inputs=inputs, counts=counts, facts=update.to_json())
+    return committed_version(run, place)
 
 
 def recorded_update(run: Run, iteration: int, ref: PhaseRef) -> PolicyVersion:
     """The version that a recorded update made; written into a ledger that was restored from an older snapshot."""
-    version = committed_version(run, ref)
+    record = read(run.store, ref.uri, UpdateRecord)
+    _count_refusals(run, record.reports)
     if not run.ledger.has(run.key(f"{ref.uri}/0")):
-        uses = [[Use(**tree) for tree in of_update] for of_update in facts_of(run, ref)["uses"]]
-        _keep(run, iteration, ref.uri, version, reports_of(run, ref.uri), uses)
-    return version
+        _keep(run, iteration, ref.uri, record)
+    return committed_version(run, ref.uri)
 
 
-def _keep(
-    run: Run,
-    iteration: int,
-    place: str,
-    version: PolicyVersion,
-    reports: Sequence[UpdateReport],
-    uses: Sequence[Sequence[Use]],
-) -> None:
-    for index, report in enumerate(reports):
-        used = uses[index] if uses else ()
-        run.ledger.record_update(run.key(f"{place}/{index}"), iteration, report, version, uses=used)
+def _keep(run: Run, iteration: int, place: str, record: UpdateRecord) -> None:
+    for index, report in enumerate(record.reports):
+        key = run.key(f"{place}/{index}")
+        run.ledger.record_update(key, iteration, report, record.version, uses=record.used_by(index))
 
 
-def committed_version(run: Run, ref: PhaseRef) -> PolicyVersion:
-    """The version that a recorded update made."""
-    tree = dict(facts_of(run, ref)["version"])
-    kind = tree.pop("kind")
-    return PolicyVersion(**tree, kind=UpdateKind(kind) if kind else None, phase=ref)
+def committed_version(run: Run, place: str) -> PolicyVersion:
+    """The version that the update recorded at a place made."""
+    ref = PhaseRef(uri=place, sha256=run.store.manifest_sha256(place))
+    return replace(read(run.store, place, UpdateRecord).version, phase=ref)
 
 
 def reports_of(run: Run, place: str) -> tuple[UpdateReport, ...]:
     """What the updates of a recorded phase reported; empty where there was none."""
-    manifest = run.store.manifest(place)
-    if manifest is None:
-        return ()
-    return tuple(UpdateReport.of(tree) for tree in manifest.facts["reports"])
+    record = find(run.store, place, UpdateRecord)
+    return record.reports if record else ()
 
 
-def _count_refusals(run: Run, reports: Sequence[UpdateReport]) -> None:
+def _count_refusals(run: Run, reports: Iterable[UpdateReport]) -> None:
     """Raises SelfCheckFailed after too many updates in a row whose gradient could not be used."""
-    for report in reports:
-        if report.steps:
-            run.refused_in_a_row = 0
-        elif report.refused:  # an update without any signal says nothing either way
-            run.refused_in_a_row += 1
-    limit = run.config.checks.max_skipped_updates
-    if run.refused_in_a_row >= limit:
+    run.interleaving.count_refusals(reports)
+    count, limit = run.interleaving.refused_in_a_row, run.config.checks.max_skipped_updates
+    if count >= limit:
         raise SelfCheckFailed(
-            f"{run.refused_in_a_row} updates in a row were refused for a gradient that is not finite or above "
+            f"{count} updates in a row were refused for a gradient that is not finite or above "
             f"skip_above (checks.max_skipped_updates={limit}): the run has diverged. Lower the learning rate or "
             f"resume from an earlier checkpoint."
         )
-
-
-def _with_phase(run: Run, version: PolicyVersion, place: str) -> PolicyVersion:
-    return replace(version, phase=PhaseRef(uri=place, sha256=run.store.manifest_sha256(place)))
-
-
-def _plain(version: PolicyVersion) -> dict[str, Any]:
-    tree = asdict(version)
-    tree.pop("phase")
-    return tree

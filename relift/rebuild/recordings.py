@@ -10,20 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relift.errors import StoreError
-from relift.ledger import Ledger, Use
+from relift.ledger import Ledger
 from relift.ledger.kept import Replaced
 from relift.phases.tables import demonstrations_from_parquet, groups_from_parquet
-from relift.records import (
-    EvalResult,
-    IterationReport,
-    PolicyVersion,
-    Purpose,
-    Question,
-    RolloutGroup,
-    UpdateKind,
-    UpdateReport,
-)
+from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
+from relift.run.recorded import EvaluationRecord, GateRecord, R, UpdateRecord, phase_of
 from relift.store.folder import FolderStore
 from relift.store.manifest import Manifest
 
@@ -33,24 +25,28 @@ ROLLOUTS, VERDICTS, DEMONSTRATIONS, CONFIRM = (
     "demonstrations.parquet",
     "confirm_",
 )
-_FACTS = {
-    "record": ("hardest", "control"),
-    "rl_update": ("version", "reports", "uses"),
-    "sft_update": ("version", "reports", "uses"),
-    "evaluate": ("results",),
+_RECORDS: Mapping[str, type[GateRecord | UpdateRecord | EvaluationRecord]] = {
+    "gate": GateRecord,
+    "rl_update": UpdateRecord,
+    "sft_update": UpdateRecord,
+    "evaluate": EvaluationRecord,
 }
 """What a phase's manifest has to say for its rows to be written."""
-_PURPOSES = {"record": Purpose.TRAIN, "probe": Purpose.PROBE, "evaluate": Purpose.EVALUATION}
+_PURPOSES = {"gate": Purpose.TRAIN, "probe": Purpose.PROBE, "evaluate": Purpose.EVALUATION}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A finished phase, e.g. iteration 7, phase ``"record"``, place ``"iterations/00007/record"``."""
+    """A finished phase, e.g. iteration 7, phase ``"gate"``, place ``"iterations/00007/gate"``."""
 
     iteration: int
     phase: str
+    """Its name today."""
     place: str
     manifest: Manifest
+
+    def says(self, kind: type[R]) -> R:
+        return kind.from_json(self.manifest.facts)
 
     @property
     def has_confirmed(self) -> bool:
@@ -65,7 +61,7 @@ class Recordings:
         self._store = store
         self._run = run
         self._writers: dict[str, Callable[[Ledger, Recorded, Mapping[str, Question]], int]] = {
-            "record": self._write_training,
+            "gate": self._write_training,
             "probe": self._write_probe,
             "source": self._write_demonstrations,
             "rl_update": self._write_updates,
@@ -73,7 +69,10 @@ class Recordings:
             "evaluate": self._write_evaluation,
         }
         self._reports = self._reported()
-        self._phases = [found for place in store.folders("iterations") if (found := self._recorded(place))]
+        places = store.folders("iterations")
+        self._phases = [found for place in places if (found := self._recorded(place))]
+        is_old = any(place.endswith("/record") for place in places)
+        self._report_key = "close" if is_old else "report_iteration"
 
     @property
     def problems(self) -> list[str]:
@@ -87,7 +86,7 @@ class Recordings:
         """The batches that ``write`` will write."""
         return Replaced(
             keys=frozenset(key for recorded in self._phases for key in self._keys(recorded))
-            | {self._key(f"iterations/{number:05d}/close") for number in self._reports},
+            | {self._key(f"iterations/{number:05d}/{self._report_key}") for number in self._reports},
             groups=frozenset(
                 (recorded.iteration, purpose.value)
                 for recorded in self._phases
@@ -107,7 +106,7 @@ class Recordings:
         """Write every recorded batch; how many there were. Raises StoreError for a file that is damaged."""
         batches = sum(self._writers[recorded.phase](ledger, recorded, by_id) for recorded in self._phases)
         for number, report in sorted(self._reports.items()):
-            ledger.record_iteration(self._key(f"iterations/{number:05d}/close"), report)
+            ledger.record_iteration(self._key(f"iterations/{number:05d}/{self._report_key}"), report)
         return batches + len(self._reports)
 
     def missing(self, ledger: Ledger) -> list[str]:
@@ -128,7 +127,8 @@ class Recordings:
 
     def _recorded(self, place: str) -> Recorded | None:
         """The finished phase at a place; None for one that has nothing to do with the ledger or cannot be used."""
-        _, number, phase = (*place.split("/"), "", "")[:3]
+        _, number, folder = (*place.split("/"), "", "")[:3]
+        phase = phase_of(folder)
         if phase not in self._writers or not number.isdigit():
             return None
         try:
@@ -142,25 +142,29 @@ class Recordings:
                     raise StoreError(f"{needed} is not recorded any more")
                 for entry in source.files:
                     self._store.checked_path(needed, entry.name)
-            for fact in _FACTS.get(phase, ()):
-                _ = manifest.facts[fact]  # StoreError where it is not said
+            if phase in _RECORDS:
+                recorded.says(_RECORDS[phase])  # StoreError where something is not said
             if phase == "evaluate" and not any(entry.name == VERDICTS for entry in manifest.files):
                 raise StoreError("it was recorded by an earlier relift, without the verdicts")
         except StoreError as problem:
             self._unusable.setdefault(str(problem), []).append(place)
             return None
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            why = f"its manifest is of another version of relift, or was changed ({problem!r})"
+            self._unusable.setdefault(why, []).append(place)
+            return None
         return recorded
 
     def _places(self, recorded: Recorded) -> tuple[str, ...]:
         """Whose files a phase's rows are made of."""
-        if recorded.phase != "record":
+        if recorded.phase != "gate":
             return (recorded.place,)
         return tuple(f"iterations/{recorded.iteration:05d}/{phase}" for phase in ("rollout", "verify"))
 
     def _keys(self, recorded: Recorded) -> list[str]:
         place = recorded.place
         if recorded.phase.endswith("_update"):
-            return [self._key(f"{place}/{index}") for index in range(len(recorded.manifest.facts["reports"]))]
+            return [self._key(f"{place}/{index}") for index in range(len(recorded.says(UpdateRecord).reports))]
         keys = [self._key(place)]
         if recorded.phase == "evaluate":
             keys += [self._key(f"{place}/attempts")] + [self._key(f"{place}/confirm")] * recorded.has_confirmed
@@ -179,14 +183,14 @@ class Recordings:
     def _write_training(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         rollouts, verdicts = self._places(recorded)
         groups = self._groups(rollouts, verdicts, by_id)
-        facts = recorded.manifest.facts
+        gated = recorded.says(GateRecord)
         ledger.record_attempts(
             self._key(recorded.place),
             recorded.iteration,
             groups,
             purpose=Purpose.TRAIN,
-            hardest=facts["hardest"],
-            control=facts["control"],
+            hardest=gated.hardest,
+            control=gated.control,
         )
         return 1
 
@@ -201,15 +205,11 @@ class Recordings:
         return 1
 
     def _write_updates(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        facts = recorded.manifest.facts
-        tree = dict(facts["version"])
-        kind = tree.pop("kind")
-        version = PolicyVersion(**tree, kind=UpdateKind(kind) if kind else None)
-        for index, report in enumerate(facts["reports"]):
-            uses = [Use(**use) for use in facts["uses"][index]] if facts["uses"] else []
-            made = UpdateReport.of(report)
-            ledger.record_update(self._key(f"{recorded.place}/{index}"), recorded.iteration, made, version, uses)
-        return len(facts["reports"])
+        update = recorded.says(UpdateRecord)
+        for index, report in enumerate(update.reports):
+            key = self._key(f"{recorded.place}/{index}")
+            ledger.record_update(key, recorded.iteration, report, update.version, update.used_by(index))
+        return len(update.reports)
 
     def _write_evaluation(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         key, place, iteration = self._key(recorded.place), recorded.place, recorded.iteration
@@ -219,8 +219,7 @@ class Recordings:
         if recorded.has_confirmed:
             again = self._groups(place, place, by_id, CONFIRM)
             ledger.record_attempts(f"{key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
-        results = [EvalResult(**tree) for tree in recorded.manifest.facts["results"]]
-        ledger.record_evaluations(key, iteration, results)
+        ledger.record_evaluations(key, iteration, recorded.says(EvaluationRecord).results)
         return 3 if recorded.has_confirmed else 2
 
     def _reported(self) -> dict[int, IterationReport]:

@@ -2,6 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const PER_PAGE = 50;
+  const MOST_CLOSED = 1500; // characters of a question whose row is closed, of which two lines are seen
   const BANDS = ["easy", "medium", "hard", "hardest"];
   const KINDS = {
     open: "want", no_teacher_solves_it: "want", regressed: "want", sourcing: "wait", queued: "wait", taught: "wait",
@@ -115,12 +116,20 @@
 
   function drawRow(entry) {
     const asked = make("span", { class: "asked" });
-    if (field("raw").checked) asked.append(Mathematics.visible(textOf(entry)));
-    else Mathematics.fill(asked, textOf(entry));
+    const ask = (text) => {
+      asked.replaceChildren();
+      if (field("raw").checked) asked.append(Mathematics.visible(text));
+      else Mathematics.fill(asked, text);
+    };
+    ask(textOf(entry).slice(0, MOST_CLOSED));
     const facts = `${entry.unsolved} of ${entry.sampled} unsolved${entry.taught ? `, taught ${entry.taught}×` : ""}`;
     const row = make("details", { class: "entry" }, make("summary", {}, stateMark(entry.state), asked,
       make("span", { class: "facts" }, facts, ...(data.runs.length > 1 ? [make("br"), data.runs[entry.run]] : []))));
-    row.addEventListener("toggle", () => { if (row.open && row.childElementCount === 1) row.append(drawBody(entry)); });
+    row.addEventListener("toggle", () => {
+      if (!row.open || row.childElementCount > 1) return;
+      if (textOf(entry).length > MOST_CLOSED) ask(textOf(entry));
+      row.append(drawBody(entry));
+    });
     return row;
   }
 

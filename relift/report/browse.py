@@ -1,8 +1,8 @@
 """The page to search the hard questions: one HTML file, nothing from elsewhere.
 
 The questions stand in it as JSON; browse.js draws the ones that are looked at, and browse_math.js their formulas as
-MathML. Every text goes into the page as a text node, never as markup, and the page's policy lets nothing run but these
-two scripts, named by their hashes.
+MathML with Temml. Every text goes into the page as a text node, never as markup, and the page's policy lets nothing run
+but these scripts, named by the hash of them together.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ CUTS = (20_000, 4_000, 1_200, 600, 300, 150)
 """Characters of a text that are shown, the longest that fits; questions and demonstrations are given thrice as many."""
 CUT_NOTE = "characters left out ..."
 _FOLDER = Path(__file__).parent
+_SCRIPTS = ("vendor/temml.min.js", "browse_math.js", "browse.js")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def cut(text: str, most: int) -> str:
 
 
 def _page(found: HardEntries, data: str) -> bytes:
-    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("browse_math.js", "browse.js"))
+    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     style = (_FOLDER / "browse.css").read_text(encoding="utf-8")
     runs = sorted({entry.run for entry in found.entries})
     left_out = f", the {len(found.entries):,} most often unsolved of {found.total:,}"

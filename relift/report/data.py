@@ -15,6 +15,7 @@ from relift.errors import ConfigError, StoreError
 from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.run.progress import read_metrics
+from relift.run.recorded import EvaluationRecord, phase_of, read
 from relift.store import FolderStore
 
 log = logging.getLogger(__name__)
@@ -94,19 +95,17 @@ def _iterations(path: Path) -> tuple[IterationReport, ...]:
 
 def _iteration(tree: dict[str, Any]) -> IterationReport:
     updates = tuple(UpdateReport.of(update) for update in tree.pop("updates"))
-    return IterationReport(**tree, updates=updates)
+    seconds = {phase_of(phase): seconds for phase, seconds in tree.pop("seconds").items()}
+    return IterationReport(**tree, updates=updates, seconds=seconds)
 
 
 def _evaluations(store: FolderStore) -> tuple[Evaluation, ...]:
     found = []
     for path in store.path("iterations").glob("*/evaluate/manifest.json"):
         folder = path.parent.parent
-        manifest = store.manifest(f"iterations/{folder.name}/evaluate")
-        assert manifest is not None
-        results = tuple(EvalResult(**tree) for tree in manifest.facts["results"])
-        if results:
-            is_full = bool(manifest.facts["full"])
-            found.append(Evaluation(iteration=int(folder.name), is_full=is_full, results=results))
+        evaluated = read(store, f"iterations/{folder.name}/evaluate", EvaluationRecord)
+        if evaluated.results:
+            found.append(Evaluation(iteration=int(folder.name), is_full=evaluated.full, results=evaluated.results))
     return tuple(sorted(found, key=lambda evaluation: evaluation.iteration))
 
 

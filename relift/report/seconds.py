@@ -26,7 +26,7 @@ COLOURS = {
     "rollout": BLUE,
     "probe": "#D6C526",
     "verify": SKY,
-    "record": "#8C8C8C",
+    "gate": "#8C8C8C",
     "source": "#C4C4C4",
     "rl_update": ORANGE,
     "sft_update": VERMILION,

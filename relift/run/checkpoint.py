@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, buffer and pool
+    state.json                         iteration, policy version, the method's state
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
@@ -19,6 +19,7 @@ from relift.errors import StoreError
 from relift.policy.policy import Policy
 from relift.policy.weights import resume_tensors
 from relift.records import CheckpointRef, PolicyVersion, UpdateKind
+from relift.run.recorded import version_from_json
 from relift.store import Store
 
 WEIGHTS = "weights.safetensors"
@@ -32,8 +33,8 @@ class Snapshot:
     iteration: int
     """The first iteration that has not run yet."""
     version: PolicyVersion
-    interleave: dict[str, Any]
-    """JSON of the buffer and of the pool of own correct rollouts."""
+    interleaving: dict[str, Any]
+    """JSON of the method's state."""
 
 
 def place_of(iteration: int) -> str:
@@ -70,12 +71,10 @@ def read_snapshot(store: Store, place: str) -> Snapshot:
     """Raises StoreError when the file does not match its manifest."""
     try:
         tree = json.loads(store.read(place, STATE))
-        version = tree["version"]
-        kind = version.pop("kind")
         return Snapshot(
             iteration=tree["iteration"],
-            version=PolicyVersion(**version, kind=UpdateKind(kind) if kind else None),
-            interleave=tree["interleave"],
+            version=version_from_json(tree["version"]),
+            interleaving=tree["interleaving"],
         )
     except (KeyError, TypeError) as problem:
         raise StoreError(f"{place}/{STATE} is not of this version of relift ({problem})") from problem
@@ -136,4 +135,4 @@ def _optimizer_file(kind: UpdateKind) -> str:
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     version = asdict(snapshot.version)
     version.pop("phase")
-    return {"iteration": snapshot.iteration, "version": version, "interleave": snapshot.interleave}
+    return {"iteration": snapshot.iteration, "version": version, "interleaving": snapshot.interleaving}

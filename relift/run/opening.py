@@ -14,7 +14,7 @@ from typing import Any
 from relift.config import RunConfig
 from relift.config.recipe import fingerprint
 from relift.errors import ConfigError
-from relift.interleave import DemonstrationBuffer, Gate, OwnCorrectPool, ProbeSchedule, ReliftRule
+from relift.interleave import Interleaving
 from relift.interrupt import StopFlag
 from relift.ledger import GoldStatus, Ledger
 from relift.ledger.schema import LEDGER, SNAPSHOT
@@ -256,11 +256,7 @@ def _assemble(
         teachers=teachers,
         base=base,
         base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
-        gate=Gate(config.gate),
-        rule=ReliftRule(config.sft),
-        buffer=DemonstrationBuffer(config.buffer),
-        own_correct=OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1),
-        probes=ProbeSchedule(config.probe if config.sft else None),
+        interleaving=Interleaving(config),
         stop=stop,
     )
     policy.materialise_with(functools.partial(materialise, run))

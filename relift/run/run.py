@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,17 +15,7 @@ from typing import Any, Self
 from relift.config import RunConfig
 from relift.config.resolved import Resolved
 from relift.errors import ConfigError, DataError
-from relift.interleave import (
-    BufferSnapshot,
-    DemonstrationBuffer,
-    Entry,
-    Gate,
-    OwnCorrect,
-    OwnCorrectPool,
-    ProbeSchedule,
-    ProbeSnapshot,
-    ReliftRule,
-)
+from relift.interleave import Interleaving
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger, RunStatus, write_init_script
 from relift.ledger.schema import SNAPSHOT
@@ -40,6 +29,7 @@ from relift.run import checkpoint
 from relift.run.lock import RunLock
 from relift.run.progress import METRICS, Progress
 from relift.run.publisher import Publisher
+from relift.run.recorded import EvaluationRecord, find
 from relift.store import Store
 from relift.teacher.queue import DRAIN_SECONDS, TeacherDesk
 from relift.verifier import Verifier
@@ -93,18 +83,9 @@ class Run:
     teachers: TeacherDesk
     base: PolicyVersion
     base_weights: Any
-    gate: Gate
-    rule: ReliftRule
-    buffer: DemonstrationBuffer
-    own_correct: OwnCorrectPool
-    probes: ProbeSchedule
-    demonstrations: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Text of the demonstrations that wait, by id."""
-    asked: tuple[str, ...] = ()
-    """Ids of the questions that teachers still owe an answer, as of the last iteration that was sourced."""
+    interleaving: Interleaving
     told_trouble: str = ""
     """What was last said about teachers that do not answer."""
-    refused_in_a_row: int = 0
     is_complete: bool = False
     checked: bool = False
     """Whether the self-checks of engine and trainer have passed in this process."""
@@ -181,54 +162,23 @@ class Run:
             optimizer.state.clear()
 
     def resume(self) -> tuple[int, PolicyVersion]:
-        """(iteration, version) to go on from, with buffer and pool as they were; the start without a checkpoint."""
+        """(iteration, version) to go on from, with the method's state as it was; the start without a checkpoint."""
         place = checkpoint.newest(self.store)
         if place is None:
             return 0, self.base
         snapshot = checkpoint.read_snapshot(self.store, place)
-        self._restore_interleave(snapshot.interleave)
+        self.interleaving.restore(snapshot.interleaving)
         log.info("resuming from %s", place)
         return snapshot.iteration, snapshot.version
-
-    def is_probe_due(self, iteration: int) -> bool:
-        return bool(self.probes.due(iteration))
-
-    def buffer_used(self, batches: Sequence[tuple[Entry, ...]]) -> None:
-        """The batches' updates are committed: their entries and texts leave."""
-        for batch in batches:
-            self.buffer.used(batch)
-            for entry in batch:
-                self.demonstrations.pop(entry.demonstration_id, None)
-
-    def interleave_state(self) -> dict[str, Any]:
-        """JSON of the buffer and the pool, for a checkpoint."""
-        return {
-            "buffer": self.buffer.snapshot().to_json(),
-            "own_correct": [own.to_json() for own in self.own_correct.snapshot()],
-            "demonstrations": {
-                e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.waiting
-            },
-            "asked": list(self.asked),
-            "probes": self.probes.snapshot().to_json(),
-        }
-
-    def _restore_interleave(self, state: dict[str, Any]) -> None:
-        self.buffer.restore(BufferSnapshot.from_json(state["buffer"]))
-        self.own_correct.restore([OwnCorrect.from_json(tree) for tree in state["own_correct"]])
-        self.demonstrations.clear()
-        self.demonstrations.update(state["demonstrations"])
-        self.asked = tuple(state.get("asked", ()))
-        if "probes" in state:
-            self.probes.restore(ProbeSnapshot.from_json(state["probes"]))
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""
         means = {}
         for place in self.store.places("checkpoints"):
             iteration = int(Path(place).name)
-            manifest = self.store.manifest(f"iterations/{iteration:05d}/evaluate")
-            if manifest is not None and not manifest.facts["full"]:
-                means[iteration] = manifest.counts["mean"]
+            found = find(self.store, f"iterations/{iteration:05d}/evaluate", EvaluationRecord)
+            if found is not None and not found.full:
+                means[iteration] = found.mean
         return max(means, key=lambda i: (means[i], i)) if means else None
 
     def kind_of(self, benchmark: str) -> str:

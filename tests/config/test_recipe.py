@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-import relift.config
 from relift.config import (
     AdamConfig,
     CispoClipConfig,
@@ -205,6 +205,9 @@ def test_every_part_of_the_losses_can_be_switched_on_and_off_in_a_setting() -> N
     assert (off.kl, off.correction, off.overlong) == (None, None, None)
 
 
+ALGORITHM = Path(__file__).parents[2] / "flows/train.py"
+
+
 def test_another_kind_of_loss_begins_with_its_own_defaults_and_takes_its_own_settings(tmp_path: Path) -> None:
     for settings in (["rl.loss.kind=gspo"], ["rl.loss=gspo"]):  # the demo's clip of ppo leaves with it
         assert load_recipe("demo", settings).rl.loss == GspoConfig()
@@ -399,8 +402,10 @@ def test_a_recipe_names_in_its_header_whatever_it_sets_otherwise_and_nothing_els
     assert departures(load_recipe(name), compared) == named
 
 
-def test_the_preset_sets_back_what_the_configuration_lists_as_its_departures() -> None:
-    listed = relift.config.__doc__.partition("Settings,")[2].partition("Of the method itself")[0]
+def test_the_preset_sets_back_what_is_numbered_above_the_algorithm_as_a_departure() -> None:
+    told = ast.get_docstring(ast.parse(ALGORITHM.read_text())) or ""
+    listed = told.partition("Settings,")[2].partition("Of the method itself")[0]
+    assert re.findall(r"^(\d+)\. ", told, flags=re.MULTILINE) == [str(number) for number in range(1, 19)]
     items = re.split(r"^\d+\. ", listed, flags=re.MULTILINE)[1:]
     settings = {item.split("``")[1].split(".")[0] for item in items if not item.startswith("* ")}
     published = load_recipe("paper-v2")

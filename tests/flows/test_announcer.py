@@ -10,12 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from flows import artifacts as closing
+from flows import artifacts
 from flows.artifacts import Announcer
-from relift.records import IterationReport, PhaseRef
-from relift.run.progress import Progress
-
-REF = PhaseRef(uri="", sha256="")
+from relift.records import IterationReport
 
 
 def report(iteration: int) -> IterationReport:
@@ -50,18 +47,16 @@ def test_a_slow_server_is_told_the_newest_state_without_holding_an_iteration_up(
         tables.append(len(rows))
         return uuid4()
 
-    monkeypatch.setattr(closing, "aupdate_progress_artifact", slow)
-    monkeypatch.setattr(closing, "acreate_table_artifact", table)
-    monkeypatch.setattr(closing, "close", lambda run, iteration, *phases: report(iteration))
-    run: Any = SimpleNamespace(
-        name="r", root=tmp_path, iterations=4, progress=Progress(), store=SimpleNamespace(uri="runs/r")
-    )
+    monkeypatch.setattr(artifacts, "aupdate_progress_artifact", slow)
+    monkeypatch.setattr(artifacts, "acreate_table_artifact", table)
+    run: Any = SimpleNamespace(name="r", root=tmp_path, iterations=4, store=SimpleNamespace(uri="runs/r"))
 
     async def train() -> None:
         announcer = Announcer(run)
         announcer.progress = uuid4()
         for iteration in range(4):
-            await announcer.iteration(iteration, REF, REF, REF)  # the server has not answered yet
+            announcer.iteration(report(iteration))
+            await asyncio.sleep(0)  # the server has not answered yet
         assert told == [25.0]
         answer.set()
         await announcer.settle()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from relift.phases.checkpoint import checkpoint
-from relift.phases.gate import record
-from relift.phases.iteration_report import close
+from relift.phases.gate import gate
+from relift.phases.iteration_report import report_iteration
 from relift.phases.probe import probe
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -46,11 +46,11 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         rollouts = rollout(run, iteration, version)
         probe(run, iteration, version)
         verdicts = verify(run, iteration, rollouts)
-        recorded = record(run, iteration, rollouts, verdicts)
-        sourced = source(run, iteration, recorded)
+        gated = gate(run, iteration, rollouts, verdicts)
+        sourced = source(run, iteration, gated)
         version = rl_update(run, iteration, rollouts, verdicts, version)
         version = sft_update(run, iteration, rollouts, verdicts, sourced, version)
-        close(run, iteration, rollouts, verdicts, recorded)
+        report_iteration(run, iteration, rollouts, verdicts, gated)
         versions.append(version)
         iteration += 1
         if checkpoints and iteration % run.config.checkpoint.every == 0:

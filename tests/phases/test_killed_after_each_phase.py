@@ -14,8 +14,8 @@ import torch
 
 from relift.learning import optimizer_tensors
 from relift.phases.checkpoint import checkpoint
-from relift.phases.gate import record
-from relift.phases.iteration_report import close
+from relift.phases.gate import gate
+from relift.phases.iteration_report import report_iteration
 from relift.phases.probe import probe
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
@@ -30,7 +30,7 @@ from relift.run.run import Run
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 
-PHASES = ("rollout", "probe", "verify", "record", "source", "rl_update", "sft_update", "close", "checkpoint")
+PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
 SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=2")
 KILLED_IN, END = 3, 5
 """At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
@@ -57,7 +57,7 @@ class Outcome:
                 for kind, optimizer in run.policy.optimizers.items()
                 for name, tensor in optimizer_tensors(optimizer).items()
             },
-            interleave=run.interleave_state(),
+            interleave=run.interleaving.to_json(),
             ledger=run.ledger.digest(),
         )
 
@@ -80,16 +80,16 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None]) -> PolicyVersion:
         keep(iteration, "probe")
         verdicts = verify(run, iteration, rollouts)
         keep(iteration, "verify")
-        recorded = record(run, iteration, rollouts, verdicts)
-        keep(iteration, "record")
-        sourced = source(run, iteration, recorded)
+        gated = gate(run, iteration, rollouts, verdicts)
+        keep(iteration, "gate")
+        sourced = source(run, iteration, gated)
         keep(iteration, "source")
         version = rl_update(run, iteration, rollouts, verdicts, version)
         keep(iteration, "rl_update")
         version = sft_update(run, iteration, rollouts, verdicts, sourced, version)
         keep(iteration, "sft_update")
-        close(run, iteration, rollouts, verdicts, recorded)
-        keep(iteration, "close")
+        report_iteration(run, iteration, rollouts, verdicts, gated)
+        keep(iteration, "report_iteration")
         if (iteration + 1) % run.config.checkpoint.every == 0:
             checkpoint(run, iteration + 1, version)
             keep(iteration, "checkpoint")

@@ -61,7 +61,7 @@ def test_a_recorded_probe_is_not_sampled_again_and_comes_back_into_an_older_ledg
     config = small_config(tmp_path / "runs", *SETTINGS, "checkpoint.every=3")
     with open_run(config, "small") as run:
         version = drive(run, 3)[-1]
-        assert run.probes.due(3)
+        assert run.interleaving.probes.due(3)
         assert probe(run, 3, version) is not None
         digest = run.ledger.digest()
     monkeypatch.delattr("relift.phases.probe.sampled_groups")  # whoever samples now fails
@@ -96,5 +96,7 @@ def test_what_leaves_the_buffer_untaught_is_in_the_ledger(opener: Opener) -> Non
     run = opener("questions.batch_size=8", "rl.questions_per_update=4", "sft.batch_size=4", "buffer.capacity=4")
     drive(run, 5)
     left = dict(run.ledger.execute("SELECT reason, count(*) FROM leavings GROUP BY reason"))
-    assert left == {reason.value: count for reason, count in run.buffer.left.items() if count and reason != "used"}
+    assert left == {
+        reason.value: count for reason, count in run.interleaving.buffer.left.items() if count and reason != "used"
+    }
     assert left

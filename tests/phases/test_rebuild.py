@@ -71,11 +71,31 @@ def test_a_snapshot_that_is_damaged_or_behind_is_written_again_from_a_whole_ledg
         snapshot.write_bytes(snapshot.read_bytes()[:9000])
     else:
         with Ledger.open(snapshot, folder.name) as behind:
-            behind._connection.execute("DELETE FROM ingested WHERE key LIKE '%/00005/close'")
+            behind._connection.execute("DELETE FROM ingested WHERE key LIKE '%/00005/report_iteration'")
     found = rebuild(folder)
     assert not found.is_changed
     assert [schema.SNAPSHOT in note for note in found.notes] == [True] * (fault == "damaged")
     assert read(folder, schema.SNAPSHOT) == read(folder) == before
+
+
+def test_a_run_of_an_earlier_relift_is_read_though_its_phases_have_other_names(folder):
+    def all_keys():
+        with Ledger.open(folder / schema.LEDGER, folder.name) as ledger:
+            return sorted(key for (key,) in ledger.execute("SELECT key FROM ingested"))
+
+    for gated in list((folder / "iterations").glob("*/gate")):
+        gated.rename(gated.with_name("record"))
+    with Ledger.open(folder / schema.LEDGER, folder.name) as ledger:
+        for today, before in (("gate", "record"), ("report_iteration", "close")):
+            ledger._connection.execute(f"UPDATE ingested SET key = replace(key, '/{today}', '/{before}')")
+    assert all(folder.glob("iterations/*/record")) and not rebuild(folder).is_changed
+    keys = all_keys()
+    (folder / schema.LEDGER).unlink()
+    (folder / schema.SNAPSHOT).unlink()
+    rebuild(folder)
+    assert {key for key in all_keys() if "/record" in key or "/close" in key} <= set(keys)
+    with Ledger.open(folder / schema.LEDGER, folder.name) as ledger:
+        assert ledger.execute("SELECT count(*) FROM groups WHERE purpose = 'train' AND is_hardest")[0][0] > 0
 
 
 def test_a_ledger_of_a_later_relift_is_refused_and_kept(folder):

@@ -41,7 +41,7 @@ def test_a_recorded_iteration_does_no_work_and_its_version_is_made_when_it_is_ne
     first = opener()
     versions = drive(first, 5)
     counts, digest = first.ledger.counts(), first.ledger.digest()
-    waiting = first.buffer.snapshot()
+    waiting = first.interleaving.buffer.snapshot()
     assert versions[-1].number > 5, "no supervised update happened, so the test shows nothing"
     first.__exit__()
 
@@ -50,7 +50,7 @@ def test_a_recorded_iteration_does_no_work_and_its_version_is_made_when_it_is_ne
     assert drive(again, 5)[-1].number == versions[-1].number
     assert again.policy.version is None, "a recorded update was computed although nobody needed its weights"
     assert (again.ledger.counts(), again.ledger.digest()) == (counts, digest)
-    assert again.buffer.snapshot() == waiting
+    assert again.interleaving.buffer.snapshot() == waiting
 
     again.policy.at(versions[-1])
     assert weights_checksum(again.policy.model) == versions[-1].checksum
@@ -203,7 +203,9 @@ def test_where_replay_is_not_exact_the_difference_is_said_and_the_run_goes_on(
     run_file = first.root / "run.json"
     run_file.write_text(run_file.read_text().replace('"torch": "', '"torch": "0.'))
     manifest = first.root / "iterations" / "00000" / "rl_update" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"lr": ', '"lr": 1e-5, "was": '))
+    tree = json.loads(manifest.read_text())
+    tree["facts"]["redo"]["lr"] = 1e-5
+    manifest.write_text(json.dumps(tree))
     again = opener("checkpoint.every=100")
     again.policy.at(version)
     assert "replayed to other bits" in caplog.text
@@ -237,21 +239,21 @@ def test_an_engine_that_samples_from_other_weights_is_caught_though_no_group_has
 def test_a_question_solved_while_it_waits_is_no_longer_taught(opener: Opener) -> None:
     run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64")
     drive(run, 8, checkpoints=False)
-    assert run.buffer.left["solved_meanwhile"] > 0
+    assert run.interleaving.buffer.left["solved_meanwhile"] > 0
     latest = {}
     for iteration in range(8):
         sql = "SELECT question_id, max(status = 'correct') FROM attempts WHERE iteration = ? GROUP BY ALL"
         latest |= dict(run.ledger.execute(sql, [iteration]))
-    assert not any(latest[entry.question_id] for entry in run.buffer.waiting)
+    assert not any(latest[entry.question_id] for entry in run.interleaving.buffer.waiting)
 
 
 def test_a_question_solved_while_it_waits_is_taught_all_the_same_where_that_is_set(opener: Opener) -> None:
     run = opener("sft.batch_size=60", "sft.minibatch=2", "questions.count=64", "buffer.leave_when_solved=false")
     drive(run, 8, checkpoints=False)
-    assert run.buffer.left["solved_meanwhile"] == 0
+    assert run.interleaving.buffer.left["solved_meanwhile"] == 0
     sql = "SELECT DISTINCT question_id FROM attempts WHERE status = 'correct' AND purpose = 'train'"
     solved = {name for (name,) in run.ledger.execute(sql)}
-    assert solved & {entry.question_id for entry in run.buffer.waiting}
+    assert solved & {entry.question_id for entry in run.interleaving.buffer.waiting}
     run.__exit__()
     assert not [one for one in check(run.root / LEDGER) if one.wrong]
 
@@ -297,3 +299,17 @@ def test_a_run_with_adapters_resumes_in_the_same_bits(opener: Opener) -> None:
     pairs = zip(whole.policy.model.parameters(), again.policy.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert expected[-1].number > 5
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_resumed_run_goes_on_counting_the_updates_that_were_refused_in_a_row(
+    opener: Opener, checkpoints: bool
+) -> None:
+    settings = ("rl.optimizer.skip_above=1e-9", "sft=off", "checks.max_skipped_updates=3", "checkpoint.every=1")
+    first = opener(*settings)
+    drive(first, 2, checkpoints=checkpoints)
+    assert first.interleaving.refused_in_a_row == 2
+    first.__exit__()
+    again = opener(*settings)
+    with pytest.raises(SelfCheckFailed, match="3 updates in a row were refused"):
+        drive(again, 3)

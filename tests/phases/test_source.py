@@ -72,12 +72,12 @@ def test_what_comes_late_is_taught_later_and_a_replay_teaches_the_same_without_a
     assert asked is not None
     assert {d.question_id for d in later} & set(asked.facts["asked"])
     sent, counts = len(server.seen), run.ledger.counts()
-    owed = run.asked
+    owed = run.interleaving.asked
     run.__exit__()
 
     again = opener(*settings)
     assert [v.checksum for v in drive(again, 5)] == [v.checksum for v in versions[-2:]]  # from the checkpoint at 3
-    assert again.asked == owed
+    assert again.interleaving.asked == owed
     assert again.ledger.counts()["demonstrations"] == counts["demonstrations"]
     assert len(server.seen) == sent
 
@@ -104,7 +104,7 @@ def test_questions_that_are_owed_an_answer_survive_a_checkpoint_and_a_crash(open
     settings = api_settings(server.url, "teacher.api.attempts=1", "teacher.api.concurrency=64")
     first = opener(*settings)
     drive(first, 3)
-    owed = first.asked
+    owed = first.interleaving.asked
     assert owed
     first.__exit__()
     server.script = Script()
@@ -136,7 +136,7 @@ def test_a_teacher_that_refuses_our_key_in_the_middle_is_said_and_its_questions_
     drive(run, 1)
     server.refuse = lambda body: (401, "this key has expired")
     drive(run, 3)
-    owed = run.asked
+    owed = run.interleaving.asked
     assert owed
     told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("the teacher is down: it refuses")]
     assert len(told) == 1
@@ -269,7 +269,7 @@ def test_a_source_that_is_asked_for_twice_takes_nothing_twice(opener: Opener, se
     run = opener(*api_settings(serve(Script()).url, PATIENT))
     drive(run, 1)
     counts = run.ledger.counts()
-    recorded = PhaseRef(uri="iterations/00000/record", sha256=run.store.manifest_sha256("iterations/00000/record"))
+    recorded = PhaseRef(uri="iterations/00000/gate", sha256=run.store.manifest_sha256("iterations/00000/gate"))
     assert source(run, 0, recorded).reused
     assert run.ledger.counts() == counts
 

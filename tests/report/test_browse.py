@@ -18,6 +18,7 @@ from relift.ledger.browsing import HardEntries, HardEntry, Offer, read_entries
 from relift.report import browse
 from relift.report.browse import cut, render_browse
 
+TEMML = (Path(browse.__file__).parent / "vendor/temml.min.js").read_bytes()
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> &amp; <!-- \u202e"
 
 
@@ -92,21 +93,27 @@ def test_runs_and_a_limit_narrow_the_page(store):
 def test_what_a_model_wrote_is_data_and_never_markup():
     html = page_of(entry(HOSTILE, gold=HOSTILE, offers=(offer(HOSTILE),))).html
     assert html.count(b"<script") == html.count(b"</script>") == 2
+    html = html.replace(TEMML, b"")  # it can write markup, which the page never asks of it
     assert b"<img" not in html and b"<!--" not in html
     assert data_in(html)["questions"][0][1] == HOSTILE
 
 
 def test_nothing_runs_but_the_page_itself_and_nothing_comes_from_elsewhere():
     html = page_of(entry()).html.decode()
+    without_temml = html.replace(TEMML.decode(), "")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
     assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
     for kind, tag in (("script-src", r"<script>(.*?)</script>"), ("style-src", r"<style>(.*?)</style>")):
         (inside,) = re.findall(tag, html, re.DOTALL)
         told = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
         assert f"{kind} 'sha256-{told}'" in policy
-    assert not re.search(
-        r"(src|href|@import|url\()", html.replace("default-src", "").replace("script-src", "").replace("style-src", "")
-    )
+    assert len(without_temml) < len(html) - 100_000
+    assert not re.search(r"(?<!-)(src|href|@import|url\()", without_temml)
+
+
+def test_temml_is_the_file_that_its_note_names():
+    note = (Path(browse.__file__).parent / "vendor/README.md").read_text()
+    assert hashlib.sha256(TEMML).hexdigest() in note and "0.13.5" in note and b'"0.13.5"' in TEMML
 
 
 def test_a_long_text_keeps_its_beginning_and_its_end_with_a_note():
@@ -120,14 +127,14 @@ def test_a_page_too_large_is_made_with_shorter_texts(monkeypatch):
     assert not page_of(*entries).is_cut
     monkeypatch.setattr(browse, "MOST_BYTES", 60_000)
     page = page_of(*entries)
-    assert page.is_cut and page.cut_at == 600 and len(page.html) < 60_000 + 40_000
+    assert page.is_cut and page.cut_at == 600 and len(page.html) < 60_000 + 40_000 + len(TEMML)
     assert "characters left out" in data_in(page.html)["entries"][0]["offers"][0][6]
 
 
 def test_the_command_writes_one_file_and_refuses_what_it_would_ignore(store, tmp_path, capsys):
     arguments = {"run": "", "since": None, "limit": None, "form": "", "is_opened": False}
     browse_command(str(store), out=str(tmp_path / "hard.html"), **arguments)
-    assert "2 hard questions, 0.0 MB" in capsys.readouterr().out
+    assert "2 hard questions, 0.2 MB" in capsys.readouterr().out
     assert (tmp_path / "hard.html").read_bytes() == render_browse(read_entries(store)).html
     with pytest.raises(LedgerError, match="would be ignored"):
         browse_command(str(store), out="", **{**arguments, "since": 3})
@@ -148,14 +155,18 @@ def opened(browser, path, *entries, **how):
     browser.until("document.getElementById('count').textContent !== ''")
 
 
+def open_all(browser):
+    browser.ask("document.querySelectorAll('details.entry').forEach((row) => { row.open = true; })")
+    browser.until("document.querySelectorAll('.body').length === document.querySelectorAll('details.entry').length")
+
+
 def test_a_browser_draws_the_page_without_complaint_and_asks_nobody_for_anything(browser, store, tmp_path):
     browse_command(
         str(store), out=str(tmp_path / "hard.html"), run="", since=None, limit=None, form="", is_opened=False
     )
     browser.load(tmp_path / "hard.html")
     browser.until("document.querySelectorAll('details.entry').length === 2")
-    browser.ask("document.querySelectorAll('details.entry').forEach((row) => { row.open = true; })")
-    browser.until("document.querySelectorAll('.body').length === 2")
+    open_all(browser)
     text = browser.ask("document.body.innerText")
     assert "learned" in text and "wrong: 41 is not 42" in text and "human/people" in text and "0.5" in text
     assert browser.complaints == []
@@ -194,17 +205,21 @@ FORMULAS = {
     r"\(x^{10}_i\)": ("msubsup", "xi10"),
     r"$\sqrt[3]{x+1}$": ("mroot", "x+13"),
     r"$$\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}$$": ("mtable", "(1234)"),
-    r"so \boxed{\dfrac{\pi}{\sqrt{2}}}.": ("mrow.boxed", "π2"),
-    r"$\mathbb{R} \le \text{all of it}$": ("mtext", "ℝ≤all of it"),
+    r"so \boxed{\dfrac{\pi}{\sqrt{2}}}.": ("mrow[style*=border]", "π2"),
+    r"\boxed{$28$ %}": ("mrow[style*=border]", "28%"),
+    r"$\mathbb{R} \le \text{all of it}$": ("mtext", "ℝ≤all\u00a0of\u00a0it"),
     r"\begin{cases} 0 & x<0 \\ 1 & x \ge 0 \end{cases}": ("mtable", "{0x<01x≥0"),
+    r"$\begin{align*} a &= b \end{align*}$": ("mtable", "a=b"),
     r"$x^23$": ("msup", "x23"),
-    r"$\unheardof{x}$": ("mtext.unread", r"\unheardofx"),
+    r"$\unheardof{x}$": ("mtext", r"\unheardofx"),
     r"$\left\{ a' \right.$": ("msup", "{a′"),
+    r"$50% + 1$": ("mn", "50%+1"),
+    r"$15\mbox{ cm}^2$": ("mtext", "15\u00a0cm2"),
 }
 
 
 def test_formulas_are_drawn_and_what_is_none_stays_as_it_was_written(browser, tmp_path):
-    nested = "$" + "{" * 400 + "x" + "}" * 400 + "$"
+    nested = "$" + r"\sqrt{" * 400 + "x" + "}" * 400 + "$"
     plain = [
         "It costs $5 and $6 or $7.50.",
         "between $5-$7 each",
@@ -212,8 +227,12 @@ def test_formulas_are_drawn_and_what_is_none_stays_as_it_was_written(browser, tm
         "$",
         "$$ and \\(",
         nested,
+        r"$\frac{1}$",
+        r"$\def\a{\a\a}\a$",
+        "$" + "x" * 6001 + "$",
     ]
     opened(browser, tmp_path / "math.html", *(entry(t, number=n) for n, t in enumerate([*FORMULAS, *plain])))
+    open_all(browser)
     for place, (tex, (selector, text)) in enumerate(FORMULAS.items()):
         asked = f"document.querySelectorAll('.asked')[{place}]"
         assert browser.ask(f"{asked}.querySelector('math {selector}') !== null"), tex
@@ -224,6 +243,51 @@ def test_formulas_are_drawn_and_what_is_none_stays_as_it_was_written(browser, tm
     browser.ask("document.getElementById('raw').click()")
     assert browser.ask("document.querySelectorAll('math').length") == 0
     assert browser.complaints == []
+
+
+DRAWN_HOSTILE = (
+    r"$\textcolor{white}{x}\colorbox{black}{y}$",
+    r"$\begin{align} a\tag{1}\label{pages} \end{align}$",
+    "$a\u202eb$",
+    r"$\href{javascript:alert(1)}{x}$",
+    r"$\text{<img src=x onerror=alert(1)>}$",
+)
+KEPT_HOSTILE = (
+    r"$\class{entry}{x}$",
+    r"$\id{pages}{x}$",
+    r"$\style{position:fixed}{x}$",
+    r"$a\ref{pages}$",
+    r"$\includegraphics{https://elsewhere.example/x.png}$",
+    r"$\gdef\frac#1#2{#2}x$",
+    "$" + r"\dots" * 1001 + "$",
+    "$" + r"\hat{" * 900 + "x" + "}" * 900 + "$",
+    r"$\begin{matrix}" + r"\begin{matrix}" * 150 + "x" + r"\end{matrix}" * 150 + r"\end{matrix}$",
+)
+
+
+def test_a_hostile_formula_reaches_nothing_of_the_page_around_it(browser, tmp_path):
+    every = [*DRAWN_HOSTILE, *KEPT_HOSTILE, r"then $\frac{1}{2}$"]
+    opened(browser, tmp_path / "hostile-math.html", *(entry(text, number=n) for n, text in enumerate(every)))
+    open_all(browser)
+    asked = "[...document.querySelectorAll('.asked')]"
+    assert browser.ask(f"{asked}.map((one) => one.querySelector('math') !== null)") == [
+        *(True for _ in DRAWN_HOSTILE),
+        *(False for _ in KEPT_HOSTILE),
+        True,
+    ]
+    assert browser.ask(f"{asked}.slice({len(DRAWN_HOSTILE)}, -1).map((one) => one.textContent)") == list(KEPT_HOSTILE)
+    named = "[id], [href], [mathcolor], [mathbackground], [style*=color], a, img, script"
+    assert browser.ask(f"{asked}.flatMap((one) => [...one.querySelectorAll('{named}')]).length") == 0
+    assert browser.ask(f"{asked}[2].textContent") == "a\ufffdb"
+    assert browser.complaints == []
+
+
+def test_of_a_long_question_a_closed_row_draws_only_the_beginning(browser, tmp_path):
+    long = "$x^2$ and " * 6000
+    opened(browser, tmp_path / "long.html", entry(long))
+    assert browser.ask("document.querySelectorAll('math').length") == 150
+    open_all(browser)
+    assert browser.ask("document.querySelectorAll('.asked math').length") == 6000
 
 
 @pytest.mark.parametrize("width", [360, 1200])

@@ -79,7 +79,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def keep(policy: Policy, store: FolderStore) -> str:
     """The place of a checkpoint of the policy as it is."""
     version = PolicyVersion(number=7, checksum=policy.moved_to(7), parent=6, iteration=4, kind=SFT)
-    ref = write_checkpoint(store, policy, Snapshot(iteration=5, version=version, interleave={"a": 1}), inputs="x")
+    ref = write_checkpoint(store, policy, Snapshot(iteration=5, version=version, interleaving={"a": 1}), inputs="x")
     assert ref.uri == place_of(5)
     return ref.uri
 

@@ -1,0 +1,144 @@
+"""What phases say in their manifests, as records: each is written to JSON and read from it here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+from relift.ledger import Use
+from relift.records import EvalResult, PolicyVersion, UpdateKind, UpdateReport
+from relift.store import Store
+
+NAMES_BEFORE = {"record": "gate", "close": "report_iteration"}
+"""Today's names of phases that relift 0.1.0 recorded under others."""
+
+
+def phase_of(recorded: str) -> str:
+    """Today's name of a phase by the name that it has in a recording, which another version of relift may have made."""
+    return NAMES_BEFORE.get(recorded, recorded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRecord:
+    """Of a batch of questions, by id in the batch's order, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
+
+    hardest: tuple[str, ...]
+    control: tuple[str, ...]
+    """Those among the hardest that are never taught."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"hardest": list(self.hardest), "control": list(self.control)}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        return cls(hardest=tuple(tree["hardest"]), control=tuple(tree["control"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """Of what teachers were asked for."""
+
+    owed: tuple[str, ...]
+    """Ids of the questions that they had not answered yet."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"asked": list(self.owed)}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        return cls(owed=tuple(tree["asked"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateRecord:
+    """Of the RL update or of all supervised updates of an iteration, with what a replay needs beside their files."""
+
+    version: PolicyVersion
+    """After them, without its phase."""
+    reports: tuple[UpdateReport, ...]
+    uses: tuple[tuple[Use, ...], ...]
+    """Demonstrations that each update trained on."""
+    lr: float
+    rollouts: str = ""
+    """Of an RL update: where the phase lies whose rollouts it trained on."""
+    verdicts: str = ""
+
+    @property
+    def moved(self) -> bool:
+        """Whether any optimizer step was taken; else the version is the one before."""
+        return any(report.steps for report in self.reports)
+
+    def to_json(self) -> dict[str, Any]:
+        version = asdict(self.version)
+        version.pop("phase")
+        inputs = {"rollout": self.rollouts, "verify": self.verdicts} if self.rollouts else {}
+        return {
+            "version": version,
+            "moved": self.moved,
+            "reports": [asdict(report) for report in self.reports],
+            "uses": [[asdict(use) for use in of_update] for of_update in self.uses],
+            "redo": {**inputs, "lr": self.lr},
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        redo = tree["redo"]
+        return cls(
+            version=version_from_json(tree["version"]),
+            reports=tuple(UpdateReport.of(report) for report in tree["reports"]),
+            uses=tuple(tuple(Use(**use) for use in of_update) for of_update in tree["uses"]),
+            lr=redo["lr"],
+            rollouts=redo.get("rollout", ""),
+            verdicts=redo.get("verify", ""),
+        )
+
+    def used_by(self, update: int) -> tuple[Use, ...]:
+        return self.uses[update] if self.uses else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRecord:
+    """Of a held-out evaluation."""
+
+    results: tuple[EvalResult, ...]
+    full: bool
+    """Whether all held-out questions were asked, not the first few of each benchmark."""
+
+    @property
+    def mean(self) -> float:
+        """Of the benchmarks' accuracies."""
+        return sum(result.avg_at_k for result in self.results) / len(self.results)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"results": [asdict(result) for result in self.results], "full": self.full}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        return cls(results=tuple(EvalResult(**result) for result in tree["results"]), full=bool(tree["full"]))
+
+
+class Record(Protocol):
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self: ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+def find(store: Store, place: str, kind: type[R]) -> R | None:
+    """What the phase at a place recorded; None where none is finished. Raises StoreError for a damaged manifest."""
+    manifest = store.manifest(place)
+    return None if manifest is None else kind.from_json(manifest.facts)
+
+
+def read(store: Store, place: str, kind: type[R]) -> R:
+    """What the finished phase at a place recorded."""
+    found = find(store, place, kind)
+    assert found is not None, place
+    return found
+
+
+def version_from_json(tree: Mapping[str, Any]) -> PolicyVersion:
+    """A version as manifests and checkpoints hold it, without its phase."""
+    return PolicyVersion(**{**tree, "kind": UpdateKind(tree["kind"]) if tree["kind"] else None})

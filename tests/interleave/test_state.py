@@ -1,0 +1,134 @@
+"""The method's state, without a model, a store or a clock."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from relift.config import RunConfig
+from relift.config.recipe import load_recipe
+from relift.interleave import Interleaving
+from relift.records import Demonstration, RolloutGroup, Status, UpdateKind, UpdateReport, demonstration_id
+from tests.interleave.interleave_groups import group
+
+QUESTIONS = [f"q{number}" for number in range(40)]
+SETTINGS = (
+    "sft.batch_size=3",
+    "sft.minibatch=1",
+    "sft.max_updates_per_iteration=2",
+    "sft.control_share=0.2",
+    "sft.own_correct=1",
+    "sft.own_correct_pool=5",
+    "buffer.capacity=6",
+    "buffer.max_age=4",
+    "buffer.max_uses=2",
+    "questions.batch_size=8",
+    "rl.questions_per_update=8",
+)
+
+
+def demonstration(question: str, *, refusal: str | None = None) -> Demonstration:
+    text = f"worked solution of {question}"
+    key = demonstration_id(question, text)
+    return Demonstration(id=key, question_id=question, text=text, source="dataset", tokens=5, refusal=refusal)
+
+
+def random_groups(seed: int, iteration: int) -> list[RolloutGroup]:
+    draw = random.Random(f"{seed}/{iteration}")
+    asked = draw.sample(QUESTIONS, 8)
+    return [
+        group(q, draw.choice([[Status.WRONG] * 4, [Status.TRUNCATED] * 4, [Status.WRONG] * 3 + [Status.CORRECT]]))
+        for q in asked
+    ]
+
+
+def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
+    """An iteration of a random history; all that the state answered in it."""
+    draw = random.Random(f"{seed}/{iteration}/teacher")
+    groups = random_groups(seed, iteration)
+    due = state.probes.due(iteration)
+    hardest, control = state.hardest_and_control(groups)
+    wanted, followed = state.requests(hardest, control)
+    asked = list(dict.fromkeys((*state.asked, *wanted, *followed)))
+    answered = [q for q in asked if draw.random() < 0.6]
+    state.owes(q for q in asked if q not in answered)
+    offered = [demonstration(q, refusal=None if draw.random() < 0.8 else "wrong") for q in answered]
+    refused = UpdateReport(kind=UpdateKind.RL, refused=1)
+    taken = UpdateReport(kind=UpdateKind.RL, steps=1)
+    state.count_refusals([draw.choice([refused, refused, taken])])
+    batches = state.advance(groups, offered, iteration)
+    texts = [state.demonstrations[entry.demonstration_id] for batch in batches for entry in batch]
+    own = [entry.token_ids for entry in state.own_correct.entries]
+    state.used(batches, iteration)
+    left = state.buffer.take_departures()
+    return {"due": due, "asked": asked, "batches": batches, "texts": texts, "own": own, "left": left, "hard": hardest}
+
+
+def history(config: RunConfig, seed: int, *, restored_at: Sequence[int] = ()) -> tuple[list[Any], dict[str, Any]]:
+    state, told = Interleaving(config), []
+    for iteration in range(24):
+        if iteration in restored_at:
+            written = json.dumps(state.to_json())
+            state = Interleaving(config)
+            state.restore(json.loads(written))
+        told.append(iterate(state, seed, iteration))
+    return told, state.to_json()
+
+
+def test_restored_at_any_point_of_a_random_history_it_goes_on_as_if_uninterrupted() -> None:
+    config = load_recipe("demo", SETTINGS)
+    for seed in range(8):
+        whole = history(config, seed)
+        for at in range(24):
+            assert history(config, seed, restored_at=[at]) == whole, (seed, at)
+        assert history(config, seed, restored_at=range(24)) == whole, seed
+        told = whole[0]
+        # The history is one in which everything happens.
+        assert {len(of["batches"]) for of in told} >= {0, 1} and any(of["left"] for of in told)
+        assert any(of["due"] for of in told) and any(of["own"] for of in told)
+    assert {text for of in told for text in of["texts"]} <= {f"worked solution of {q}" for q in QUESTIONS}
+
+
+def test_what_its_json_holds_is_all_that_it_is() -> None:
+    """Nothing that moves may stay out of the checkpoint: every attribute that an iteration changes is in the JSON."""
+    config = load_recipe("demo", SETTINGS)
+    state = Interleaving(config)
+    for iteration in range(6):
+        iterate(state, 1, iteration)
+    other = Interleaving(config)
+    other.restore(state.to_json())
+    assert other.to_json() == state.to_json()
+    assert state.to_json() != Interleaving(config).to_json()
+    for name, value in vars(state).items():
+        if isinstance(value, (int, tuple, dict, float)):
+            assert getattr(other, name) == value, name
+
+
+def test_a_control_is_asked_for_to_follow_it_and_never_taught() -> None:
+    state = Interleaving(load_recipe("demo", SETTINGS))
+    hardest, control = state.hardest_and_control([group(q, [Status.WRONG] * 4) for q in QUESTIONS])
+    assert hardest == QUESTIONS and 0 < len(control) < len(QUESTIONS) / 2
+    wanted, followed = state.requests(hardest, control)
+    assert (sorted(wanted + followed), followed) == (sorted(QUESTIONS), control)
+    taught = []
+    for iteration in range(4):
+        batches = state.advance([], [demonstration(q) for q in control + wanted[:6]], iteration)
+        taught += [entry.question_id for batch in batches for entry in batch]
+        state.used(batches, iteration)
+    assert taught and not set(taught) & set(control)
+    assert not state.requests(hardest, control)[1], "a control that is followed is asked for again"
+
+
+def test_refusals_are_counted_in_a_row_and_an_update_without_signal_says_nothing() -> None:
+    state = Interleaving(load_recipe("demo"))
+    refused, still, moved = (
+        UpdateReport(kind=UpdateKind.SFT, refused=2),
+        UpdateReport(kind=UpdateKind.RL, skipped=1),
+        UpdateReport(kind=UpdateKind.RL, steps=1, refused=1),
+    )
+    state.count_refusals([refused, still, refused])
+    assert state.refused_in_a_row == 2
+    state.count_refusals([moved])
+    assert state.refused_in_a_row == 0
