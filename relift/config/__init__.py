@@ -28,6 +28,7 @@ from relift.config.losses import (
 from relift.config.plugin import PluginConfig
 from relift.config.policy import LoraConfig, PolicyConfig, RolloutConfig, VllmConfig
 from relift.config.questions import BenchmarkConfig, QuestionsConfig
+from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
@@ -44,6 +45,7 @@ __all__ = [
     "CispoClipConfig",
     "CispoConfig",
     "ClipConfig",
+    "CorrectConfig",
     "CorrectionConfig",
     "EvaluationConfig",
     "GateConfig",
@@ -56,11 +58,13 @@ __all__ = [
     "LoraConfig",
     "Loss",
     "OverlongConfig",
+    "OwnRewardConfig",
     "PluginConfig",
     "PolicyConfig",
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "RewardConfig",
     "RlConfig",
     "RolloutConfig",
     "RunConfig",

@@ -20,6 +20,8 @@ from relift.records import (
     PolicyVersion,
     Purpose,
     Question,
+    RewardStatus,
+    Rollout,
     RolloutGroup,
     Status,
     UpdateReport,
@@ -129,6 +131,37 @@ def attempt_columns(iteration: int, groups: Sequence[RolloutGroup], *, purpose: 
     }
 
 
+def reward_part_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> list[Row]:
+    return [
+        {**_attempt_key(iteration, group, rollout, purpose), "name": storable(name), "value": value}
+        for group in groups
+        for rollout in group.rollouts
+        for name, value in rollout.reward_parts
+    ]
+
+
+def reward_failure_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> list[Row]:
+    return [
+        {
+            **_attempt_key(iteration, group, rollout, purpose),
+            "status": rollout.reward_status.value,
+            "reason": storable(rollout.reward_reason),
+        }
+        for group in groups
+        for rollout in group.rollouts
+        if rollout.reward_status not in (None, RewardStatus.GIVEN)
+    ]
+
+
+def _attempt_key(iteration: int, group: RolloutGroup, rollout: Rollout, purpose: Purpose) -> Row:
+    return {
+        "iteration": iteration,
+        "question_id": group.question.id,
+        "sample": rollout.sample,
+        "purpose": purpose.value,
+    }
+
+
 def demonstration_rows(iteration: int, demonstrations: Sequence[Demonstration]) -> list[Row]:
     return [
         {
@@ -176,9 +209,9 @@ def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
 
 
 def iteration_row(report: IterationReport) -> Row:
-    """Without its updates, which have a table of their own."""
+    """Without its updates and rewards, which have tables of their own."""
     row = _fields(report)
-    del row["updates"]
+    del row["updates"], row["rewards"]
     return {
         **row,
         "statuses": {str(name): count for name, count in sorted(report.statuses.items())},

@@ -170,6 +170,8 @@ class Ledger:
             key,
             {
                 "attempts": rows.attempt_columns(iteration, groups, purpose=purpose),
+                "reward_parts": rows.reward_part_rows(iteration, groups, purpose=purpose),
+                "reward_failures": rows.reward_failure_rows(iteration, groups, purpose=purpose),
                 "groups": rows.group_rows(iteration, groups, purpose=purpose, gate=gate),
             },
         )

@@ -20,6 +20,7 @@ from relift.policy.student import Student
 from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
+from relift.reward import make_reward, require_reward
 from relift.run.identity import RUN_FILE, SUMMARY_FILE, has_begun, remove_run, run_store, write_identity
 from relift.run.machine import resolve_machine
 from relift.run.progress import METRICS, read_metrics
@@ -67,7 +68,7 @@ def _plugins(config: RunConfig) -> dict[str, str]:
     """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
     from relift.learning import require_loss
 
-    return require_loss(config.rl)
+    return {**require_loss(config.rl), **require_reward(config.rl)}
 
 
 def _assemble(
@@ -103,6 +104,7 @@ def _assemble(
         lock=ground.lock,
         ledger=ledger,
         verifier=ground.verifier,
+        reward=make_reward(config.rl),
         questions=questions,
         order=order,
         student=student,

@@ -15,6 +15,7 @@ from relift.policy.policy import Policy
 from relift.policy.student import Student
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
+from relift.reward import Reward
 from relift.run import checkpoint
 from relift.run.decoded import DecodedRollouts
 from relift.run.recorded import EvaluationRecord, find
@@ -30,6 +31,8 @@ class Run(Session):
     resolved: Resolved
     fingerprint: str
     iterations: int
+    reward: Reward | None
+    """None where it follows from the verdict alone."""
     questions: QuestionSet
     order: QuestionOrder
     student: Student
@@ -46,6 +49,8 @@ class Run(Session):
 
     def __exit__(self, *exc: object) -> None:
         try:
+            if self.reward is not None:
+                self.reward.close()
             self.engine.close()
         finally:
             Session.__exit__(self, *exc)

@@ -20,6 +20,7 @@ The path of one answer; every step may decide it, and the name in brackets is th
       worker.py          the other process
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
+      rewarding.py       a user's own reward, which decides nothing here
 
 ``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier
 of a configuration.

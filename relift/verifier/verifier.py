@@ -283,4 +283,4 @@ class Verifier:
     def _understood(self, pair: Undecided, reply: Reply) -> Decision:
         if self.comparison.kind == "math" and reply.status is Status.BAD_GOLD and is_whole_text(pair.gold):
             return Decision(Status.WRONG, DecidedBy.SYMPY, LITERAL_ONLY)  # equal texts were found before
-        return Decision(reply.status, self.comparison.path, reply.reason)
+        return Decision(Status(reply.status), self.comparison.path, reply.reason)

@@ -15,7 +15,7 @@ from relift.verifier.workers.turns import TICK_SECONDS
 ITEMS_PER_MESSAGE = 16
 """Asking for several at once saves a third of the time on short answers."""
 CHARS_PER_MESSAGE = 60_000
-"""A message is at most 1 MiB, and JSON spends up to twelve bytes on a character."""
+"""What is longer goes alone, so that one message never takes a worker long to read."""
 AWAY_SECONDS = 1.0
 """Where this thread did not look for so long, everything was perhaps paused: that is no worker's fault."""
 STARTS = 3
@@ -191,7 +191,7 @@ class Batch:
         if not worker.is_ready:
             return self._bury(worker, WorkerDied("it was never ready"))
         item, *behind = worker.asked
-        reason = f"no verdict within {self._pool.hard_limit_seconds:g} s"
+        reason = f"no {self._pool.job.product} within {self._pool.hard_limit_seconds:g} s"
         reply = Reply(status=Status.TIMEOUT, reason=reason, seconds=worker.seconds_on_item)
         self._kill(worker)
         self._waiting.extendleft(reversed(behind))
@@ -243,4 +243,4 @@ class Batch:
 
 
 def _chars(item: Item) -> int:
-    return len(item.gold) + len(item.answer)
+    return sum(len(text) for text in item.texts if text is not None)

@@ -28,7 +28,7 @@ class Workers:
         """Workers started so far."""
         self.killed = 0
         """Workers that hung or died."""
-        self._job = job or Job(cpu_seconds=int(hard_limit_seconds) + 2)
+        self.job = job or Job(cpu_seconds=int(hard_limit_seconds) + 2)
         self._reset()
 
     def own(self) -> None:
@@ -54,7 +54,7 @@ class Workers:
             if idle.process.poll() is None:
                 return idle
             self.discard(idle)
-        worker = WorkerProcess(self._job)
+        worker = WorkerProcess(self.job)
         with self._lock:
             self.started += 1
             if generation == self._generation:
