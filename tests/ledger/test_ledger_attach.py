@@ -8,7 +8,7 @@ from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
 from flows.cli.main import main
 from relift.errors import LedgerError, StoreError
 from relift.exchange.tables import export_tables
-from relift.ledger import open_project, query, schema, story, write_init_script
+from relift.ledger import open_project, query, story, write_init_script
 from relift.ledger.attached import attach, detach, places
 from relift.run.harvest import open_questions
 
@@ -79,7 +79,7 @@ def test_an_export_takes_patterns_and_goes_on_where_one_was_killed(store, tmp_pa
 
 
 def test_what_is_read_may_need_more_room_than_memory(store, monkeypatch):
-    monkeypatch.setattr(schema, "MEMORY", "100MB")
+    monkeypatch.setattr("relift.ledger.sql.MEMORY", "100MB")
     with open_project(store) as connection:
         rows = "SELECT repeat(md5(range::VARCHAR), 4) AS x FROM range(1_000_000)"
         assert connection.execute(f"SELECT count(*) FROM ({rows} ORDER BY x LIMIT 900_000)").fetchall() == [(900_000,)]
