@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
-.PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models
+.PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models test-wheel
 .PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
 setup: $(STAMP)
@@ -52,6 +52,15 @@ test-kill: setup  ## the resume tests with ten kills instead of two
 
 test-models: setup  ## tiny models of many families, with their tokenizers and templates, trained end to end
 	$(BIN)/pytest -m models -n 2 --dist loadgroup tests/models tests/policy
+
+# What builds a wheel, for its tests alone; where it cannot be had that is said, and is no failure.
+BUILD := $(VENV)/.build-installed
+$(BUILD): tests/wheel/requirements.txt | setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@ || true
+
+test-wheel: setup $(BUILD)  ## the wheel in an empty environment outside of the clone; RELIFT_TEST_WHEEL_FULL=1 downloads all it needs
+	@if [ -f $(BUILD) ]; then $(BIN)/pytest -m wheel -rs tests/wheel; \
+		else echo "NOT RUN: test-wheel: pip found no build, look above"; fi
 
 # What `transformers serve` needs and relift does not, in a folder of its own.
 SERVED := .serve/.installed

@@ -20,6 +20,7 @@ CHECKS = [
     "test-ledger-clients",
     "test-attacks",
     "test-models",
+    "test-wheel",
     "test-slow",
 ]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")

@@ -23,6 +23,7 @@ from relift.config import PolicyConfig, RunConfig, Section, SftConfig
 from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.gate import gate
 from relift.phases.phase import finish, place_of
@@ -48,7 +49,6 @@ from relift.records import (
     UpdateKind,
     UpdateReport,
 )
-from relift.run.opening import open_run
 from relift.run.progress import METRICS
 from relift.run.recorded import EvaluationRecord, UpdateRecord
 from relift.run.run import Run

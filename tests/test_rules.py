@@ -19,7 +19,7 @@ MAY_NOT_IMPORT = {
 }
 # Heavy libraries belong to the rooms that need them (design, The house).
 ROOMS_OF = {
-    "torch": {"policy", "learning", "arithmetic", "run"},
+    "torch": {"policy", "learning", "arithmetic", "opening"},
     "duckdb": {"ledger", "exchange"},
     "matplotlib": {"report"},
     "math_verify": {"verifier"},
@@ -81,23 +81,72 @@ def test_every_setting_is_described_for_the_form_in_the_prefect_ui() -> None:
             assert described, f"{section}.{key} has no description"
 
 
-def test_no_file_imports_another_that_imports_it_however_far_around() -> None:
-    """Imports inside functions and for type checkers count as well."""
-    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.glob("relift/**/*.py")}
-    modules = {name.removesuffix(".__init__"): path for name, path in files.items()}
-    imports = {name: _modules_imported(path, modules) - {name} for name, path in modules.items()}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.glob("relift/**/*.py")
+}
+
+
+def room(module: str) -> str:
+    """A folder of relift, or the module itself where it stands on top."""
+    return module.split(".")[1] if "." in module else module
+
+
+@pytest.mark.parametrize("what", ["file", "room"])
+def test_nothing_imports_what_imports_it_however_far_around(what: str) -> None:
+    """Neither a file of relift nor a folder of it; imports inside functions and for type checkers count as well."""
+    imports: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        node = name if what == "file" else room(name)
+        needed = {needed if what == "file" else room(needed) for needed in _modules_imported(path)}
+        imports.setdefault(node, set()).update(needed - {node})
     while leaves := {name for name, needed in imports.items() if not needed & imports.keys()}:
         for name in leaves:
             del imports[name]
     assert not imports, f"these import each other, or what does: {sorted(imports)}"
 
 
-def _modules_imported(path: Path, modules: dict[str, Path]) -> set[str]:
+def _modules_imported(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else node.module for name in names}
-    return found & modules.keys()
+            found |= {name if name in MODULES else node.module for name in names}
+    return found & MODULES.keys()
+
+
+MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 60, 8
+MAY_BE_LARGER = {
+    "relift/records.py": "every record that crosses a room, read side by side",
+    "relift/policy/vllm_engine.py": "one engine from start to end; its halves would share all of its state",
+    "relift/verifier/forms/shapes.py": "one recursive grammar: each rule calls the one that tries them all",
+    "flows/cli/main.py:verify": "a command line: its parameters are its options",
+    "relift/learning/head.py:forward": "autograd's signature",
+    "relift/learning/attention.py": "being split with the losses",
+    "relift/learning/attention.py:packed_attention": "the signature that transformers calls",
+}
+"""Files and functions over the limits, each with the reason why it is better so."""
+
+
+def test_functions_fit_on_a_screen_and_files_are_read_at_one_sitting() -> None:
+    """Lines with docstrings and comments; parameters without self and cls."""
+    larger: set[str] = set()
+    for path in [path for layer in MAY_NOT_IMPORT for path in (ROOT / layer).rglob("*.py")]:
+        name, text = str(path.relative_to(ROOT)), path.read_text()
+        if text.count("\n") > MOST_LINES:
+            larger.add(name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_large(node):
+                larger.add(f"{name}:{node.name}")
+    assert larger - MAY_BE_LARGER.keys() == set(), "split these by what they are about, or say why they are better so"
+    assert MAY_BE_LARGER.keys() - larger == set(), "these keep to the limits now and need no exception"
+
+
+def is_large(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    taken = function.args
+    every = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs, *filter(None, (taken.vararg, taken.kwarg))]
+    count = sum(parameter.arg not in ("self", "cls") for parameter in every)
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    return count > MOST_PARAMETERS or lines > MOST_FUNCTION_LINES

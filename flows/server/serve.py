@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -167,9 +168,11 @@ def _deploy() -> None:
 
 def _require_project() -> None:
     if not Path(PROJECT_FILE).is_file():
+        shipped = Path(sysconfig.get_path("data"), "share", "relift", PROJECT_FILE)
+        here = f"copy the one that came with relift: cp {shipped} ." if shipped.is_file() else "copy relift's here."
         raise RunError(
-            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to relift's folder, or copy "
-            f"its {PROJECT_FILE} here."
+            f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to the project's folder, or "
+            f"{here}"
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, Tag, ValidationError
 
 from relift.config import RunConfig
+from relift.config.recorded import in_todays_keys
 from relift.errors import ConfigError
 from relift.store.manifest import digest
 
@@ -37,8 +38,9 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = ()) -> RunConfig:
     return validated(tree, origin=str(path))
 
 
-def recorded_config(tree: dict[str, Any], settings: Sequence[str], *, origin: str) -> RunConfig:
+def recorded_config(tree: Mapping[str, Any], settings: Sequence[str] = (), *, origin: str) -> RunConfig:
     """The configuration of a run as it was stored, with ``a.b=c`` settings applied; raises ConfigError."""
+    tree = in_todays_keys(tree)
     _apply_all(tree, settings)
     return validated(tree, origin=origin)
 

@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from relift.config import PolicyConfig, QuestionsConfig, TeacherConfig
+from relift.config.recorded import in_todays_keys
 from relift.errors import LedgerError, ModelError
 from relift.exchange.offered import Offered
 from relift.questions.solutions import render_solution
@@ -52,7 +53,7 @@ def settings_of(run: str, config_json: str) -> Settings:
     Raises LedgerError where another version of relift wrote these parts in another way.
     """
     try:
-        tree = json.loads(config_json)
+        tree = in_todays_keys(json.loads(config_json))
         return Settings(
             questions=QuestionsConfig.model_validate(tree["questions"]),
             policy=PolicyConfig.model_validate(tree["policy"]),

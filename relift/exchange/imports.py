@@ -24,10 +24,10 @@ from relift.exchange.hard_set import LENT_SPLITS
 from relift.exchange.offered import Offered, offered_in
 from relift.ledger.imported import PREFIX
 from relift.ledger.project import open_project, write_init_script
-from relift.ledger.rows import storable
+from relift.ledger.rows import RunStatus, storable
 from relift.ledger.runs import known_runs
 from relift.ledger.schema import SNAPSHOT
-from relift.ledger.writer import Ledger, RunStatus
+from relift.ledger.writer import Ledger
 from relift.records import Demonstration, Question
 from relift.store.folder import sha256_of
 from relift.store.manifest import digest

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import overload
 
 from relift.records import (
@@ -30,6 +31,18 @@ Row = dict[str, object]
 _METRIC_COLUMNS = ("entropy", "clip_fraction", "kl", "correction_mean", "bounded_fraction")
 Columns = dict[str, list[object]]
 """The same for many rows: the values of each column, all as long as each other."""
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class GoldStatus(StrEnum):
+    OK = "ok"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

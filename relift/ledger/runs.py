@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from relift.config.recorded import in_todays_keys
 from relift.errors import LedgerError
 
 
@@ -45,6 +46,6 @@ def known_runs(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> l
 def answer_form_of(config_json: str) -> str:
     """Empty where the configuration does not say."""
     try:
-        return str(json.loads(config_json)["questions"]["answer_form"])
+        return str(in_todays_keys(json.loads(config_json))["questions"]["answer_form"])
     except (ValueError, KeyError, TypeError):
         return ""

@@ -205,6 +205,20 @@ def damage_told(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def failed_writing_told(path: Path) -> Iterator[None]:
+    """LedgerError for damage and for a disk that is full, which shows as any of three errors, by when it was noticed:
+    writing, committing, or since then."""
+    try:
+        with damage_told(path):
+            yield
+    except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+        raise LedgerError(
+            f"The ledger {path} could not be written: {str(error).splitlines()[0]} What was recorded before is kept. "
+            f"Make sure that the disk has space and the folder can be written, then run the command again."
+        ) from error
+
+
 def damaged(path: Path, why: duckdb.Error | str) -> str:
     """What to say of a ledger file (or of the folder that holds it) that is cut short or changed."""
     run = path.parent if path.name == LEDGER else "RUN_FOLDER"

@@ -13,18 +13,16 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 
-from relift.errors import LedgerError
 from relift.ledger import bulk, migrate, rows, schema
 from relift.ledger.requests import RequestBook
-from relift.ledger.rows import Columns, GateWord, Left, Row, Use
-from relift.ledger.sql import TABLES, connect, views_sql
+from relift.ledger.rows import Columns, GateWord, GoldStatus, Left, Row, RunStatus, Use
+from relift.ledger.sql import TABLES, views_sql
 from relift.records import (
     Demonstration,
     EvalResult,
@@ -43,18 +41,6 @@ logger = logging.getLogger(__name__)
 _FIRST_STAYS = frozenset({"questions", "demonstrations"})
 _LOG_AT_MOST = "64MB"
 """Before it is compressed into the file. By default that is 16: a third more work, for a shorter log after a crash."""
-
-
-class RunStatus(StrEnum):
-    RUNNING = "running"
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
-class GoldStatus(StrEnum):
-    OK = "ok"
-    QUARANTINED = "quarantined"
 
 
 class Ledger:
@@ -92,11 +78,7 @@ class Ledger:
                 schema.copy(else_from, path)
             else:
                 schema.create(path)
-        connection = _attached(path)
-        if schema.version_of(connection, "ledger") < schema.SCHEMA_VERSION:
-            connection.close()
-            migrate.migrate(path)
-            connection = _attached(path)
+        connection = migrate.attached_as_todays(path)
         try:
             migrate.read_as_todays(connection, path, "ledger")
             connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
@@ -151,7 +133,7 @@ class Ledger:
 
     def set_status(self, status: str) -> None:
         """Say how the run stands; any of ``RunStatus``. Needs no key: saying it twice changes nothing."""
-        with self._lock, self._explained():
+        with self._lock, schema.failed_writing_told(self.path):
             self._connection.execute(
                 "UPDATE runs SET status = ?, updated_at = ? WHERE run = ?", [RunStatus(status).value, _now(), self.run]
             )
@@ -234,7 +216,7 @@ class Ledger:
         ``check`` is called before and meanwhile; where it raises an error, that ends it and the old snapshot stays.
         """
         partial = path.with_name(path.name + ".partial")
-        with self._publishing, self._explained():
+        with self._publishing, schema.failed_writing_told(self.path):
             check()
             schema.remove(partial)
             with self._lock:
@@ -273,7 +255,7 @@ class Ledger:
 
     def _record(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
         """Write rows by table, once; False when ``key`` is there already."""
-        with self._lock, self._explained():
+        with self._lock, schema.failed_writing_told(self.path):
             if self.has(key):
                 logger.info("ledger: %s is already recorded", key)
                 return False
@@ -295,7 +277,7 @@ class Ledger:
 
     def _write(self, sql: str, parameters: Sequence[object]) -> None:
         """One statement as a transaction of its own, for rows that belong to no batch."""
-        with self._lock, self._explained(), self._transaction():
+        with self._lock, schema.failed_writing_told(self.path), self._transaction():
             self._connection.execute(sql, list(parameters))
 
     @contextmanager
@@ -309,28 +291,6 @@ class Ledger:
             with suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             raise
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        # A disk that is full shows as any of the three, by when it was noticed: writing, committing, or since then.
-        try:
-            with schema.damage_told(self.path):
-                yield
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
-            raise LedgerError(
-                f"The ledger {self.path} could not be written: {str(error).splitlines()[0]} What was recorded before "
-                f"is kept. Make sure that the disk has space and the folder can be written, then run the command again."
-            ) from error
-
-
-def _attached(path: Path) -> duckdb.DuckDBPyConnection:
-    connection = connect(spill=path.with_name(path.name + ".spill"))
-    try:
-        schema.attach(connection, path, "ledger", read_only=False)
-    except LedgerError:
-        connection.close()
-        raise
-    return connection
 
 
 def _now() -> datetime:

@@ -11,6 +11,7 @@ from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
 from relift.phases.phase import place_of
 from relift.phases.updates import committed_version
+from relift.phases.verify import groups_of
 from relift.policy.policy import Policy
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
@@ -66,8 +67,10 @@ def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, update: Up
     place = place_of(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        rollouts, verdicts = (PhaseRef(uri=uri, sha256="") for uri in (update.rollouts, update.verdicts))
-        rl_update.perform(run, rollouts, verdicts, update.lr)
+        uris = (update.rollouts, update.verdicts)
+        rollouts, verdicts = (PhaseRef(uri=uri, sha256=run.store.manifest_sha256(uri)) for uri in uris)
+        # Not kept: the iteration that needs the weights has its own to go on with.
+        rl_update.perform(run, groups_of(run, rollouts, verdicts, keep=False), update.lr)
     else:
         sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), update.lr)
     made = committed_version(run, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from relift.errors import SelfCheckFailed
 from relift.learning import agreement, rl_sequences, rollout_sequence
@@ -11,7 +12,7 @@ from relift.phases.phase import finished, place_of
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
-from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
+from relift.records import PhaseRef, PolicyVersion, RolloutGroup, UpdateKind, UpdateReport
 from relift.run.recorded import UpdateRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
@@ -32,7 +33,7 @@ def rl_update(
     run.policy.at(version)
     _check(run, iteration, rollouts, verdicts)
     lr = learning_rate(run, UpdateKind.RL, iteration)
-    report = perform(run, rollouts, verdicts, lr)
+    report = perform(run, groups_of(run, rollouts, verdicts), lr)
     _require_small_gap(run, report.logprob_gap_mean)
     made = UpdateRecord(
         version=version, reports=(report,), uses=(), lr=lr, rollouts=rollouts.uri, verdicts=verdicts.uri
@@ -40,9 +41,8 @@ def rl_update(
     return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs=inputs)
 
 
-def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> UpdateReport:
+def perform(run: Run, groups: Sequence[RolloutGroup], lr: float) -> UpdateReport:
     """Update the resident weights; used for the first time and for replay alike."""
-    groups = groups_of(run, rollouts, verdicts)
     prompts = {g.question.id: run.student.prompt(g.question).token_ids for g in groups}
     with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         return learn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from relift.phases import rollout, verify
-from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
+from relift.phases.tables import completions_from_parquet, groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rewarded, Rollout, RolloutGroup, Verdict
 from relift.run.run import Run
@@ -56,7 +56,7 @@ def group_files(groups: Sequence[RolloutGroup], prefix: str = "") -> dict[str, b
 
 def recorded_groups(run: Run, ref: PhaseRef, prefix: str = "") -> list[RolloutGroup]:
     return groups_from_parquet(
-        run.store.read(ref.uri, prefix + rollout.FILE),
+        completions_from_parquet(run.store.read(ref.uri, prefix + rollout.FILE)),
         run.store.read(ref.uri, prefix + verify.FILE),
         run.questions.by_id,
     )

@@ -158,12 +158,12 @@ def _own_reward_row(reward: Rewarded) -> dict[str, Any]:
     }
 
 
-def groups_from_parquet(rollouts: bytes, verdicts: bytes, by_id: Mapping[str, Question]) -> list[RolloutGroup]:
-    """The groups of an iteration, in the order of its batch."""
+def groups_from_parquet(
+    completions: Sequence[tuple[str, int, Completion]], verdicts: bytes, by_id: Mapping[str, Question]
+) -> list[RolloutGroup]:
+    """The groups of an iteration, in the order of its batch: its decoded completions with their verdicts."""
     members: dict[str, list[Rollout]] = {}
-    for (question, sample, completion), row in zip(
-        completions_from_parquet(rollouts), from_parquet(verdicts), strict=True
-    ):
+    for (question, sample, completion), row in zip(completions, from_parquet(verdicts), strict=True):
         assert (question, sample) == (row["question_id"], row["sample"])
         verdict = Verdict(
             status=Status(row["status"]),

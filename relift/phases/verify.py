@@ -14,6 +14,7 @@ from relift.phases import rollout
 from relift.phases.phase import finish, finished
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import Completion, GradedCompletion, PhaseRef, Question, Rewarded, RolloutGroup, Status, Verdict
+from relift.run.decoded import DecodedRollouts, Recorded
 from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.verifier import Verifier
@@ -33,7 +34,7 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
     inputs = digest(run.fingerprint, rollouts.sha256)
     if ref := finished(run, iteration, "verify", inputs):
         return ref
-    completions = completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE))
+    completions = completions_of(run.decoded, run, rollouts)
     asked = [(run.questions.by_id[question], completion) for question, _, completion in completions]
     verdicts = judge(run, [(question.answer, completion) for question, completion in asked])
     rewards = rewarded(run, asked, verdicts)
@@ -130,10 +131,19 @@ def _require_few_failed_rewards(run: Run, rewards: Sequence[Rewarded]) -> None:
         )
 
 
-def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[RolloutGroup]:
-    """The recorded groups of an iteration, in the order of its batch."""
-    return groups_from_parquet(
-        run.store.read(rollouts.uri, rollout.FILE), run.store.read(verdicts.uri, FILE), run.questions.by_id
+def completions_of(decoded: DecodedRollouts, run: Run, rollouts: PhaseRef) -> Recorded:
+    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE)))
+
+
+def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> list[RolloutGroup]:
+    """The recorded groups of an iteration, in the order of its batch; decoded at the first call, and then kept.
+
+    Without ``keep`` those of the iteration that is kept stay, whatever was asked for.
+    """
+    decoded = run.decoded if keep or run.decoded.holds(rollouts) else DecodedRollouts()
+    completions = completions_of(decoded, run, rollouts)
+    return decoded.groups(
+        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.uri, FILE), run.questions.by_id)
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relift.config.recipe import validated
+from relift.config.recipe import recorded_config
 from relift.errors import LedgerError, NewerLedgerError, RunError
 from relift.ledger import Ledger, RunStatus, schema
 from relift.ledger.check import require_sound
@@ -170,10 +170,10 @@ def _run_name(old: Path | None) -> str | None:
 def _inputs(root: Path, ledger: Ledger) -> dict[str, Question]:
     """The run and its questions in the ledger, read again where no old one holds them; the questions by id."""
     if not ledger.execute("SELECT 1 FROM runs"):
-        from relift.run.opening import record_inputs, recorded_questions
+        from relift.opening.questions import record_inputs, recorded_questions
 
         identity = read_identity(FolderStore(root))
-        config = validated(identity["config"], origin=str(root / RUN_FILE))
+        config = recorded_config(identity["config"], origin=str(root / RUN_FILE))
         questions = recorded_questions(config)
         record_inputs(ledger, config, questions, code_version=identity["resolved"]["relift"])
         is_done = (root / SUMMARY_FILE).is_file()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from relift.errors import StoreError
 from relift.ledger import Ledger
 from relift.ledger.kept import Replaced
-from relift.phases.tables import demonstrations_from_parquet, groups_from_parquet
+from relift.phases.tables import completions_from_parquet, demonstrations_from_parquet, groups_from_parquet
 from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
 from relift.run.recorded import EvaluationRecord, GateRecord, R, UpdateRecord, phase_of
@@ -176,9 +176,8 @@ class Recordings:
     def _groups(
         self, rollouts: str, verdicts: str, by_id: Mapping[str, Question], prefix: str = ""
     ) -> list[RolloutGroup]:
-        return groups_from_parquet(
-            self._store.read(rollouts, prefix + ROLLOUTS), self._store.read(verdicts, prefix + VERDICTS), by_id
-        )
+        completions = completions_from_parquet(self._store.read(rollouts, prefix + ROLLOUTS))
+        return groups_from_parquet(completions, self._store.read(verdicts, prefix + VERDICTS), by_id)
 
     def _write_training(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         rollouts, verdicts = self._places(recorded)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relift.config import QuestionsConfig, RunConfig
-from relift.config.moved import with_todays_keys
-from relift.config.recipe import leaves, validated
+from relift.config.recipe import leaves, recorded_config
 from relift.errors import ConfigError, StoreError
 from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
@@ -114,7 +113,7 @@ def _config(path: Path) -> RunConfig | None:
     if not path.exists():
         return None
     try:
-        return validated(with_todays_keys(json.loads(path.read_text())["config"]), origin=str(path))
+        return recorded_config(json.loads(path.read_text())["config"], origin=str(path))
     except (ConfigError, ValueError, KeyError, TypeError) as problem:
         log.warning("the report leaves the configuration out: %s", problem)
         return None

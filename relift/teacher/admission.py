@@ -6,7 +6,16 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from relift.records import Demonstration, FinishReason, Question, Status, Verdict, Written, demonstration_id
+from relift.records import (
+    Demonstration,
+    FinishReason,
+    Question,
+    Status,
+    TeacherAnswer,
+    Verdict,
+    Written,
+    demonstration_id,
+)
 from relift.verifier import Verifier
 
 REPETITION_WINDOW = 1_000
@@ -23,11 +32,10 @@ def admit(
     verifier: Verifier,
     write: Callable[[str], Written],
     max_tokens: int,
-    finish_reason: FinishReason = FinishReason.STOP,
-    cost_usd: float = 0.0,
-    latency_seconds: float = 0.0,
+    answer: TeacherAnswer | None = None,
 ) -> Demonstration:
-    """The solution as a demonstration, with the reason for its refusal where one check fails.
+    """The solution as a demonstration, with the reason for its refusal where one check fails; ``answer`` is what it
+    was read from, where a teacher was asked for it.
 
     Refused are, in this order: an empty text, one that its teacher could not end, one over ``max_tokens`` (never cut:
     its end is the answer), one that loops, one that the student cannot write, and one whose final answer the verifier
@@ -43,9 +51,9 @@ def admit(
         text=text,
         source=source,
         tokens=written.tokens,
-        cost_usd=cost_usd,
-        latency_seconds=latency_seconds,
-        refusal=_text_fault(text, written.tokens, max_tokens, finish_reason)
+        cost_usd=answer.cost_usd if answer else 0.0,
+        latency_seconds=answer.latency_seconds if answer else 0.0,
+        refusal=_text_fault(text, written.tokens, max_tokens, answer.finish_reason if answer else FinishReason.STOP)
         or (f"format: {written.fault}" if written.fault else None)
         or _answer_fault(question, text, verifier),
     )

@@ -262,7 +262,5 @@ class ApiTeacher:
             verifier=self._verifier,
             write=self._student.write,
             max_tokens=self._max_tokens,
-            finish_reason=answer.finish_reason,
-            cost_usd=answer.cost_usd,
-            latency_seconds=answer.latency_seconds,
+            answer=answer,
         )

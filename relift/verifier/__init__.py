@@ -2,7 +2,7 @@
 
 The path of one answer; every step may decide it, and the name in brackets is the path that its verdict then carries::
 
-    verifier.py        the front door: verify, verify_batch, compare, check_golds
+    verifier.py        the front door: verify, verify_batch, compare, check_golds; open_verdict.py: what they leave open
       extraction.py      the last box (or ####) after the reasoning; no_answer or malformed where there is none [string]
                          boxes.py: which boxes there are; run_on.py: where another question begins; unmarked.py: answers
                          without a mark, for the form flexible alone

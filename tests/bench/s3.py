@@ -110,7 +110,7 @@ def _plain(direction: str, folder: Path) -> Callable[[], object]:
     """upload_file and download_file with the same part size and concurrency, no checksum of its own."""
     from boto3.s3.transfer import TransferConfig
 
-    from relift.store.bucket import TRANSFER
+    from relift.store.s3_client import TRANSFER
 
     s3, config = server.client(os.environ), TransferConfig(**TRANSFER)
     s3.list_objects_v2(Bucket=server.BUCKET, MaxKeys=1)

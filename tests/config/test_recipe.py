@@ -19,9 +19,9 @@ from relift.config import (
     QuestionsConfig,
     RunConfig,
 )
-from relift.config.moved import with_todays_keys
 from relift.config.policy import TEMPLATE_RESERVED
 from relift.config.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names, validated
+from relift.config.recorded import in_todays_keys
 from relift.errors import ConfigError
 
 
@@ -241,9 +241,9 @@ def test_what_an_earlier_run_recorded_of_its_loss_means_what_it_meant(
     tree = load_recipe("demo").model_dump(mode="json")
     del tree["rl"]["loss"]
     tree["rl"] |= {"surrogate": surrogate, "ratio": ratio, "clip": clip}
-    assert validated(with_todays_keys(tree), origin="run.json").rl.loss == loss
+    assert validated(in_todays_keys(tree), origin="run.json").rl.loss == loss
     today = load_recipe("demo").model_dump(mode="json")
-    assert with_todays_keys(today) == today
+    assert in_todays_keys(today) == today
 
 
 # What method.md (section 2) and the papers say, written out by hand; None is "off".

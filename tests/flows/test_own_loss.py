@@ -14,21 +14,14 @@ from tests.small_run import small_arguments
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
-SOURCE = """
-import torch
-from relift.learning import Objective, PolicyTokens
-
-def floored(tokens: PolicyTokens, *, floor: float = 0.5) -> Objective:
-    ratio = torch.exp(tokens.logprobs_C - tokens.old_logprobs_C)
-    below = ratio.detach() < floor
-    metrics = {"below": below.sum(), "ratio": ratio.sum()}
-    return Objective(torch.where(below, floor, ratio) * tokens.advantages_C, metrics)
-"""
+GUIDE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+SOURCE = GUIDE.partition("## A loss")[2].partition("```python\n")[2].partition("```")[0]
 SETTINGS = ("iterations=3", "rl.loss=my_losses:floored", "rl.loss.settings.floor=0.97", "evaluation=off")
 
 
 def started(folder: Path, server: str, *more: str):  # type: ignore[no-untyped-def]
-    (folder / "my_losses.py").write_text(SOURCE) if not (folder / "my_losses.py").exists() else None
+    if not (folder / "my_losses.py").exists():
+        (folder / "my_losses.py").write_text(SOURCE)
     return command(small_arguments(folder / "runs", *SETTINGS, *more), folder, server)
 
 
@@ -55,7 +48,7 @@ def test_a_loss_beside_the_command_is_measured_resumed_to_the_same_bits_and_watc
     assert code == 0, output
     _, _, told = expected = outcome(whole / "runs" / "small")
     assert len(told) == 3 and all(0.5 < update["ratio"] < 2 for update in told)
-    assert any(update["below"] > 0 for update in told), "nothing met the floor, so the loss shows nothing"
+    assert any(update["below_floor"] > 0 for update in told), "nothing met the floor, so the loss shows nothing"
     recorded = json.loads((whole / "runs" / "small" / "run.json").read_text())
     assert recorded["plugins"].keys() == {"rl.loss my_losses:floored"}
 
@@ -64,7 +57,7 @@ def test_a_loss_beside_the_command_is_measured_resumed_to_the_same_bits_and_watc
     run.signal_group(signal.SIGKILL)
     run.process.communicate()
     before = (killed / "my_losses.py").read_text()
-    (killed / "my_losses.py").write_text(before.replace("<", "<="))
+    (killed / "my_losses.py").write_text(before.replace(" < ", " <= "))
     code, output = started(killed, prefect_api).finish()
     assert code == 2 and "Traceback" not in output
     told_why = " ".join(output.split())

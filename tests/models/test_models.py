@@ -17,12 +17,12 @@ from relift.config.recipe import load_recipe
 from relift.errors import ModelError
 from relift.learning import demonstration_sequence, micro_batches, rollout_sequence, token_logprobs
 from relift.learning.forward import plain_logprobs
+from relift.opening.run import open_run
 from relift.phases import verify
 from relift.policy.holes import mask_holes
 from relift.policy.model import export_model
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, FinishReason, Purpose, Question, Status
-from relift.run.opening import open_run
 from relift.run.run import Run
 from tests.models.architectures import REFUSED, SUPPORTED, write_model
 from tests.models.families import FAMILIES, Family

@@ -14,11 +14,11 @@ from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
 from relift.ledger import query
 from relift.ledger.check import check
+from relift.opening.harvest import open_harvest
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
 from relift.records import PhaseRef
-from relift.run.harvest import open_harvest
-from relift.run.opening import open_run
 from relift.run.run import Run
 from relift.run.summary import describe_teacher
 from tests.phases.conftest import Opener, drive

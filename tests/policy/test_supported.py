@@ -13,13 +13,13 @@ from relift.config import PolicyConfig
 from relift.errors import ModelError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
 from relift.learning.attention import NAME
+from relift.opening.run import open_run
 from relift.policy.model import load_model, load_student
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.supported import require_plain, require_same
 from relift.policy.tiny import byte_tokenizer
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Purpose, Question
-from relift.run.opening import open_run
 from tests.models.architectures import CONTEXT, REFUSED, SUPPORTED, random_model, write_model
 from tests.small_run import small_config
 

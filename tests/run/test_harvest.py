@@ -11,9 +11,9 @@ import pytest
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, RunError
+from relift.opening.harvest import open_harvest
 from relift.records import Question, Turn, question_id
 from relift.run import harvest as harvests
-from relift.run.harvest import open_harvest
 from relift.teacher.queue import TeacherDesk
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import KEY, FaultyServer, Script, serving

@@ -13,10 +13,11 @@ import pytest
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, TeacherError
 from relift.records import FinishReason, Question, TeacherAnswer, question_id
-from relift.teacher.client import ApiClient, seconds_to_wait
+from relift.teacher.client import ApiClient
 from relift.teacher.endpoint import endpoint_of
 from relift.teacher.failure import AttemptFailed, Fault
 from relift.teacher.prompt import as_the_student_writes, joined, requests_for
+from relift.teacher.refusals import seconds_to_wait
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import KEY, PROMPT_TOKENS, FaultyServer, Script
 
