@@ -89,22 +89,6 @@ def reward(verdict: Verdict, config: RlConfig) -> float | None:
     return 1.0 if verdict.status is Status.CORRECT else 0.0
 
 
-def completions_of(decoded: DecodedRollouts, run: Run, rollouts: PhaseRef) -> Recorded:
-    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE)))
-
-
-def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> list[RolloutGroup]:
-    """The recorded groups of an iteration, in the order of its batch; decoded at the first call, and then kept.
-
-    Without ``keep`` those of the iteration that is kept stay, whatever was asked for.
-    """
-    decoded = run.decoded if keep or run.decoded.holds(rollouts) else DecodedRollouts()
-    completions = completions_of(decoded, run, rollouts)
-    return decoded.groups(
-        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.uri, FILE), run.questions.by_id)
-    )
-
-
 def rewarded(run: Run, asked: Sequence[tuple[Question, Completion]], verdicts: Sequence[Verdict]) -> list[Rewarded]:
     """The reward of each completion, in their order; a verdict that masks its rollout does so whatever the reward.
 
@@ -145,6 +129,22 @@ def _require_few_failed_rewards(run: Run, rewards: Sequence[Rewarded]) -> None:
             f"reward. Mend it and go on with --set allow_changed_plugins=true, or raise the limit and run the same "
             f"command again."
         )
+
+
+def completions_of(decoded: DecodedRollouts, run: Run, rollouts: PhaseRef) -> Recorded:
+    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE)))
+
+
+def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> list[RolloutGroup]:
+    """The recorded groups of an iteration, in the order of its batch; decoded at the first call, and then kept.
+
+    Without ``keep`` those of the iteration that is kept stay, whatever was asked for.
+    """
+    decoded = run.decoded if keep or run.decoded.holds(rollouts) else DecodedRollouts()
+    completions = completions_of(decoded, run, rollouts)
+    return decoded.groups(
+        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.uri, FILE), run.questions.by_id)
+    )
 
 
 def require_few_failures(run: Run, verdicts: Sequence[Verdict]) -> None:
