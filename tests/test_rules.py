@@ -124,7 +124,6 @@ MAY_BE_LARGER = {
     "relift/verifier/forms/shapes.py": "one recursive grammar: each rule calls the one that tries them all",
     "flows/cli/main.py:verify": "a command line: its parameters are its options",
     "relift/learning/head.py:forward": "autograd's signature",
-    "relift/learning/attention.py": "being split with the losses",
     "relift/learning/attention.py:packed_attention": "the signature that transformers calls",
 }
 """Files and functions over the limits, each with the reason why it is better so."""

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.attention import WAY_OUT, Packing, can_share_prompts, packed_hidden_states
+from relift.learning.attention import WAY_OUT, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.branches import Span
 from relift.learning.head import Entropy, logprobs_and_entropy
+from relift.learning.packing import Packing, can_share_prompts
 from relift.records import TrainingSequence
 
 if TYPE_CHECKING:

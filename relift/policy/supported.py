@@ -19,8 +19,9 @@ import torch
 from relift import randomness
 from relift.errors import ModelError, ReliftError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
-from relift.learning.attention import NAME, WAY_OUT, can_share_prompts, require_known_layers, use_packed_attention
+from relift.learning.attention import NAME, WAY_OUT, require_known_layers, use_packed_attention
 from relift.learning.forward import plain_logprobs, require_linear_head
+from relift.learning.packing import can_share_prompts
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Purpose, Question, TrainingSequence

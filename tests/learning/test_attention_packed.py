@@ -35,10 +35,11 @@ from transformers import (
 
 from relift.errors import ModelError
 from relift.learning import attention
-from relift.learning.attention import Packing, packed_attention
+from relift.learning.attention import packed_attention
 from relift.learning.batching import micro_batches
 from relift.learning.branches import Span
 from relift.learning.forward import packing_error, token_logprobs
+from relift.learning.packing import Packing
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Purpose, Question
