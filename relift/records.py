@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class Status(StrEnum):
@@ -265,8 +265,6 @@ class UpdateReport:
     tokens: int = 0
     sequences: int = 0
     grad_norm: float = 0.0
-    entropy: float = 0.0
-    clip_fraction: float = 0.0
     logprob_gap_mean: float = 0.0
     """Mean of |trainer - sampler| log-probability over trained tokens; 0 for a supervised update."""
     logprob_gap_max: float = 0.0
@@ -281,18 +279,23 @@ class UpdateReport:
     """Optimizer steps not taken because nothing had signal."""
     refused: int = 0
     """Optimizer steps not taken because the gradient was not finite or above its limit."""
-    kl: float = 0.0
-    """Estimate of the KL to the start model in nats, mean over trained tokens; 0 where there is no KL term."""
-    correction_mean: float = 0.0
-    """Mean weight of a trained token for having been sampled by the engine; 0 where there is no correction."""
-    bounded_fraction: float = 0.0
-    """Share of trained tokens whose such weight was truncated or masked."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the loss measured, mean over trained tokens, of what was on: entropy, clip_fraction, kl, correction_mean,
+    bounded_fraction, or what a loss of one's own calls its own."""
     flops: float = 0.0
     """Of one forward and one backward pass over what was trained on, whatever was computed twice."""
     mfu: float | None = None
     """Share of the device's peak FLOP/s that these came to, loss of time included; None where no peak is known."""
     peak_memory_bytes: int = 0
     """Of the process (on a GPU: of its allocator) until the end of the update."""
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> UpdateReport:
+        """Of its fields as they are recorded; earlier runs recorded each metric as a field of its own."""
+        fields = cls.__dataclass_fields__
+        metrics = {name: value for name, value in tree.items() if name not in fields} | dict(tree.get("metrics", {}))
+        own = {name: value for name, value in tree.items() if name in fields}
+        return cls(**{**own, "kind": UpdateKind(tree["kind"]), "metrics": metrics})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 import torch
@@ -279,8 +279,9 @@ def sections(section: type[Section], path: str = "") -> Iterator[tuple[str, type
     """(dotted path with a dot at its end, class) of a section and all below it."""
     yield path, section
     for name, field in section.model_fields.items():
-        options = get_args(field.annotation) if get_origin(field.annotation) is UnionType else (field.annotation,)
-        for kind in options:
+        is_union = get_origin(field.annotation) in (UnionType, Union)
+        for option in get_args(field.annotation) if is_union else (field.annotation,):
+            kind = option.__origin__ if get_origin(option) is Annotated else option
             if isinstance(kind, type) and issubclass(kind, Section):
                 yield from sections(kind, f"{path}{name}.")
 
@@ -288,14 +289,16 @@ def sections(section: type[Section], path: str = "") -> Iterator[tuple[str, type
 def test_a_key_that_no_section_knows_is_refused_and_none_has_two_names(tmp_path: Path) -> None:
     """Fault 22: clip was read under two names."""
     found = list(sections(RunConfig))
-    assert {"", "rl.", "rl.optimizer.schedule.", "rl.clip.", "sft.", "teacher.api."} < {path for path, _ in found}
+    assert {"", "rl.", "rl.optimizer.schedule.", "rl.loss.clip.", "sft.", "teacher.api."} < {path for path, _ in found}
     for path, section in found:
         misspelt = f"{path}{next(iter(section.model_fields))}s"
+        kind = section.model_fields.get("kind")
+        of_kind = [] if kind is None else [f"{path}kind={'my_module:name' if kind.is_required() else kind.default}"]
         with pytest.raises(ConfigError, match=f"{misspelt}: no such key"):
-            load_recipe("demo", [f"{misspelt}=1"])
+            load_recipe("demo", [*of_kind, f"{misspelt}=1"])
         assert all(field.validation_alias is None for field in section.model_fields.values())
     twice = tmp_path / "mine.toml"
-    twice.write_text('[rl]\nclip = "off"\nclip = { low = 0.2 }\n')
+    twice.write_text('[rl.loss]\nclip = "off"\nclip = { low = 0.2 }\n')
     with pytest.raises(ConfigError, match="is not TOML"):
         load_recipe(str(twice))
 

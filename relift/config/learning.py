@@ -8,15 +8,20 @@ from pydantic import Field, field_validator, model_validator
 
 from relift.config.losses import (
     Aggregation,
-    ClipConfig,
     CorrectionConfig,
     KlConfig,
-    Level,
+    Loss,
     OverlongConfig,
-    Surrogate,
+    PpoConfig,
     TokenWeights,
 )
 from relift.config.section import Section, Share, none_if_off
+
+_MOVED_TO_LOSS = {
+    "clip": "write it as rl.loss.clip, with the same keys (--set rl.loss.clip=off)",
+    "ratio": 'write rl.loss.kind = "gspo" for ratio = "sequence", and leave it out for "token"',
+    "surrogate": 'write it as rl.loss.kind, "ppo" or "cispo"',
+}
 
 
 class ScheduleConfig(Section):
@@ -64,14 +69,8 @@ class RlConfig(Section):
     """Advantages: distance to the group's mean, or that divided by the group's standard deviation."""
     aggregation: Aggregation = "token-mean"
     """How token losses become one number; constant divides by sequences * rollout.max_tokens."""
-    ratio: Level = "token"
-    """New over old probability: of each token, or the geometric mean over a completion's tokens (GSPO, whose clip is
-    far narrower: 3e-4 and 4e-4)."""
-    surrogate: Surrogate = "ppo"
-    """ppo: ratio times advantage, clipped; cispo: log-probability times advantage times the clipped ratio, the latter
-    as a constant, so that every token keeps a gradient."""
-    clip: ClipConfig | None = ClipConfig()
-    """off: no clipping (paper-v1)."""
+    loss: Loss = PpoConfig()
+    """What each token is to maximise: ppo, gspo, cispo or one's own, each with its own settings."""
     kl: KlConfig | None = None
     """Penalty on the distance to the start model; off: none, and no reference model is kept."""
     correction: CorrectionConfig | None = None
@@ -85,31 +84,22 @@ class RlConfig(Section):
     optimizer: AdamConfig = AdamConfig()
     """AdamW of the RL update."""
 
-    @field_validator("clip", "kl", "correction", "overlong", mode="before")
+    @field_validator("kl", "correction", "overlong", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
 
-    @model_validator(mode="after")
-    def _surrogate_is_published(self) -> RlConfig:
-        if self.surrogate != "cispo":
-            return self
-        if self.clip is None:
-            raise ValueError(
-                "surrogate='cispo' without rl.clip has the gradient of surrogate='ppo' without it: set rl.clip, "
-                "such as { low = 1, high = 4, dual = \"off\" }, or surrogate='ppo'"
-            )
-        if self.clip.dual is not None:
-            raise ValueError(
-                f"clip.dual={self.clip.dual:g} bounds the surrogate of ppo and would be ignored by cispo, which bounds "
-                f"the ratio alone: set rl.clip.dual='off'"
-            )
-        if self.ratio == "sequence":
-            raise ValueError(
-                "ratio='sequence' with surrogate='cispo' is undefined: CISPO weighs each token by its own ratio; set "
-                "ratio='token', or surrogate='ppo' for GSPO"
-            )
-        return self
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _by_its_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_has_moved(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and (old := sorted(_MOVED_TO_LOSS.keys() & tree.keys())):
+            raise ValueError("; ".join(f"rl.{key} has moved: {_MOVED_TO_LOSS[key]}" for key in old))
+        return tree
 
 
 class SftConfig(Section):

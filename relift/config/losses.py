@@ -1,15 +1,15 @@
-"""Parts of the losses that can be switched on, off or bounded."""
+"""The policy losses, each with its own settings, and the parts that can be put upon any of them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
+from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
 from relift.config.section import Section, none_if_off
 
 Level = Literal["token", "sequence"]
-Surrogate = Literal["ppo", "cispo"]
 Aggregation = Literal["token-mean", "seq-mean", "constant"]
 KlEstimator = Literal["k1", "k2", "k3"]
 TokenWeights = Literal["none", "p(1-p)", "high-entropy"]
@@ -29,6 +29,73 @@ class ClipConfig(Section):
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
+
+
+class GspoClipConfig(ClipConfig):
+    """The same of a completion's ratio, which moves far less than a token's. Defaults: GSPO's."""
+
+    low: float = Field(3e-4, ge=0, le=1)
+    """The ratio is clipped below at 1 - low; 1 is no lower bound."""
+    high: float = Field(4e-4, ge=0)
+    """The ratio is clipped above at 1 + high."""
+    dual: float | None = Field(None, gt=1)
+    """Where the advantage is negative the surrogate is at least dual * advantage; off: no dual clip."""
+
+
+class CispoClipConfig(Section):
+    """The bounds of a token's weight in CISPO."""
+
+    low: float = Field(1.0, ge=0, le=1)
+    """The ratio is clipped below at 1 - low; 1 is no lower bound."""
+    high: float = Field(4.0, ge=0)
+    """The ratio is clipped above at 1 + high."""
+
+
+class PpoConfig(Section):
+    """Each token's ratio of new to old probability times its advantage, clipped (PPO, as in GRPO and DAPO)."""
+
+    kind: Literal["ppo"] = "ppo"
+    """ppo, gspo, cispo, or the import path of one's own, package.module:Name."""
+    clip: ClipConfig | None = ClipConfig()
+    """off: no clipping (paper-v1)."""
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
+
+
+class GspoConfig(Section):
+    """As ppo with one ratio for all tokens of a completion, their geometric mean (GSPO, arXiv 2507.18071)."""
+
+    kind: Literal["gspo"] = "gspo"
+    """ppo, gspo, cispo, or the import path of one's own, package.module:Name."""
+    clip: GspoClipConfig | None = GspoClipConfig()
+    """off: no clipping."""
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
+
+
+class CispoConfig(Section):
+    """Log-probability times advantage times the clipped ratio, the latter as a constant, so that every token keeps a
+    gradient (CISPO, arXiv 2506.13585)."""
+
+    kind: Literal["cispo"] = "cispo"
+    """ppo, gspo, cispo, or the import path of one's own, package.module:Name."""
+    clip: CispoClipConfig = CispoClipConfig()
+    """Without bounds it would be ppo without them."""
+
+
+Loss = Annotated[
+    Annotated[PpoConfig, Tag("ppo")]
+    | Annotated[GspoConfig, Tag("gspo")]
+    | Annotated[CispoConfig, Tag("cispo")]
+    | Annotated[PluginConfig, Tag(BY_IMPORT)],
+    by_kind("ppo", "gspo", "cispo"),
+]
 
 
 class KlConfig(Section):

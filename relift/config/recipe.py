@@ -6,9 +6,9 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from relift.config import RunConfig
 from relift.errors import ConfigError
@@ -33,15 +33,13 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = ()) -> RunConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path} is not TOML: {problem}") from problem
     tree.setdefault("recipe", path.stem)
-    for setting in settings:
-        _apply(tree, setting)
+    _apply_all(tree, settings)
     return validated(tree, origin=str(path))
 
 
 def recorded_config(tree: dict[str, Any], settings: Sequence[str], *, origin: str) -> RunConfig:
     """The configuration of a run as it was stored, with ``a.b=c`` settings applied; raises ConfigError."""
-    for setting in settings:
-        _apply(tree, setting)
+    _apply_all(tree, settings)
     return validated(tree, origin=origin)
 
 
@@ -99,6 +97,12 @@ def _find(name_or_path: str) -> Path:
     )
 
 
+def _apply_all(tree: dict[str, Any], settings: Sequence[str]) -> None:
+    """Kinds first: the settings of another kind leave with it."""
+    for setting in sorted(settings, key=lambda setting: not setting.partition("=")[0].strip().endswith(".kind")):
+        _apply(tree, setting)
+
+
 def _apply(tree: dict[str, Any], setting: str) -> None:
     key, separator, text = setting.partition("=")
     parts = key.strip().split(".")
@@ -109,7 +113,10 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
         node = _below(node, part, setting)
     if not isinstance(node, dict):
         raise ConfigError(f"--set {setting!r}: {'.'.join(parts[:-1])} is a list; set the whole of it, or a.0.b in it")
-    node[parts[-1]] = _value(text.strip())
+    value = _value(text.strip())
+    if parts[-1] == "kind" and node.get("kind", value) != value:
+        node.clear()
+    node[parts[-1]] = value
 
 
 def _below(node: Any, part: str, setting: str) -> Any:
@@ -119,8 +126,9 @@ def _below(node: Any, part: str, setting: str) -> Any:
             raise ConfigError(f"--set {setting!r}: {part} is no section in that list of {len(node)}, counted from 0")
         return node[int(part)]
     child = node.setdefault(part, {})
-    if not isinstance(child, dict | list):  # such as sft = "off" in the recipe: the setting switches it on again
-        child = node[part] = {}
+    if not isinstance(child, dict | list):
+        # sft = "off" in the recipe: the setting switches it on again. rl.loss = "cispo": the setting is one of its.
+        child = node[part] = {"kind": child} if isinstance(child, str) and child != "off" else {}
     return child
 
 
@@ -133,10 +141,9 @@ def _value(text: str) -> Any:
 
 
 def _explain(fault: Any) -> str:
-    place = [str(part) for part in fault["loc"]]
+    place, known = _placed([str(part) for part in fault["loc"]])
     key = ".".join(place) or "the recipe"
     if fault["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
         near = difflib.get_close_matches(place[-1], known, n=1)
         hint = f"did you mean {'.'.join([*place[:-1], near[0]])}?" if near else f"known here: {', '.join(known)}"
         return f"{key}: no such key ({hint})"
@@ -147,12 +154,24 @@ def _explain(fault: Any) -> str:
     return f"{key}: {message}{got}"
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
+def _placed(location: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(key, keys that are known beside it) of pydantic's way to a fault.
+
+    After a union by kind pydantic names the member, which is no part of the key.
+    """
+    place = list[str]()
     section: Any = RunConfig
-    for part in place:
-        annotation = section.model_fields[part].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        section = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if section is None:
-            return []
-    return list(section.model_fields)
+    beside: Any = None
+    by_kind: dict[str, Any] = {}
+    for part in location:
+        if part in by_kind:
+            section, by_kind = by_kind[part], {}
+            continue
+        place.append(part)
+        beside = section
+        field = section.model_fields.get(part) if section else None
+        if field is not None:
+            options = [get_args(option) or (option,) for option in get_args(field.annotation) or (field.annotation,)]
+            by_kind = {tag.tag: option for option, *more in options for tag in more if isinstance(tag, Tag)}
+            section = next((o for o, *_ in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return place, list(beside.model_fields) if beside else []

@@ -48,6 +48,8 @@ class RunConfig(Section):
     """off: no held-out evaluation."""
     ledger: LedgerConfig = LedgerConfig()
     checks: ChecksConfig = ChecksConfig()
+    allow_changed_plugins: bool = Field(False, json_schema_extra=MAY_CHANGE)
+    """Go on with a run whose plug-ins (settings that are import paths) have another source than it was started with."""
 
     @field_validator("sft", "evaluation", "probe", mode="before")
     @classmethod

@@ -21,6 +21,8 @@ class Section(BaseModel):
         """The form in the Prefect UI shows descriptions alone, so these say the range and what may change."""
         tree = handler(core_schema)
         for field in handler.resolve_ref_schema(tree).get("properties", {}).values():
+            if "oneOf" in field:  # a union by kind: what leaves the kind out may fit several, and Prefect counts them
+                field["anyOf"] = field.pop("oneOf")
             said = [field.get("description", ""), _range_of(field)]
             if field.get("may_change"):
                 said.append("May change when a run is resumed.")

@@ -12,18 +12,23 @@ from relift.learning.optimizers import (
     optimizer_tensors,
     schedule_factor,
 )
+from relift.learning.own_loss import require_loss
 from relift.learning.selfcheck import Agreement, agreement
 from relift.learning.sequences import demonstration_sequence, rl_sequences, rollout_sequence, sft_minibatches
 from relift.learning.sharding import Ranks, full_tensors, shard, shares_of, torchrun_ranks
 from relift.learning.throughput import free_memory
-from relift.learning.updates import SftOutcome, Sizes, rl_update, sft_update
+from relift.learning.tokens import Objective, PolicyTokens
+from relift.learning.updates import Conduct, SftOutcome, Sizes, rl_update, sft_update
 
 __all__ = [
     "Agreement",
+    "Conduct",
     "Counts",
     "Entropy",
     "LossOutput",
     "MicroBatch",
+    "Objective",
+    "PolicyTokens",
     "Ranks",
     "SftOutcome",
     "Sizes",
@@ -39,6 +44,7 @@ __all__ = [
     "move_moments",
     "optimizer_tensors",
     "policy_loss",
+    "require_loss",
     "rl_sequences",
     "rl_update",
     "rollout_sequence",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from relift.config import CorrectionConfig, KlEstimator
-from relift.learning.surrogate import MAX_LOG_RATIO, sequence_sums
+from relift.learning.surrogate import MAX_LOG_RATIO
+from relift.learning.tokens import sequence_sums
 
 MAX_K3 = 10.0
 """Nats of one token, as in verl. The estimate grows with exp(-d): one token of which the policy has become unsure would

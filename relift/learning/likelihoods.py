@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relift.learning.batching import MicroBatch
 from relift.learning.sharding import Ranks
-from relift.learning.surrogate import sequence_sums
+from relift.learning.tokens import sequence_sums
 from relift.records import TrainingSequence
 
 

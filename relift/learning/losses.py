@@ -6,15 +6,16 @@ optimizer step, all its micro-batches and ranks, so losses and gradients of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from relift.config import Aggregation, ClipConfig, CorrectionConfig, KlConfig, Level, Surrogate, TokenWeights
+from relift.config import Aggregation, RlConfig, TokenWeights
 from relift.learning.correction import importance_weights, kl_estimate
-from relift.learning.surrogate import policy_ratio, surrogate_objective
+from relift.learning.surrogate import objective_of
+from relift.learning.tokens import PolicyTokens
 from relift.records import TrainingSequence
 
 
@@ -25,99 +26,73 @@ class Counts:
     tokens: int
     """Tokens with loss mask 1, those of sequences without signal included."""
     sequences: int
+    max_completion_tokens: int = 0
+    """Of a sequence at most: enters the aggregation "constant" alone."""
 
     @classmethod
-    def of(cls, sequences: Iterable[TrainingSequence]) -> Counts:
+    def of(cls, sequences: Iterable[TrainingSequence], *, max_completion_tokens: int = 0) -> Counts:
         lengths = [sequence.loss_tokens for sequence in sequences]
-        return cls(tokens=sum(lengths), sequences=len(lengths))
+        return cls(tokens=sum(lengths), sequences=len(lengths), max_completion_tokens=max_completion_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossOutput:
-    """One micro-batch's part; all of it adds up over micro-batches. Sums run over its tokens; 0 for what is off."""
+    """One micro-batch's part; all of it adds up over micro-batches."""
 
     loss: Tensor
     """(), in nats, divided by the step's counts; the one with a gradient."""
     tokens: Tensor
-    """(), in the loss: C."""
-    entropy_sum: Tensor
-    """(), entropy in nats; 0 where no entropy was given."""
-    clipped_tokens: Tensor
-    """(), tokens whose surrogate, or whose ratio in CISPO, was clipped."""
-    kl_sum: Tensor
-    """(), the KL estimate in nats, before its weight."""
-    correction_sum: Tensor
-    """(), importance weights after their bounds; over ``tokens`` their mean."""
-    bounded_tokens: Tensor
-    """(), tokens whose importance weight was truncated or masked."""
+    """(), in the loss: C. An update divides every metric by their sum, in ``Tally.report``."""
+    metrics: Mapping[str, Tensor]
+    """(), sums over its tokens, without gradient, of what is on: those of the loss itself beside ``entropy`` in nats,
+    ``kl`` (the estimate in nats, before its weight), ``correction_mean`` (importance weights after their bounds) and
+    ``bounded_fraction`` (1 for each token whose importance weight was truncated or masked)."""
 
     def detached(self) -> LossOutput:
         return replace(self, loss=self.loss.detach())
 
 
-def policy_loss(
-    logprobs_C: Tensor,
-    old_logprobs_C: Tensor,
-    advantages_S: Tensor,
-    sequence_C: Tensor,
-    loss_tokens_S: Tensor,
-    *,
-    clip: ClipConfig | None,
-    aggregation: Aggregation,
-    counts: Counts,
-    max_completion_tokens: int,
-    ratio: Level = "token",
-    surrogate: Surrogate = "ppo",
-    kl: KlConfig | None = None,
-    reference_logprobs_C: Tensor | None = None,
-    correction: CorrectionConfig | None = None,
-    sampling_logprobs_C: Tensor | None = None,
-    entropy_weight: float = 0.0,
-    entropy_C: Tensor | None = None,
-) -> LossOutput:
-    """GRPO and its relatives: - sum over tokens of aggregation weight * (w * surrogate - kl + entropy bonus).
+def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossOutput:
+    """GRPO and its relatives: - sum over tokens of aggregation weight * (w * objective - kl + entropy bonus).
 
-    ``sequence_C`` says which of the S sequences a token belongs to, ``loss_tokens_S`` how many tokens each has in the
-    loss. With ``old_logprobs_C`` equal to ``logprobs_C`` detached the ratio is 1 and the gradient, without further
-    terms, that of REINFORCE. The importance weight w multiplies the surrogate alone, since KL and entropy are not
-    estimates of a reward; without ``correction`` it is 1. ``max_completion_tokens`` enters "constant" alone. An
-    entropy that has no weight is only summed.
+    The objective is ``config.loss``'s. With ``old_logprobs_C`` equal to ``logprobs_C`` detached the ratio is 1 and the
+    gradient, without further terms, that of REINFORCE. The importance weight w multiplies the objective alone, since KL
+    and entropy are not estimates of a reward; without ``config.correction`` it is 1. An entropy that has no weight is
+    only summed.
     """
-    loss_tokens_S = loss_tokens_S.to(logprobs_C.dtype)
-    entropy_sum = kl_sum = correction_sum = bounded_tokens = logprobs_C.new_zeros(())
-    ratio_C = policy_ratio(logprobs_C, old_logprobs_C, sequence_C, loss_tokens_S, ratio)
-    objective_C, clipped_C = surrogate_objective(surrogate, ratio_C, logprobs_C, advantages_S[sequence_C], clip)
-    if correction is not None:
-        assert sampling_logprobs_C is not None, "a correction compares with the sampler's log-probabilities"
+    tokens = replace(tokens, loss_tokens_S=tokens.loss_tokens_S.to(tokens.logprobs_C.dtype))
+    found = objective_of(config.loss, tokens)
+    objective_C, metrics = found.per_token_C, dict(found.metrics)
+    if config.correction is not None:
+        assert tokens.sampling_logprobs_C is not None, "a correction compares with the sampler's log-probabilities"
         importance_C, bounded_C = importance_weights(
-            old_logprobs_C, sampling_logprobs_C, sequence_C, loss_tokens_S, correction
+            tokens.old_logprobs_C,
+            tokens.sampling_logprobs_C,
+            tokens.sequence_C,
+            tokens.loss_tokens_S,
+            config.correction,
         )
         objective_C = importance_C * objective_C
-        correction_sum, bounded_tokens = importance_C.sum(), bounded_C.sum()
-    if kl is not None:
-        assert reference_logprobs_C is not None, "a KL penalty compares with the reference's log-probabilities"
-        kl_C = kl_estimate(logprobs_C, reference_logprobs_C, kl.estimator)
-        objective_C = objective_C - kl.weight * kl_C
-        kl_sum = kl_C.detach().sum()
+        metrics |= {"correction_mean": importance_C.sum(), "bounded_fraction": bounded_C.sum()}
+    if config.kl is not None:
+        assert tokens.reference_logprobs_C is not None, "a KL penalty compares with the reference's log-probabilities"
+        kl_C = kl_estimate(tokens.logprobs_C, tokens.reference_logprobs_C, config.kl.estimator)
+        objective_C = objective_C - config.kl.weight * kl_C
+        metrics["kl"] = kl_C.sum()
+    entropy_C, bonus = tokens.entropy_C, config.entropy_weight
     if entropy_C is not None:
-        objective_C = objective_C + entropy_weight * entropy_C if entropy_weight else objective_C
-        entropy_sum = entropy_C.detach().sum()
-    assert entropy_C is not None or not entropy_weight, "an entropy bonus needs the entropy"
-    weights_S = aggregation_weights(loss_tokens_S, aggregation, counts, max_completion_tokens)
+        objective_C = objective_C + bonus * entropy_C if bonus else objective_C
+        metrics["entropy"] = entropy_C.sum()
+    assert entropy_C is not None or not bonus, "an entropy bonus needs the entropy"
+    weights_S = aggregation_weights(tokens.loss_tokens_S, config.aggregation, counts)
     return LossOutput(
-        loss=-(objective_C * weights_S[sequence_C]).sum(),
-        tokens=loss_tokens_S.sum(),
-        entropy_sum=entropy_sum,
-        clipped_tokens=clipped_C.sum(),
-        kl_sum=kl_sum,
-        correction_sum=correction_sum,
-        bounded_tokens=bounded_tokens,
+        loss=-(objective_C * weights_S[tokens.sequence_C]).sum(),
+        tokens=tokens.loss_tokens_S.sum(),
+        metrics={name: value.detach() for name, value in metrics.items()},
     )
 
 
-def aggregation_weights(
-    loss_tokens_S: Tensor, aggregation: Aggregation, counts: Counts, max_completion_tokens: int
-) -> Tensor:
+def aggregation_weights(loss_tokens_S: Tensor, aggregation: Aggregation, counts: Counts) -> Tensor:
     """(S,) weight in the step's loss of each token of a sequence, with D tokens and N sequences in the step.
 
     token-mean 1 / D (DAPO, arXiv 2503.14476, eq. 8); seq-mean 1 / (N * tokens of its own sequence) (GRPO, arXiv
@@ -127,7 +102,7 @@ def aggregation_weights(
         return torch.full_like(loss_tokens_S, 1 / counts.tokens)
     if aggregation == "seq-mean":
         return 1 / (counts.sequences * loss_tokens_S.clamp(min=1))
-    return torch.full_like(loss_tokens_S, 1 / (counts.sequences * max_completion_tokens))
+    return torch.full_like(loss_tokens_S, 1 / (counts.sequences * counts.max_completion_tokens))
 
 
 def sft_loss(
@@ -148,20 +123,12 @@ def sft_loss(
         nll_C = nll_C * likelihood_weights(logprobs_C, entropy_C, token_weights, entropy_threshold)
     total = nll_C.sum()
     assert entropy_C is not None or not alpha, "an entropy term needs the entropy"
-    zero = entropy_sum = logprobs_C.new_zeros(())
+    metrics = {}
     if entropy_C is not None:
         entropy = entropy_C.sum()
         total = total - alpha * entropy if alpha else total
-        entropy_sum = entropy.detach()
-    return LossOutput(
-        loss=total / token_count,
-        tokens=logprobs_C.new_full((), logprobs_C.numel()),
-        entropy_sum=entropy_sum,
-        clipped_tokens=zero,
-        kl_sum=zero,
-        correction_sum=zero,
-        bounded_tokens=zero,
-    )
+        metrics["entropy"] = entropy.detach()
+    return LossOutput(loss=total / token_count, tokens=logprobs_C.new_full((), logprobs_C.numel()), metrics=metrics)
 
 
 def likelihood_weights(

@@ -17,6 +17,7 @@ from relift.learning.attention import can_share_prompts
 from relift.learning.batching import micro_batches
 from relift.learning.forward import packing_error, token_logprobs
 from relift.learning.losses import Counts, policy_loss
+from relift.learning.tokens import PolicyTokens
 from relift.learning.updates import Sizes
 from relift.records import TrainingSequence
 
@@ -52,7 +53,8 @@ def agreement(
     """
     # Alternating advantages: with the real ones, which may all be 0, the gradient would show nothing.
     signed = [replace(s, advantage=1.0 if i % 2 else -0.5) for i, s in enumerate(sequences)]
-    counts = Counts.of(signed)
+    counts = Counts.of(signed, max_completion_tokens=max_completion_tokens)
+    plain = config.model_copy(update={"kl": None, "correction": None, "entropy_weight": 0.0})
     share = can_share_prompts(model.device)
 
     def gradient(parts: Sequence[Sequence[TrainingSequence]]) -> tuple[Tensor, float]:
@@ -70,19 +72,15 @@ def agreement(
                 )
                 assert there.advantages_S is not None and there.sampling_logprobs_C is not None
                 gap += float((logprobs_C.detach() - there.sampling_logprobs_C).abs().sum())
-                loss = policy_loss(
-                    logprobs_C,
-                    logprobs_C.detach(),
-                    there.advantages_S,
-                    there.sequence_C,
-                    there.loss_tokens_S,
-                    clip=config.clip,
-                    aggregation=config.aggregation,
-                    counts=counts,
-                    max_completion_tokens=max_completion_tokens,
-                    ratio=config.ratio,
-                    surrogate=config.surrogate,
-                ).loss
+                tokens = PolicyTokens(
+                    logprobs_C=logprobs_C,
+                    old_logprobs_C=logprobs_C.detach(),
+                    advantages_S=there.advantages_S,
+                    sequence_C=there.sequence_C,
+                    loss_tokens_S=there.loss_tokens_S,
+                    sampling_logprobs_C=there.sampling_logprobs_C,
+                )
+                loss = policy_loss(tokens, plain, counts).loss
                 loss.backward()  # type: ignore[no-untyped-call]
         flat = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
         model.zero_grad(set_to_none=True)

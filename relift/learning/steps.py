@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import statistics
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from relift.config import AdamConfig
+from relift.errors import DataError
 from relift.learning.batching import MicroBatch
 from relift.learning.losses import Counts, LossOutput
 from relift.learning.optimizers import StepHistory, history_of
@@ -26,18 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SPIKE_NEEDS = 8
 """Norms that a median is taken of at least."""
-SUMMED = (
-    "loss",
-    "trained_tokens",
-    "entropy",
-    "clipped_tokens",
-    "kl",
-    "correction",
-    "bounded_tokens",
-    "gap",
-    "gap_tokens",
-)
-"""What a rank tallies of its own micro-batches alone, beside the largest gap."""
+SUMMED = ("loss", "trained_tokens", "gap", "gap_tokens")
+"""What a rank tallies of its own micro-batches alone, beside the metrics and the largest gap."""
 
 
 @dataclass(slots=True)
@@ -49,11 +41,8 @@ class Tally:
     refused: int = 0
     loss: float = 0.0
     trained_tokens: float = 0.0
-    entropy: float = 0.0
-    clipped_tokens: float = 0.0
-    kl: float = 0.0
-    correction: float = 0.0
-    bounded_tokens: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Sums of what the losses measured."""
     grad_norm: float = 0.0
     gap: float = 0.0
     gap_tokens: float = 0.0
@@ -74,17 +63,24 @@ class Tally:
         for output in outputs:
             self.loss += float(output.loss)
             self.trained_tokens += float(output.tokens)
-            self.entropy += float(output.entropy_sum)
-            self.clipped_tokens += float(output.clipped_tokens)
-            self.kl += float(output.kl_sum)
-            self.correction += float(output.correction_sum)
-            self.bounded_tokens += float(output.bounded_tokens)
+            for name, value in output.metrics.items():
+                self.metrics[name] = self.metrics.get(name, 0.0) + float(value)
 
     def over(self, ranks: Ranks) -> Tally:
-        """Of all ranks together; steps and norms, which are those of the whole step, are each rank's already."""
-        total = replace(self, gap_max=ranks.largest([self.gap_max])[0])
-        for name, value in zip(SUMMED, ranks.sums([getattr(self, name) for name in SUMMED]), strict=True):
+        """Of all ranks together; steps and norms, which are those of the whole step, are each rank's already.
+
+        Raises DataError on all ranks where the loss measured other things on another.
+        """
+        names = sorted(self.metrics)
+        mine = float(zlib.crc32("\n".join(names).encode()))
+        largest, *same = ranks.largest([self.gap_max, mine, -mine])
+        if same != [mine, -mine]:
+            raise DataError("the loss gave its metrics other names on another rank: give all in every micro-batch")
+        total = replace(self, gap_max=largest)
+        sums = ranks.sums([*(getattr(self, name) for name in SUMMED), *(self.metrics[name] for name in names)])
+        for name, value in zip(SUMMED, sums, strict=False):
             setattr(total, name, value)
+        total.metrics = dict(zip(names, sums[len(SUMMED) :], strict=True))
         return total
 
     def report(self, kind: UpdateKind, counts: Sequence[Counts], lr: float) -> UpdateReport:
@@ -95,17 +91,13 @@ class Tally:
             tokens=sum(count.tokens for count in counts),
             sequences=sum(count.sequences for count in counts),
             grad_norm=self.grad_norm,
-            entropy=self.entropy / tokens,
-            clip_fraction=self.clipped_tokens / tokens,
             logprob_gap_mean=self.gap / max(1.0, self.gap_tokens),
             logprob_gap_max=self.gap_max,
             lr=lr,
             steps=self.steps,
             skipped=self.skipped,
             refused=self.refused,
-            kl=self.kl / tokens,
-            correction_mean=self.correction / tokens,
-            bounded_fraction=self.bounded_tokens / tokens,
+            metrics={name: value / tokens for name, value in self.metrics.items()},
         )
 
 

@@ -1,4 +1,4 @@
-"""What a token's loss is made of: the ratio of new to old probability, and the surrogate that is built on it.
+"""What a policy loss makes of each token: the ratio of new to old probability, and the surrogate that is built on it.
 
 Shapes: C tokens in the loss of a micro-batch, packed in order; S its sequences.
 """
@@ -8,16 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relift.config import ClipConfig, Level, Surrogate
+from relift.config import CispoClipConfig, CispoConfig, ClipConfig, GspoConfig, Level, Loss, PluginConfig
+from relift.learning.own_loss import own_objective
+from relift.learning.tokens import Objective, PolicyTokens, sequence_sums
 
 MAX_LOG_RATIO = 20.0
 """Nats, either way, as in verl: a token whose probability moved by more than e^20 is a fault, not a step, and its ratio
 would be infinite in float32 from 89 on. Beyond it the ratio stays as it is and has no gradient."""
-
-
-def sequence_sums(values_C: Tensor, sequence_C: Tensor, loss_tokens_S: Tensor) -> Tensor:
-    """(S,) sum of the values of each sequence's tokens; 0 for a sequence without tokens in the loss."""
-    return values_C.new_zeros(loss_tokens_S.shape).index_add(0, sequence_C, values_C)
 
 
 def policy_ratio(
@@ -36,14 +33,17 @@ def policy_ratio(
     return torch.exp(log_ratio_C.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
 
-def surrogate_objective(
-    kind: Surrogate, ratio_C: Tensor, logprobs_C: Tensor, advantages_C: Tensor, clip: ClipConfig | None
-) -> tuple[Tensor, Tensor]:
-    """(C,) what is to be maximised, and whether clipping changed it."""
-    if kind == "cispo":
-        assert clip is not None, "cispo without bounds is ppo without bounds: the configuration refuses it"
-        return cispo_surrogate(ratio_C, logprobs_C, advantages_C, clip)
-    return clipped_surrogate(ratio_C, advantages_C, clip)
+def objective_of(loss: Loss, tokens: PolicyTokens) -> Objective:
+    """What each token is to maximise under a loss, and what the loss measures of them."""
+    if isinstance(loss, PluginConfig):
+        return own_objective(loss, tokens)
+    level: Level = "sequence" if isinstance(loss, GspoConfig) else "token"
+    ratio_C = policy_ratio(tokens.logprobs_C, tokens.old_logprobs_C, tokens.sequence_C, tokens.loss_tokens_S, level)
+    if isinstance(loss, CispoConfig):
+        objective_C, clipped_C = cispo_surrogate(ratio_C, tokens.logprobs_C, tokens.advantages_C, loss.clip)
+    else:
+        objective_C, clipped_C = clipped_surrogate(ratio_C, tokens.advantages_C, loss.clip)
+    return Objective(objective_C, {"clip_fraction": clipped_C.sum()})
 
 
 def clipped_surrogate(ratio_C: Tensor, advantages_C: Tensor, clip: ClipConfig | None) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ def clipped_surrogate(ratio_C: Tensor, advantages_C: Tensor, clip: ClipConfig | 
 
 
 def cispo_surrogate(
-    ratio_C: Tensor, logprobs_C: Tensor, advantages_C: Tensor, clip: ClipConfig
+    ratio_C: Tensor, logprobs_C: Tensor, advantages_C: Tensor, clip: CispoClipConfig
 ) -> tuple[Tensor, Tensor]:
     """(C,) sg(clamp(r, 1 - low, 1 + high)) A l, and whether the ratio was clipped (CISPO, arXiv 2506.13585, eq. 4-5).
 

@@ -26,9 +26,11 @@ from relift.learning.forward import token_logprobs
 from relift.learning.head import Entropy
 from relift.learning.likelihoods import Likelihoods, others, per_token
 from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
+from relift.learning.own_loss import needs_every_sequence
 from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
 from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
 from relift.learning.throughput import peak_flops, peak_memory, update_flops
+from relift.learning.tokens import PolicyTokens
 from relift.records import TrainingSequence, UpdateKind, UpdateReport
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How an update is gone through, whatever its loss, e.g. lr 1e-6."""
+
+    sizes: Sizes
+    lr: float
+    check: Callable[[], None]
+    """Runs between micro-batches; when it raises, weights may have moved."""
+    ranks: Ranks = ALONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SftOutcome:
     """A supervised update and what it did to each demonstration, in the order they were given."""
 
@@ -66,27 +79,24 @@ def rl_update(
     steps: Sequence[Sequence[TrainingSequence]],
     *,
     config: RlConfig,
-    sizes: Sizes,
+    conduct: Conduct,
     temperature: float,
     max_completion_tokens: int,
-    lr: float,
-    check: Callable[[], None],
     reference: PreTrainedModel | None = None,
-    ranks: Ranks = ALONE,
 ) -> UpdateReport:
     """One pass over the steps of ``rl_sequences``: an optimizer step for each that has signal.
 
     The old log-probabilities are those of the weights at entry: the first step's own, detached, and for later steps one
     pass without gradient before anything moves. ``reference`` is the start model, needed with ``config.kl`` alone.
-    ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained tokens'. ``check``
-    runs between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same steps and
-    return the same report.
+    ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained tokens'. All ranks
+    are given the same steps and return the same report.
     """
     started = time.perf_counter()
+    sizes, ranks = conduct.sizes, conduct.ranks
     require_together(model, optimizer, ranks, steps)
-    check = ranks.together(check)
+    check = ranks.together(conduct.check)
     tally = Tally()
-    counts = [Counts.of(step) for step in steps]
+    counts = [Counts.of(step, max_completion_tokens=max_completion_tokens) for step in steps]
     kept = [_with_gradient(step, config) if count.tokens else [] for step, count in zip(steps, counts, strict=True)]
     forward = _Forward(model, sizes, temperature, ranks)
     weigh_entropy = Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE
@@ -96,27 +106,19 @@ def rl_update(
         old_C = logprobs_C.detach() if old_C is None else old_C
         tally.add_gap(old_C, batch)
         assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
-        return policy_loss(
-            logprobs_C,
-            old_C,
-            batch.advantages_S,
-            batch.sequence_C,
-            batch.loss_tokens_S,
-            clip=config.clip,
-            aggregation=config.aggregation,
-            counts=count,
-            max_completion_tokens=max_completion_tokens,
-            ratio=config.ratio,
-            surrogate=config.surrogate,
-            kl=config.kl,
-            reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
-            correction=config.correction,
+        tokens = PolicyTokens(
+            logprobs_C=logprobs_C,
+            old_logprobs_C=old_C,
+            advantages_S=batch.advantages_S,
+            sequence_C=batch.sequence_C,
+            loss_tokens_S=batch.loss_tokens_S,
             sampling_logprobs_C=batch.sampling_logprobs_C,
-            entropy_weight=config.entropy_weight,
+            reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
             entropy_C=entropy_C,
         )
+        return policy_loss(tokens, config, count)
 
-    with ready_to_train(model, optimizer, lr):
+    with ready_to_train(model, optimizer, conduct.lr):
         skip_steps(optimizer, sum(not sequences for sequences in kept), tally)
         todo = [(count, forward.split(trained)) for count, trained in zip(counts, kept, strict=True) if trained]
         olds: list[list[Tensor | None]] = [
@@ -126,7 +128,7 @@ def rl_update(
         for (count, batches), old in zip(todo, olds, strict=True):
             parts = (loss(batch, old_C, count) for batch, old_C in zip(batches, old, strict=True))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
-    return _measured(tally.over(ranks).report(UpdateKind.RL, counts, lr), model, kept, started, ranks)
+    return _measured(tally.over(ranks).report(UpdateKind.RL, counts, conduct.lr), model, kept, started, ranks)
 
 
 def sft_update(
@@ -136,26 +138,23 @@ def sft_update(
     *,
     demonstrations: Sequence[TrainingSequence],
     config: SftConfig,
-    sizes: Sizes,
-    lr: float,
-    check: Callable[[], None],
-    ranks: Ranks = ALONE,
+    conduct: Conduct,
 ) -> SftOutcome:
     """One optimizer step per minibatch of ``sft_minibatches``, each divided by its own token count; temperature 1.
 
     ``demonstrations`` are measured: what the likelihood of each was before and after. What is before comes out of the
     first optimizer step's own forward pass where the very demonstration is in it (with one step per update: all of
     them), the rest and all that is after from passes without gradient, at a third of what training on them costs.
-    ``check`` runs between micro-batches; when it raises, weights may have moved. All ``ranks`` are given the same
-    sequences and return the same outcome.
+    All ranks are given the same sequences and return the same outcome.
     """
     started = time.perf_counter()
+    ranks = conduct.ranks
     require_together(model, optimizer, ranks, [*minibatches, demonstrations])
-    check = ranks.together(check)
+    check = ranks.together(conduct.check)
     tally = Tally()
     counts = [Counts.of(minibatch) for minibatch in minibatches]
     taught = [(count, minibatch) for count, minibatch in zip(counts, minibatches, strict=True) if count.tokens]
-    forward = _Forward(model, sizes, 1.0, ranks)
+    forward = _Forward(model, conduct.sizes, 1.0, ranks)
     before, after = Likelihoods(demonstrations), Likelihoods(demonstrations)
 
     def loss(step: int, batch: MicroBatch) -> LossOutput:
@@ -172,7 +171,7 @@ def sft_update(
             entropy_threshold=config.entropy_threshold,
         )
 
-    with ready_to_train(model, optimizer, lr):
+    with ready_to_train(model, optimizer, conduct.lr):
         forward.measure(others(demonstrations, taught[0][1] if taught else ()), before, check)
         skip_steps(optimizer, len(minibatches) - len(taught), tally)
         for step, (_, minibatch) in enumerate(taught):
@@ -181,7 +180,7 @@ def sft_update(
         forward.measure(demonstrations, after, check)
     nll_before, nll_after = before.over(ranks), after.over(ranks)
     report = replace(
-        tally.over(ranks).report(UpdateKind.SFT, counts, lr),
+        tally.over(ranks).report(UpdateKind.SFT, counts, conduct.lr),
         nll_before=per_token(nll_before, demonstrations),
         nll_after=per_token(nll_after, demonstrations),
     )
@@ -237,9 +236,8 @@ class _Forward:
 
 
 def _with_gradient(step: Sequence[TrainingSequence], config: RlConfig) -> list[TrainingSequence]:
-    """The sequences that move the weights: with an entropy bonus or a KL term all of them, else those with an
-    advantage."""
-    return [s for s in step if config.entropy_weight or config.kl or s.advantage != 0.0]
+    """The sequences that move the weights: those with an advantage, where the loss needs no others."""
+    return [s for s in step if s.advantage != 0.0] if not needs_every_sequence(config) else list(step)
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from relift.records import (
 )
 
 Row = dict[str, object]
+_METRIC_COLUMNS = ("entropy", "clip_fraction", "kl", "correction_mean", "bounded_fraction")
 Columns = dict[str, list[object]]
 """The same for many rows: the values of each column, all as long as each other."""
 
@@ -133,12 +134,16 @@ def demonstration_rows(iteration: int, demonstrations: Sequence[Demonstration]) 
 
 
 def update_row(iteration: int, report: UpdateReport, version: PolicyVersion) -> Row:
+    """Metrics of relift's own losses have columns, 0 for what was off."""
+    metrics = report.metrics
     return {
         "iteration": iteration,
         "version": version.number,
         "parent_version": version.parent,
         "checksum": version.checksum,
         **_fields(report),
+        **{name: metrics.get(name, 0.0) for name in _METRIC_COLUMNS},
+        "metrics": {name: metrics[name] for name in sorted(metrics) if name not in _METRIC_COLUMNS},
         "kind": report.kind.value,
     }
 

@@ -1,4 +1,4 @@
--- The hard-example ledger of relift, schema version 3.
+-- The hard-example ledger of relift, schema version 4.
 --
 -- One file belongs to one run, which is its only writer; every table carries the run, so that the ledgers of a project
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
@@ -8,7 +8,7 @@
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
 );
-INSERT INTO relift_ledger VALUES (3);
+INSERT INTO relift_ledger VALUES (4);
 
 CREATE TABLE runs (                 -- one row is a run
     run VARCHAR PRIMARY KEY,
@@ -128,7 +128,8 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     bounded_fraction DOUBLE NOT NULL, -- share of trained tokens whose such weight was truncated or masked
     flops DOUBLE NOT NULL,          -- of one forward and one backward pass over what was trained on
     mfu DOUBLE,                     -- share of the device's peak that these came to; NULL where no peak is known
-    peak_memory_bytes BIGINT NOT NULL -- of the process, on a GPU of its allocator, until the end of the update
+    peak_memory_bytes BIGINT NOT NULL, -- of the process, on a GPU of its allocator, until the end of the update
+    metrics MAP(VARCHAR, DOUBLE) NOT NULL -- what else its loss measured, by name: means over the trained tokens
 );
 
 CREATE TABLE uses (                 -- one row is a demonstration that one supervised update trained on

@@ -8,7 +8,7 @@ from relift.errors import SelfCheckFailed
 from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.phases.phase import finished, place_of
-from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
+from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
@@ -56,11 +56,9 @@ def perform(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, lr: float) -> Upda
             run.policy.optimizers[UpdateKind.RL],
             rl_sequences(groups, prompts, config=run.config.rl, max_completion_tokens=run.config.rollout.max_tokens),
             config=run.config.rl,
-            sizes=sizes_of(run),
+            conduct=conduct_of(run, lr),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
-            lr=lr,
-            check=run.stop.check,
             reference=run.policy.reference,
         )
 

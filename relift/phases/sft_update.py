@@ -14,7 +14,7 @@ from relift.ledger import Left, Use
 from relift.phases.phase import finished, place_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.updates import learning_rate, record_update, recorded_update, sizes_of
+from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
@@ -107,9 +107,7 @@ def _learn(
         sft_minibatches(demonstrations, own_correct, config=config, rng=rng),
         demonstrations=demonstrations,
         config=config,
-        sizes=sizes_of(run),
-        lr=lr,
-        check=run.stop.check,
+        conduct=conduct_of(run, lr),
     )
 
 

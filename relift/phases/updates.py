@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.learning import Sizes, schedule_factor
+from relift.learning import Conduct, Sizes, schedule_factor
 from relift.ledger import Use
 from relift.phases.phase import facts_of
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
@@ -23,6 +23,10 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     config = run.config
     adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
     return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
+
+
+def conduct_of(run: Run, lr: float) -> Conduct:
+    return Conduct(sizes=sizes_of(run), lr=lr, check=run.stop.check)
 
 
 def sizes_of(run: Run) -> Sizes:
@@ -111,7 +115,7 @@ def reports_of(run: Run, place: str) -> tuple[UpdateReport, ...]:
     manifest = run.store.manifest(place)
     if manifest is None:
         return ()
-    return tuple(UpdateReport(**{**tree, "kind": UpdateKind(tree["kind"])}) for tree in manifest.facts["reports"])
+    return tuple(UpdateReport.of(tree) for tree in manifest.facts["reports"])
 
 
 def _count_refusals(run: Run, reports: Sequence[UpdateReport]) -> None:

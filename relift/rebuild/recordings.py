@@ -207,7 +207,7 @@ class Recordings:
         version = PolicyVersion(**tree, kind=UpdateKind(kind) if kind else None)
         for index, report in enumerate(facts["reports"]):
             uses = [Use(**use) for use in facts["uses"][index]] if facts["uses"] else []
-            made = UpdateReport(**{**report, "kind": UpdateKind(report["kind"])})
+            made = UpdateReport.of(report)
             ledger.record_update(self._key(f"{recorded.place}/{index}"), recorded.iteration, made, version, uses)
         return len(facts["reports"])
 

@@ -11,7 +11,7 @@ from typing import Any
 from relift.config import QuestionsConfig, RunConfig
 from relift.config.recipe import leaves, validated
 from relift.errors import ConfigError, StoreError
-from relift.records import EvalResult, IterationReport, UpdateKind, UpdateReport
+from relift.records import EvalResult, IterationReport, UpdateReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.run.progress import read_metrics
 from relift.store import FolderStore
@@ -92,7 +92,7 @@ def _iterations(path: Path) -> tuple[IterationReport, ...]:
 
 
 def _iteration(tree: dict[str, Any]) -> IterationReport:
-    updates = tuple(UpdateReport(**{**update, "kind": UpdateKind(update["kind"])}) for update in tree.pop("updates"))
+    updates = tuple(UpdateReport.of(update) for update in tree.pop("updates"))
     return IterationReport(**tree, updates=updates)
 
 

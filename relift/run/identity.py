@@ -62,9 +62,17 @@ def remove_run(store: Store) -> None:
 
 
 def write_identity(
-    store: Store, config: RunConfig, resolved: Resolved, made_from: Mapping[str, str], *, instead: str = BY_TRAINING
+    store: Store,
+    config: RunConfig,
+    resolved: Resolved,
+    made_from: Mapping[str, str],
+    *,
+    plugins: Mapping[str, str] | None = None,
+    instead: str = BY_TRAINING,
 ) -> tuple[Resolved, bool]:
     """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
+
+    ``plugins`` are digests of the sources of plug-ins by their settings, None where none of them is used.
 
     Returns the resolved values to use, those the run started with, so that its sums stay the same (contract 4), and
     whether versions and machine are still those of the start. Raises RunError when the run's questions, base weights or
@@ -77,12 +85,14 @@ def write_identity(
             "config": config.model_dump(mode="json"),
             "resolved": dataclasses.asdict(resolved),
             "made_from": dict(made_from),
+            "plugins": dict(plugins or {}),
         }
         write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
         store.put_file(RUN_FILE)
         return resolved, True
     require_same_configuration(store, config, instead=instead)
     tree = read_identity(store, instead=instead)
+    _require_same_plugins(root.name, tree["plugins"], plugins, allowed=config.allow_changed_plugins, instead=instead)
     changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
     if changed:
         raise RunError(
@@ -94,6 +104,27 @@ def write_identity(
     for line in moved:
         log.warning("this run was started elsewhere: %s; resumed weights may differ in their last bits", line)
     return stored.on(resolved), not moved
+
+
+def _require_same_plugins(
+    run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool, instead: str
+) -> None:
+    """Raises RunError, or warns where it is allowed, for plug-ins that have another source than the run was begun with.
+
+    Which ones it uses is the configuration's to say.
+    """
+    for name, digest in (now or {}).items():
+        if before.get(name, digest) == digest:
+            continue
+        changed = (
+            f"the source of {name} has changed since the run {run} was started (sha256 {before[name]}, now {digest})"
+        )
+        if not allowed:
+            raise RunError(
+                f"{changed}: what it recorded was made by other code. Put the old source back, {instead}, or go on "
+                f"with the new one by --set allow_changed_plugins=true."
+            )
+        log.warning("%s; allow_changed_plugins lets it go on", changed)
 
 
 def has_begun(store: Store) -> bool:
@@ -110,7 +141,13 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
                 f"started with a newer version. Upgrade relift."
             )
         Resolved(**tree["resolved"])
-        return {"config": tree["config"], "resolved": tree["resolved"], "made_from": tree["made_from"]}
+        plugins = tree.get("plugins", {})
+        return {
+            "config": tree["config"],
+            "resolved": tree["resolved"],
+            "made_from": tree["made_from"],
+            "plugins": plugins,
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, RunError):
             raise

@@ -22,7 +22,16 @@ from relift.policy.student import SAMPLES, Student
 from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionOrder, QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import PolicyVersion, Question, UpdateKind
-from relift.run.identity import BY_NAME, BY_TRAINING, RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
+from relift.run.identity import (
+    BY_NAME,
+    BY_TRAINING,
+    RUN_FILE,
+    SUMMARY_FILE,
+    has_begun,
+    remove_run,
+    run_store,
+    write_identity,
+)
 from relift.run.lock import RunLock
 from relift.run.machine import resolve_machine
 from relift.run.progress import METRICS, read_metrics
@@ -60,6 +69,7 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
+    plugins = _plugins(config) if teaches or fresh or not has_begun(store) else None
     student = load_student(config.policy)
     verifier = make_verifier(config, think_opened=student.thinks)
     lock = RunLock(root / "lock")
@@ -87,6 +97,7 @@ def open_run(
             model=model if fresh else _model(config, student),
             questions=questions,
             api=api,
+            plugins=plugins,
             stop=stop,
             instead=BY_TRAINING if teaches else BY_NAME,
             undo=undo,
@@ -102,6 +113,13 @@ def open_run(
             else:
                 lock.withdraw()
         raise
+
+
+def _plugins(config: RunConfig) -> dict[str, str]:
+    """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
+    from relift.learning import require_loss
+
+    return require_loss(config.rl)
 
 
 def _questions(config: RunConfig, verifier: Verifier, student: Student) -> QuestionSet:
@@ -169,6 +187,7 @@ def _assemble(
     model: Any,
     questions: QuestionSet,
     api: ApiClient | None,
+    plugins: dict[str, str] | None,
     stop: StopFlag,
     instead: str,
     undo: ExitStack,
@@ -194,7 +213,7 @@ def _assemble(
         "chat template": student.chats.digest,
     }
     machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
-    resolved, is_same_machine = write_identity(store, config, machine, made_from, instead=instead)
+    resolved, is_same_machine = write_identity(store, config, machine, made_from, plugins=plugins, instead=instead)
     _say_what_schedules_come_to(config, iterations, scheduled=resolved.schedule_iterations)
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:

@@ -22,6 +22,7 @@ import torch
 
 from relift.config import AdamConfig, RlConfig, RunConfig, SftConfig
 from relift.learning import (
+    Conduct,
     Sizes,
     build_optimizer,
     demonstration_sequence,
@@ -117,7 +118,7 @@ class Trainer:
             ).report
 
     def _common(self) -> dict[str, Any]:
-        return {"sizes": self._sizes, "lr": NO_CLIP.lr, "check": lambda: None}
+        return {"conduct": Conduct(sizes=self._sizes, lr=NO_CLIP.lr, check=lambda: None)}
 
     def _precision(self) -> AbstractContextManager[Any]:
         """As `relift.policy.autocast` has it for `policy.dtype = "bfloat16"`."""

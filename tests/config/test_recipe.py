@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 import relift.config
-from relift.config import AdamConfig, QuestionsConfig, RunConfig
+from relift.config import (
+    AdamConfig,
+    CispoClipConfig,
+    CispoConfig,
+    GspoConfig,
+    PluginConfig,
+    PpoConfig,
+    QuestionsConfig,
+    RunConfig,
+)
 from relift.config.policy import TEMPLATE_RESERVED
 from relift.config.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names
 from relift.errors import ConfigError
@@ -17,12 +26,12 @@ from relift.errors import ConfigError
 
 def test_settings_are_read_as_toml_and_fall_back_to_text() -> None:
     config = load_recipe(
-        "demo", ["rollout.samples=16", "gate.counts=['wrong', 'truncated']", "store=some/where", "rl.clip=off"]
+        "demo", ["rollout.samples=16", "gate.counts=['wrong', 'truncated']", "store=some/where", "rl.loss.clip=off"]
     )
     assert config.rollout.samples == 16
     assert [s.value for s in config.gate.counts] == ["wrong", "truncated"]
     assert config.store == "some/where"
-    assert config.rl.clip is None
+    assert config.rl.loss == PpoConfig(clip=None)
 
 
 def test_what_a_chat_template_asks_for_is_set_by_name_or_as_a_table_and_its_order_says_nothing(tmp_path: Path) -> None:
@@ -70,7 +79,16 @@ def test_sft_off_is_plain_grpo_with_every_other_value_equal() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("rl.clp=3", r"rl\.clp: no such key \(did you mean rl\.clip\?\)"),
+        ("rl.los=3", r"rl\.los: no such key \(did you mean rl\.loss\?\)"),
+        ("rl.loss.clp=3", r"rl\.loss\.clp: no such key \(did you mean rl\.loss\.clip\?\)"),
+        ("rl.loss.kind=cispoo", r"rl\.loss: its kind is one of 'ppo', 'gspo', 'cispo' or the import path"),
+        ("rl.loss={kind='cispo', clip={dual=3}}", r"rl\.loss\.clip\.dual: no such key \(known here: low, high\)"),
+        ("rl.loss={kind='cispo', clip='off'}", r"rl\.loss\.clip: .*valid dictionary"),
+        ("rl.loss={kind='my_losses:', settings={}}", r"rl\.loss\.kind: String should match"),
+        ("rl.loss={kind='my_losses:mine', floor=1}", r"rl\.loss\.floor: no such key \(known here: kind, settings\)"),
+        ("rl.clip=off", r"rl\.clip has moved: write it as rl\.loss\.clip"),
+        ("rl.surrogate=cispo", r"rl\.surrogate has moved: write it as rl\.loss\.kind"),
+        ("rl.ratio=sequence", r"rl\.ratio has moved: write rl\.loss\.kind = \"gspo\""),
         ("nonsense=3", r"nonsense: no such key \(known here: "),
         ("sft.batchsize=3", r"did you mean sft\.batch_size"),
         ("rollout.samples=many", r"rollout\.samples: .* \(got 'many'\)"),
@@ -88,7 +106,6 @@ def test_sft_off_is_plain_grpo_with_every_other_value_equal() -> None:
         ("rl.kl.estimator=k4", r"rl\.kl\.estimator: .* 'k1', 'k2' or 'k3'"),
         ("rl.correction.high=0.5", r"rl\.correction\.high: the bound 0\.5 is below 1"),
         ("rl.correction.low=0.5", "low would be ignored by mode='truncate'"),
-        ("rl.surrogate=cispo", r"clip\.dual=3 .* would be ignored by cispo"),
         ("sft.entropy_threshold=0.672", "belongs to token_weights='high-entropy'"),
         ("sft.token_weights=high-entropy", "belongs to token_weights='high-entropy'"),
         ("rl.optimizer.skip_spike=1", r"rl\.optimizer\.skip_spike: .*greater than 1"),
@@ -158,8 +175,6 @@ def test_where_a_benchmark_lies_may_change_and_nothing_else_of_it() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["rl.surrogate=cispo", "rl.clip=off"], "without rl.clip has the gradient of surrogate='ppo'"),
-        (["rl.surrogate=cispo", "rl.clip.dual=off", "rl.ratio=sequence"], "is undefined: CISPO weighs each token"),
         (["sft.token_weights='p(1-p)'", "sft.entropy_weight=1e-4"], "set sft.entropy_weight=0"),
         (["buffer.max_age=1", "questions.batch_size=32", "sft.batch_size=65"], r"buffer\.max_age lets at most 64"),
         (["shared_optimizer=true", "sft.optimizer.beta2=0.9"], r"sft\.optimizer\.beta2=0\.9 would be ignored"),
@@ -174,20 +189,33 @@ def test_every_part_of_the_losses_can_be_switched_on_and_off_in_a_setting() -> N
     config = load_recipe(
         "demo",
         [
-            "rl.surrogate=cispo",
-            'rl.clip={ low = 1, high = 4, dual = "off" }',
+            "rl.loss={ kind = 'cispo', clip = { low = 1, high = 5 } }",
             "rl.kl.weight=0.001",
             "rl.correction={ level = 'sequence', mode = 'mask', high = 5, low = 0.5 }",
             "rl.overlong.buffer=8",
             "sft.token_weights='p(1-p)'",
         ],
     )
-    assert config.rl.clip is not None and config.rl.kl is not None and config.rl.correction is not None
-    assert (config.rl.clip.low, config.rl.clip.high, config.rl.clip.dual) == (1, 4, None)
+    assert config.rl.loss == CispoConfig(clip=CispoClipConfig(low=1, high=5))
+    assert config.rl.kl is not None and config.rl.correction is not None
     assert (config.rl.kl.weight, config.rl.kl.estimator) == (0.001, "k3")
     assert (config.rl.correction.level, config.rl.correction.low) == ("sequence", 0.5)
     off = load_recipe("grpo", ["rl.kl=off", "rl.correction=off", "rl.overlong=off"]).rl
     assert (off.kl, off.correction, off.overlong) == (None, None, None)
+
+
+def test_another_kind_of_loss_begins_with_its_own_defaults_and_takes_its_own_settings(tmp_path: Path) -> None:
+    for settings in (["rl.loss.kind=gspo"], ["rl.loss=gspo"]):  # the demo's clip of ppo leaves with it
+        assert load_recipe("demo", settings).rl.loss == GspoConfig()
+    for settings in (["rl.loss.clip.high=5", "rl.loss.kind=cispo"], ["rl.loss=cispo", "rl.loss.clip.high=5"]):
+        assert load_recipe("demo", settings).rl.loss == CispoConfig(clip=CispoClipConfig(high=5))
+    own = load_recipe("demo", ["rl.loss=mine.losses:floored", "rl.loss.settings.b=1", "rl.loss.settings.a=[2]"])
+    assert own.rl.loss == PluginConfig(kind="mine.losses:floored", settings={"a": [2], "b": 1})
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[questions]\n[rl.loss]\nkind = "mine.losses:floored"\nsettings = { b = 1, a = [2] }\n')
+    assert repr(load_recipe(str(recipe)).rl.loss) == repr(own.rl.loss)
+    assert RunConfig.model_validate_json(own.model_dump_json()) == own
+    assert fingerprint(own) != fingerprint(load_recipe("demo", ["rl.loss=mine.losses:floored"]))
 
 
 # What method.md (section 2) and the papers say, written out by hand; None is "off".
@@ -202,9 +230,8 @@ PRESETS: dict[str, dict[str, object]] = {
         "rl.questions_per_update": 64,
         "rl.scale": "none",
         "rl.aggregation": "constant",
-        "rl.ratio": "token",
-        "rl.surrogate": "ppo",
-        "rl.clip": None,
+        "rl.loss.kind": "ppo",
+        "rl.loss.clip": None,
         "rl.kl": None,
         "rl.correction": None,
         "rl.overlong": None,
@@ -231,9 +258,8 @@ PRESETS: dict[str, dict[str, object]] = {
         "rl.questions_per_update": 1024 // 64,
         "rl.scale": "std",
         "rl.aggregation": "seq-mean",
-        "rl.ratio": "token",
-        "rl.surrogate": "ppo",
-        "rl.clip": (0.2, 0.2, None),
+        "rl.loss.kind": "ppo",
+        "rl.loss.clip": (0.2, 0.2, None),
         "rl.kl": (0.04, "k3"),
         "rl.correction": None,
         "rl.overlong": None,
@@ -251,9 +277,8 @@ PRESETS: dict[str, dict[str, object]] = {
         "rl.questions_per_update": 128 // 8,
         "rl.scale": "none",
         "rl.aggregation": "constant",
-        "rl.ratio": "token",
-        "rl.surrogate": "ppo",
-        "rl.clip": (0.2, 0.2, None),
+        "rl.loss.kind": "ppo",
+        "rl.loss.clip": (0.2, 0.2, None),
         "rl.kl": None,
         "rl.correction": None,
         "rl.overlong": None,
@@ -271,9 +296,8 @@ PRESETS: dict[str, dict[str, object]] = {
         "rl.questions_per_update": 512 // 16,  # 16 optimizer steps a batch
         "rl.scale": "std",
         "rl.aggregation": "token-mean",
-        "rl.ratio": "token",
-        "rl.surrogate": "ppo",
-        "rl.clip": (0.2, 0.28, None),
+        "rl.loss.kind": "ppo",
+        "rl.loss.clip": (0.2, 0.28, None),
         "rl.kl": None,
         "rl.correction": None,
         "rl.overlong": (4096, 0.5),  # 1 for rewards of -1 and 1
@@ -286,7 +310,7 @@ PRESETS: dict[str, dict[str, object]] = {
 PRESETS["paper-v2"] = {
     **PRESETS["paper-v1"],
     "rl.aggregation": "token-mean",
-    "rl.clip": (0.2, 0.28, 3.0),
+    "rl.loss.clip": (0.2, 0.28, 3.0),
     "rl.entropy_weight": 0,
     "rl.optimizer": (1e-6, 0.9, 0.999, 0.01, 0.5, 0),
     "sft.batch_size": 64,

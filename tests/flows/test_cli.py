@@ -20,7 +20,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "demo", "--set", "rl.clp=1"], "did you mean rl.clip?"),
+        (["train", "demo", "--set", "rl.los=1"], "did you mean rl.loss?"),
         (["train", "dmeo"], "Did you mean 'demo'"),
         (["train", "demo", "--name", "a/b"], "cannot be called 'a/b'"),
         (["sql", "SELECT 1", "--store", "absent"], "Run `relift train RECIPE` first"),

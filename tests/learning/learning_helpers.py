@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from relift.config import AdamConfig, RlConfig, SftConfig
-from relift.learning import Sizes, build_optimizer, rl_update, sft_update
+from relift.learning import Conduct, Sizes, build_optimizer, rl_update, sft_update
 from relift.learning.sharding import ALONE
 from relift.records import TrainingSequence
 
@@ -188,13 +188,10 @@ def rl(
         optimizer,
         steps,
         config=RlConfig(optimizer=adamw, **config),
-        sizes=sizes(budget, chunk),
+        conduct=Conduct(sizes=sizes(budget, chunk), lr=lr, check=check, ranks=ranks),
         temperature=temperature,
         max_completion_tokens=50,
-        lr=lr,
-        check=check,
         reference=reference,
-        ranks=ranks,
     )
 
 
@@ -218,10 +215,7 @@ def sft(
         minibatches,
         demonstrations=demonstrations,
         config=SftConfig(optimizer=adamw, **config),
-        sizes=sizes(budget, chunk),
-        lr=lr,
-        check=check,
-        ranks=ranks,
+        conduct=Conduct(sizes=sizes(budget, chunk), lr=lr, check=check, ranks=ranks),
     )
 
 

@@ -5,10 +5,12 @@ import math
 
 import torch
 
-from relift.learning import Counts, policy_loss
+from relift.config import PpoConfig, RlConfig
+from relift.learning import Counts, PolicyTokens, policy_loss
 
 LIMIT = 10
 """max_completion_tokens of these tests."""
+NO_CLIP = PpoConfig(clip=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Sequences:
 
     @property
     def counts(self):
-        return Counts(tokens=sum(map(len, self.new)), sequences=len(self.new))
+        return Counts(tokens=sum(map(len, self.new)), sequences=len(self.new), max_completion_tokens=LIMIT)
 
 
 def made_up(lengths, seed=0):
@@ -57,31 +59,27 @@ def packed(rows):
     return torch.tensor([x for row in rows for x in row], dtype=torch.float64)
 
 
-def loss_of(sequences, *, counts=None, entropy_weight=0.0, clip=None, aggregation="token-mean", **settings):
+def loss_of(sequences, *, loss=NO_CLIP, counts=None, entropy_weight=0.0, aggregation="token-mean", **settings):
     """The LossOutput of the packed sequences, and the leaves with their gradients."""
     new_C, entropy_C = (packed(rows).requires_grad_() for rows in (sequences.new, sequences.entropy))
     lengths = [len(row) for row in sequences.new]
-    output = policy_loss(
-        new_C,
-        packed(sequences.old),
-        torch.tensor(sequences.advantages, dtype=torch.float64),
-        torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
-        torch.tensor(lengths, dtype=torch.float32),
-        clip=clip,
-        aggregation=aggregation,
-        counts=counts or sequences.counts,
-        max_completion_tokens=LIMIT,
+    tokens = PolicyTokens(
+        logprobs_C=new_C,
+        old_logprobs_C=packed(sequences.old),
+        advantages_S=torch.tensor(sequences.advantages, dtype=torch.float64),
+        sequence_C=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
+        loss_tokens_S=torch.tensor(lengths, dtype=torch.float32),
         reference_logprobs_C=packed(sequences.reference),
         sampling_logprobs_C=packed(sequences.sampler),
         entropy_C=entropy_C,
-        entropy_weight=entropy_weight,
-        **settings,
     )
+    config = RlConfig(loss=loss, aggregation=aggregation, entropy_weight=entropy_weight, **settings)
+    output = policy_loss(tokens, config, counts or sequences.counts)
     output.loss.backward()
     return output, new_C.grad, entropy_C.grad
 
 
-def plain_loss(sequences, *, clip, aggregation, ratio, surrogate, kl, correction, entropy_weight):
+def plain_loss(sequences, *, loss, aggregation, kl, correction, entropy_weight):
     """The same loss token by token, straight from the formulas."""
     total, counts = 0.0, sequences.counts
     for i, advantage in enumerate(sequences.advantages):
@@ -94,8 +92,8 @@ def plain_loss(sequences, *, clip, aggregation, ratio, surrogate, kl, correction
             "constant": 1 / (counts.sequences * LIMIT),
         }[aggregation]
         for t in range(length):
-            r = math.exp(sum(log_ratios) / length if ratio == "sequence" else log_ratios[t])
-            objective = plain_surrogate(r, sequences.new[i][t], advantage, clip, surrogate)
+            r = math.exp(sum(log_ratios) / length if loss.kind == "gspo" else log_ratios[t])
+            objective = plain_surrogate(r, sequences.new[i][t], advantage, loss)
             if correction:
                 w = math.exp(sum(log_weights) if correction.level == "sequence" else log_weights[t])
                 if correction.mode == "truncate":
@@ -111,9 +109,10 @@ def plain_loss(sequences, *, clip, aggregation, ratio, surrogate, kl, correction
     return total
 
 
-def plain_surrogate(r, logprob, advantage, clip, surrogate):
+def plain_surrogate(r, logprob, advantage, loss):
+    clip = loss.clip
     clipped = r if clip is None else min(max(r, 1 - clip.low), 1 + clip.high)
-    if surrogate == "cispo":
+    if loss.kind == "cispo":
         return clipped * advantage * logprob
     value = min(r * advantage, clipped * advantage)
     if clip and clip.dual and advantage < 0:

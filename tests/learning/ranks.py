@@ -17,7 +17,16 @@ from learning_helpers import UNEVEN, adam, families_of, rl, sequences, sft, tiny
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import Qwen2ForCausalLM
 
-from relift.config import AdamConfig, ClipConfig, CorrectionConfig, KlConfig, LoraConfig
+from relift.config import (
+    AdamConfig,
+    CispoConfig,
+    ClipConfig,
+    CorrectionConfig,
+    GspoConfig,
+    KlConfig,
+    LoraConfig,
+    PpoConfig,
+)
 from relift.errors import ReliftError
 from relift.learning import load_optimizer_tensors, optimizer_tensors
 from relift.learning.sharding import ALONE, Ranks, full_tensors, shard, shares_of, torchrun_ranks, whole
@@ -31,14 +40,14 @@ UNEVEN_SHARES = 3
 """Divides neither the vocabulary nor a width, and is no power of two."""
 BUDGET = 60
 """Tokens of a micro-batch: alone, the seven sequences take three of them, which 2 and 4 do not divide."""
-SEQUENCE_RATIO = {"ratio": "sequence", "correction": CorrectionConfig(level="sequence")}
+SEQUENCE_RATIO = {"loss": GspoConfig(clip=ClipConfig().model_dump()), "correction": CorrectionConfig(level="sequence")}
 RL = {
     "rl": {},
     "rl seq-mean": {"aggregation": "seq-mean"},
     "rl constant": {"aggregation": "constant"},
     "rl entropy": {"entropy_weight": 0.3, "temperature": 0.7, "chunk": 5},
     "rl sequence ratio": SEQUENCE_RATIO,
-    "rl cispo": {"surrogate": "cispo", "clip": ClipConfig(low=1.0, high=4.0, dual=None)},
+    "rl cispo": {"loss": CispoConfig()},
     "rl kl": {"kl": KlConfig(weight=0.1)},
     "rl clipped": {"adamw": AdamConfig(grad_clip=0.5)},
 }
@@ -116,7 +125,8 @@ def gradients(ranks, names=None):
 
 
 def figures(report):
-    return {name: value for name, value in dataclasses.asdict(report).items() if isinstance(value, int | float)}
+    tree = {**dataclasses.asdict(report), **report.metrics}
+    return {name: value for name, value in tree.items() if isinstance(value, int | float)}
 
 
 def training(ranks, folder=None):
@@ -152,7 +162,7 @@ def updates(model, optimizers, ranks, seed):
     taught = [demonstrations[:3], demonstrations[3:]]
     # It ends with a pass without gradient, which must leave nothing gathered for the update after it.
     outcome = sft(model, for_sft, taught, demonstrations=demonstrations, **settings)
-    report = rl(model, for_rl, steps, clip=ClipConfig(low=0.05, high=0.05), **settings)
+    report = rl(model, for_rl, steps, loss=PpoConfig(clip=ClipConfig(low=0.05, high=0.05)), **settings)
     each = dict(enumerate([*outcome.nll_before, *outcome.nll_after]))
     return [figures(report), figures(outcome.report), each]
 

@@ -19,7 +19,7 @@ from learning_helpers import (
     weights,
 )
 
-from relift.config import ClipConfig
+from relift.config import ClipConfig, PpoConfig
 from relift.learning.surrogate import clipped_surrogate
 
 
@@ -89,7 +89,7 @@ def test_the_second_step_is_clipped_against_the_weights_at_entry():
                     parameter.sub_(0.1 * self.steps[-1][name])
 
     optimizer = MovesThenRecords(model)
-    report = rl(model, optimizer, [first, second], clip=clip, budget=100)
+    report = rl(model, optimizer, [first, second], loss=PpoConfig(clip=clip), budget=100)
     moved = tiny_model()
     moved.load_state_dict(optimizer.before_second)
 
@@ -103,7 +103,7 @@ def test_the_second_step_is_clipped_against_the_weights_at_entry():
         return total / sum(UNEVEN)
 
     assert relative_error(optimizer.steps[1], plain_gradient(moved, clipped)) < 1e-5
-    assert 0 < report.clip_fraction < 0.5, "the second step met the clip, the first cannot"
+    assert 0 < report.metrics["clip_fraction"] < 0.5, "the second step met the clip, the first cannot"
 
 
 # ---------------------------------------------------------------- splits, order, skipping

@@ -27,7 +27,16 @@ from learning_helpers import (
     without_rewards,
 )
 
-from relift.config import ClipConfig, CorrectionConfig, KlConfig, RlConfig, SftConfig
+from relift.config import (
+    CispoConfig,
+    ClipConfig,
+    CorrectionConfig,
+    GspoConfig,
+    KlConfig,
+    PpoConfig,
+    RlConfig,
+    SftConfig,
+)
 from relift.policy.recompute import recompute_layers
 from relift.records import TrainingSequence
 
@@ -93,8 +102,8 @@ def rollouts(temperature=1.0):
 
 
 def naive_surrogate(r, logprob, advantage, config):
-    clip = config.clip
-    if config.surrogate == "cispo":  # arXiv 2506.13585, eq. 4-5: the clipped ratio is a constant
+    clip = config.loss.clip
+    if config.loss.kind == "cispo":  # arXiv 2506.13585, eq. 4-5: the clipped ratio is a constant
         return min(max(r.item(), 1 - clip.low), 1 + clip.high) * advantage * logprob
     if clip is None:
         return r * advantage
@@ -119,7 +128,7 @@ def naive_rl_loss(model, sequences, config, temperature):
         mean = sum(logprob[t] - old[i][t] for t in range(length)) / length
         objective = 0.0
         for t in range(length):
-            r = torch.exp(mean if config.ratio == "sequence" else logprob[t] - old[i][t])
+            r = torch.exp(mean if config.loss.kind == "gspo" else logprob[t] - old[i][t])
             x = naive_surrogate(r, logprob[t], advantage, config)
             if config.correction:
                 x = x * naive_correction(log_weights, t, config.correction)
@@ -144,13 +153,13 @@ def naive_sft_loss(model, sequences, config):
 
 # ---------------------------------------------------------------- the losses
 
-GSPO = {"ratio": "sequence", "clip": ClipConfig(low=0.05, high=0.06, dual=None)}
+GSPO = {"loss": GspoConfig(clip={"low": 0.05, "high": 0.06})}
 RL = {
-    "no clip": {"clip": None},
-    "clip": {"clip": ClipConfig(low=0.2, high=0.28, dual=None)},
-    "dual clip": {"clip": ClipConfig(low=0.2, high=0.28, dual=1.5)},
+    "no clip": {"loss": PpoConfig(clip=None)},
+    "clip": {"loss": PpoConfig(clip=ClipConfig(low=0.2, high=0.28, dual=None))},
+    "dual clip": {"loss": PpoConfig(clip=ClipConfig(low=0.2, high=0.28, dual=1.5))},
     "GSPO": GSPO,
-    "CISPO": {"surrogate": "cispo", "clip": ClipConfig(low=0.3, high=0.2, dual=None)},
+    "CISPO": {"loss": CispoConfig(clip={"low": 0.3, "high": 0.2})},
     **{f"KL {k}": {"kl": KlConfig(weight=0.3, estimator=k)} for k in ("k1", "k2", "k3")},
     "entropy": {"entropy_weight": 0.1},
     **{
@@ -242,8 +251,8 @@ def rl_gradient_by(way, mode, aggregation, temperature=1.0):
     )
     assert seen[0] == TOTALS[1] - 1, "the first step"
     assert (len(seen[1:]), sum(seen[1:])) == (way.micro_batches, NEEDED)
-    assert 0.1 < report.clip_fraction < 0.9 or settings.get("clip", True) is None
-    assert 0.1 < report.bounded_fraction < 0.9 or "correction" not in settings
+    assert 0.1 < report.metrics["clip_fraction"] < 0.9 or settings == RL["no clip"]
+    assert "correction" not in settings or 0.1 < report.metrics["bounded_fraction"] < 0.9
     return optimizer.steps[1]
 
 

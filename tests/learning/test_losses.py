@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from relift.config import ClipConfig, CorrectionConfig, KlConfig
-from relift.learning import Counts, policy_loss, sft_loss
+from relift.config import ClipConfig, CorrectionConfig, GspoConfig, KlConfig, PpoConfig, RlConfig
+from relift.learning import Counts, PolicyTokens, policy_loss, sft_loss
 
 PAPER = ClipConfig(low=0.2, high=0.28, dual=3.0)
 
@@ -14,21 +14,19 @@ PAPER = ClipConfig(low=0.2, high=0.28, dual=3.0)
 SEQUENCE = torch.tensor([0, 0, 0, 1])
 TOKENS = torch.tensor([3.0, 1.0])
 ADVANTAGES = torch.tensor([2.0, -1.0])
+COUNTS = Counts(tokens=4, sequences=2, max_completion_tokens=10)
 
 
-def policy(logprobs, *, old=None, aggregation="token-mean", counts=None, clip=PAPER, **settings):
-    return policy_loss(
-        logprobs,
-        logprobs.detach() if old is None else old,
-        ADVANTAGES,
-        SEQUENCE,
-        TOKENS,
-        clip=clip,
-        aggregation=aggregation,
-        counts=counts or Counts(tokens=4, sequences=2),
-        max_completion_tokens=10,
-        **settings,
+def policy(logprobs, *, old=None, counts=COUNTS, clip=PAPER, entropy=None, **settings):
+    tokens = PolicyTokens(
+        logprobs_C=logprobs,
+        old_logprobs_C=logprobs.detach() if old is None else old,
+        advantages_S=ADVANTAGES,
+        sequence_C=SEQUENCE,
+        loss_tokens_S=TOKENS,
+        entropy_C=entropy,
     )
+    return policy_loss(tokens, RlConfig(loss=PpoConfig(clip=clip), **settings), counts)
 
 
 @pytest.mark.parametrize(
@@ -50,52 +48,49 @@ def test_the_three_aggregations_and_their_reinforce_gradient(aggregation, expect
 
 def test_the_callers_counts_are_the_denominator():
     # Four more tokens and two more sequences without signal: nothing is added to the sums.
-    counts, zeros = Counts(tokens=8, sequences=4), torch.zeros(4)
+    counts, zeros = Counts(tokens=8, sequences=4, max_completion_tokens=10), torch.zeros(4)
     assert policy(zeros, counts=counts).loss.item() == pytest.approx(-5 / 8)
     assert policy(zeros, counts=counts, aggregation="seq-mean").loss.item() == pytest.approx(-1 / 4)
     assert policy(zeros, counts=counts, aggregation="constant").loss.item() == pytest.approx(-5 / 40)
 
 
 @pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean", "constant"])
-@pytest.mark.parametrize("ratio", ["token", "sequence"])
-def test_a_sequence_without_tokens_in_the_loss_adds_nothing(aggregation, ratio):
+@pytest.mark.parametrize("loss", [PpoConfig(clip=None), GspoConfig(clip=None)])
+def test_a_sequence_without_tokens_in_the_loss_adds_nothing(aggregation, loss):
     nothing, nowhere = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-    output = policy_loss(
-        nothing,
-        nothing,
-        torch.ones(1),
-        nowhere,
-        torch.zeros(1),
-        clip=None,
-        aggregation=aggregation,
-        counts=Counts(tokens=4, sequences=2),
-        max_completion_tokens=10,
-        ratio=ratio,
+    tokens = PolicyTokens(
+        logprobs_C=nothing,
+        old_logprobs_C=nothing,
+        advantages_S=torch.ones(1),
+        sequence_C=nowhere,
+        loss_tokens_S=torch.zeros(1),
     )
+    output = policy_loss(tokens, RlConfig(loss=loss, aggregation=aggregation), COUNTS)
     assert (output.loss.item(), output.tokens.item()) == (0.0, 0.0)
 
 
 def test_entropy_enters_under_the_aggregation_of_its_token():
     entropy = torch.tensor([1.0, 2, 3, 4], requires_grad=True)
     zeros = torch.zeros(4)
-    output = policy(zeros, entropy_C=entropy, entropy_weight=0.1, aggregation="seq-mean")
+    output = policy(zeros, entropy=entropy, entropy_weight=0.1, aggregation="seq-mean")
     output.loss.backward()
     assert output.loss.item() == pytest.approx(-1 / 2 - 0.1 * ((1 + 2 + 3) / 3 + 4) / 2)
     assert entropy.grad.tolist() == pytest.approx([-0.1 / 6] * 3 + [-0.1 / 2])
-    assert output.entropy_sum.item() == 10
+    assert output.metrics["entropy"].item() == 10
 
 
 def test_an_entropy_without_a_weight_is_summed_and_left_out_of_the_loss():
-    output = policy(torch.zeros(4), entropy_C=torch.tensor([1.0, 2, 3, 4]))
+    output = policy(torch.zeros(4), entropy=torch.tensor([1.0, 2, 3, 4]))
     assert output.loss.item() == pytest.approx(-5 / 4)
-    assert output.entropy_sum.item() == 10
+    assert output.metrics["entropy"].item() == 10
 
 
 def test_clipped_tokens_are_counted():
     # A = 2: 1.5 is clipped, 1.0 and 0.5 are not. A = -1: 5 meets the dual clip.
     output = policy(torch.log(torch.tensor([1.5, 1.0, 0.5, 5.0])), old=torch.zeros(4))
-    assert output.clipped_tokens.item() == 2
-    assert policy(torch.log(torch.tensor([1.5, 1.0, 0.5, 5.0])), old=torch.zeros(4), clip=None).clipped_tokens == 0
+    assert output.metrics["clip_fraction"].item() == 2
+    free = policy(torch.log(torch.tensor([1.5, 1.0, 0.5, 5.0])), old=torch.zeros(4), clip=None)
+    assert free.metrics["clip_fraction"] == 0
 
 
 @pytest.mark.parametrize("missing", ["entropy_weight", "kl", "correction"])
@@ -112,7 +107,7 @@ def test_sft_loss_worked_by_hand():
     logprobs, entropy = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.5, 1.5, 2.0])
     output = sft_loss(logprobs, entropy, alpha=0.1, token_count=6)
     assert output.loss.item() == pytest.approx((1 + 2 + 3) / 6 - 0.1 * (0.5 + 1.5 + 2) / 6)
-    assert (output.entropy_sum.item(), output.tokens.item()) == (4.0, 3.0)
+    assert (output.metrics["entropy"].item(), output.tokens.item()) == (4.0, 3.0)
     assert sft_loss(logprobs, None, alpha=0.0, token_count=3).loss.item() == pytest.approx(2.0)
     assert sft_loss(logprobs, entropy, alpha=0.0, token_count=3).loss.item() == pytest.approx(2.0)
 

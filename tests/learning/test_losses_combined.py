@@ -1,19 +1,24 @@
 """Every combination of the policy loss's settings: against plain floats, split, doubled."""
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 from losses_helpers import loss_of, made_up, plain_loss
 
-from relift.config import ClipConfig, CorrectionConfig, KlConfig
-from relift.learning import Counts
+from relift.config import CispoClipConfig, CispoConfig, CorrectionConfig, GspoConfig, KlConfig, PpoConfig
 
-SURROGATES = {
-    "dual clip": {"surrogate": "ppo", "clip": ClipConfig(low=0.2, high=0.28, dual=1.5)},
-    "clip": {"surrogate": "ppo", "clip": ClipConfig(low=0.2, high=0.28, dual=None)},
-    "no clip": {"surrogate": "ppo", "clip": None},
-    "cispo": {"surrogate": "cispo", "clip": ClipConfig(low=0.4, high=0.5, dual=None)},
+CLIPS = {"dual clip": (0.2, 0.28, 1.5), "clip": (0.2, 0.28, None), "no clip": None}
+LOSSES = {
+    **{
+        f"{kind.model_fields['kind'].default}, {name}": kind(
+            clip=bounds and dict(zip(("low", "high", "dual"), bounds, strict=True))
+        )
+        for kind in (PpoConfig, GspoConfig)
+        for name, bounds in CLIPS.items()
+    },
+    "cispo": CispoConfig(clip=CispoClipConfig(low=0.4, high=0.5)),
 }
 CORRECTIONS = {
     "uncorrected": None,
@@ -28,17 +33,16 @@ KLS = {"no kl": None, **{k: KlConfig(weight=0.3, estimator=k) for k in ("k1", "k
 COMBINATIONS = [
     pytest.param(
         {
-            "ratio": ratio,
-            **SURROGATES[surrogate],
+            "loss": LOSSES[loss],
             "aggregation": aggregation,
             "kl": KLS[kl],
             "correction": CORRECTIONS[correction],
             "entropy_weight": 0.1,
         },
-        id=f"{ratio}, {surrogate}, {aggregation}, {kl}, {correction}",
+        id=f"{loss}, {aggregation}, {kl}, {correction}",
     )
-    for ratio, surrogate, aggregation, kl, correction in itertools.product(
-        ("token", "sequence"), SURROGATES, ("token-mean", "seq-mean", "constant"), KLS, CORRECTIONS
+    for loss, aggregation, kl, correction in itertools.product(
+        LOSSES, ("token-mean", "seq-mean", "constant"), KLS, CORRECTIONS
     )
 ]
 BATCH = made_up([5, 1, 3, 8, 0, 2, 4])
@@ -46,15 +50,20 @@ SPLITS = [[[i] for i in range(7)], [[6, 3], [0, 5, 1, 2], [4]]]
 
 
 def sums(output):
-    figures = (output.tokens, output.entropy_sum, output.clipped_tokens)
-    return torch.stack([*figures, output.kl_sum, output.correction_sum, output.bounded_tokens])
+    return torch.stack([output.tokens, *(output.metrics[name] for name in sorted(output.metrics))])
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS)
 def test_every_combination_is_its_formula_and_adds_up_over_micro_batches(settings):
     whole, by_logprob, by_entropy = loss_of(BATCH, **settings)
     assert whole.loss.item() == pytest.approx(plain_loss(BATCH, **settings), rel=1e-12, abs=1e-12)
-    assert not any(t.requires_grad for t in (whole.entropy_sum, whole.kl_sum, whole.correction_sum))
+    terms = {
+        "kl": settings["kl"],
+        "correction_mean": settings["correction"],
+        "bounded_fraction": settings["correction"],
+    }
+    assert whole.metrics.keys() == {"entropy", "clip_fraction", *(name for name, term in terms.items() if term)}
+    assert not any(value.requires_grad for value in whole.metrics.values())
     rows = torch.split(by_logprob, [len(row) for row in BATCH.new])
     rows_entropy = torch.split(by_entropy, [len(row) for row in BATCH.new])
     for split in SPLITS:
@@ -76,18 +85,18 @@ def test_doubling_the_batch_with_copies_leaves_the_loss_unchanged(settings):
 
 
 def test_the_made_up_batch_meets_every_bound():
-    for name, settings in SURROGATES.items():
-        clipped = loss_of(BATCH, **settings)[0].clipped_tokens.item()
-        assert clipped == 0 if name == "no clip" else 0 < clipped < BATCH.counts.tokens, name
+    for name, loss in LOSSES.items():
+        clipped = loss_of(BATCH, loss=loss)[0].metrics["clip_fraction"].item()
+        assert clipped == 0 if "no clip" in name else 0 < clipped < BATCH.counts.tokens, name
     for name, correction in CORRECTIONS.items():
-        bounded = loss_of(BATCH, correction=correction)[0].bounded_tokens.item()
+        bounded = loss_of(BATCH, correction=correction)[0].metrics.get("bounded_fraction", torch.zeros(())).item()
         assert bounded == 0 if correction is None else 0 < bounded < BATCH.counts.tokens, name
 
 
 def test_counts_are_of_the_whole_step_whatever_is_in_the_micro_batch():
     # Twice the tokens and sequences without anything added to the sums: skipped groups stay in the denominator.
     counts = BATCH.counts
-    larger = Counts(tokens=2 * counts.tokens, sequences=2 * counts.sequences)
+    larger = dataclasses.replace(counts, tokens=2 * counts.tokens, sequences=2 * counts.sequences)
     for aggregation in ("token-mean", "seq-mean", "constant"):
         half, whole = (
             loss_of(BATCH, aggregation=aggregation, counts=given)[0].loss.item() for given in (larger, counts)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from relift.config import CorrectionConfig, KlConfig
-from relift.learning import Counts, policy_loss
+from relift.config import CorrectionConfig, KlConfig, PpoConfig, RlConfig
+from relift.learning import Counts, PolicyTokens, policy_loss
 from relift.learning.correction import importance_weights, kl_estimate
 
 # Weights of the tokens: 0.5, 3, 1 in a sequence (product 1.5) and 2.5 in another.
@@ -40,20 +40,18 @@ def test_a_token_that_the_engine_thought_impossible_is_bounded_not_infinite():
         assert weights[:2].tolist() == [2, 2]
 
 
-def corrected(new, *, aggregation="token-mean", **settings):
-    return policy_loss(
-        new,
-        OLD,
-        torch.tensor([2.0, -1.0]),
-        SEQUENCE,
-        TOKENS,
-        clip=None,
-        aggregation=aggregation,
-        counts=Counts(tokens=4, sequences=2),
-        max_completion_tokens=10,
+def corrected(new, *, tokens=None, **settings):
+    given = PolicyTokens(
+        logprobs_C=new,
+        old_logprobs_C=OLD,
+        advantages_S=torch.tensor([2.0, -1.0]),
+        sequence_C=SEQUENCE,
+        loss_tokens_S=TOKENS,
         sampling_logprobs_C=SAMPLER,
-        **settings,
+        **(tokens or {}),
     )
+    config = RlConfig(loss=PpoConfig(clip=None), **settings)
+    return policy_loss(given, config, Counts(tokens=4, sequences=2, max_completion_tokens=10))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,8 @@ def test_a_masked_token_has_no_gradient_and_stays_in_the_denominator(aggregation
     output.loss.backward()
     long, short = denominators
     assert new.grad.tolist() == pytest.approx([-2 * 0.5 / long, 0.0, -2 * 1.0 / long, 1 * 0.0 / short])
-    assert output.correction_sum.item() == pytest.approx(1.5)
-    assert output.bounded_tokens.item() == 2
+    assert output.metrics["correction_mean"].item() == pytest.approx(1.5)
+    assert output.metrics["bounded_fraction"].item() == 2
 
 
 def test_the_weights_carry_no_gradient():
@@ -77,12 +75,12 @@ def test_the_weights_carry_no_gradient():
 
 def test_neither_kl_nor_entropy_is_weighed_by_the_correction():
     new = OLD.clone()
-    plain = {"kl": KlConfig(weight=0.5, estimator="k1"), "reference_logprobs_C": OLD - 1.0}
-    entropy = {"entropy_weight": 0.1, "entropy_C": torch.full((4,), 2.0)}
+    terms = {"kl": KlConfig(weight=0.5, estimator="k1"), "entropy_weight": 0.1}
+    tokens = {"reference_logprobs_C": OLD - 1.0, "entropy_C": torch.full((4,), 2.0)}
     mask = CorrectionConfig(mode="mask", high=1, low=1)  # only the third token is within
-    output = corrected(new, correction=mask, **plain, **entropy)
+    output = corrected(new, tokens=tokens, correction=mask, **terms)
     assert output.loss.item() == pytest.approx((-2.0 + 0.5 * 4 * 1.0 - 0.1 * 4 * 2.0) / 4)
-    assert output.kl_sum.item() == pytest.approx(4.0)
+    assert output.metrics["kl"].item() == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize(

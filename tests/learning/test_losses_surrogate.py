@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from relift.config import ClipConfig
+from relift.config import CispoClipConfig, ClipConfig
 from relift.learning.surrogate import cispo_surrogate, clipped_surrogate, policy_ratio
 
 PAPER = ClipConfig(low=0.2, high=0.28, dual=3.0)
@@ -63,7 +63,7 @@ def test_cispo_keeps_the_gradient_of_every_token_weighed_by_its_clipped_ratio(ad
 
 def test_a_lower_bound_of_one_clips_no_small_ratio_in_cispo():
     logprob = torch.tensor([-0.7], dtype=torch.float64)
-    surrogate, _ = cispo_surrogate(torch.tensor([1e-6]), logprob, torch.ones(1), ClipConfig(low=1, high=4, dual=None))
+    surrogate, _ = cispo_surrogate(torch.tensor([1e-6]), logprob, torch.ones(1), CispoClipConfig(low=1, high=4))
     assert surrogate.item() == pytest.approx(1e-6 * -0.7)
 
 

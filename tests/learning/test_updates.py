@@ -98,9 +98,9 @@ def test_the_report_holds_loss_entropy_and_rate():
     report = rl(model, RecordingOptimizer(model), [made], lr=0.125, budget=100)
     expected = -sum(s.advantage * s.loss_tokens for s in made) / sum(UNEVEN)
     assert report.loss == pytest.approx(expected, rel=1e-5)
-    assert report.entropy == pytest.approx(entropy, rel=1e-5)
+    assert report.metrics["entropy"] == pytest.approx(entropy, rel=1e-5)
     assert (report.lr, report.steps, report.skipped, report.refused) == (0.125, 1, 0, 0)
-    assert report.clip_fraction == 0.0
+    assert report.metrics["clip_fraction"] == 0.0
 
 
 def test_sft_reports_each_demonstrations_likelihood_before_and_after():
