@@ -17,13 +17,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ConfigDict, Discriminator, Field, JsonValue, ValidationError, create_model, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from relift.config.section import Section
 from relift.errors import ConfigError
 
 BY_IMPORT = "import path"
-"""Tag of ``PluginConfig`` in a union by kind."""
+"""Tag of ``PluginConfig`` in a union."""
+BY_NAME = "name"
+"""Tag of the names of what comes with relift, beside it."""
 _DIGEST = "__relift_sha256__"
 
 
@@ -34,6 +45,11 @@ class PluginConfig(Section):
     """Its import path, package.module:Name."""
     settings: dict[str, JsonValue] = Field({})
     """Its own settings by name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, tree: Any) -> Any:
+        return {"kind": tree} if isinstance(tree, str) else tree
 
     @field_validator("settings")
     @classmethod
@@ -59,6 +75,24 @@ def by_kind(*kinds: str) -> Discriminator:
         tag,
         custom_error_type="unknown_kind",
         custom_error_message=f"its kind is one of {named} or the import path of your own, such as 'my_module:my_name'",
+    )
+
+
+def by_name(*names: str) -> Discriminator:
+    """Picks between ``names`` of what comes with relift and an import path, alone or as the kind of a section."""
+
+    def tag(value: Any) -> str | None:
+        kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", value)
+        if isinstance(kind, str) and ":" in kind:
+            return BY_IMPORT
+        return BY_NAME if isinstance(value, str) and value in names else None
+
+    named = ", ".join(repr(name) for name in names)
+    return Discriminator(
+        tag,
+        custom_error_type="unknown_name",
+        custom_error_message=f"it is one of {named} or the import path of your own, such as 'my_module:MyName', with "
+        f"settings as {{ kind = 'my_module:MyName', settings = {{ ... }} }}",
     )
 
 
