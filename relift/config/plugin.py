@@ -112,13 +112,19 @@ class Plugin:
 
 
 def load_plugin(
-    path: str, *, kind: str, key: str, parameters: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+    path: str,
+    *,
+    kind: str,
+    key: str,
+    parameters: Sequence[str] = (),
+    made_with: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plugin:
     """What ``package.module:Name`` is: something to call with ``parameters`` and, by name, with its settings.
 
-    ``kind`` ("loss") and ``key`` ("rl.loss") are words for the messages. The working directory is looked through last,
-    in a worker process as in the one that started it. Raises ConfigError for what cannot be imported or called so, and
-    for settings that it does not take.
+    A class takes ``made_with`` instead, where that is given. ``kind`` ("loss") and ``key`` ("rl.loss") are words for
+    the messages. The working directory is looked through last, in a worker process as in the one that started it.
+    Raises ConfigError for what cannot be imported or called so, and for settings that it does not take.
     """
     module = _imported(path, key)
     name = path.partition(":")[2]
@@ -127,6 +133,8 @@ def load_plugin(
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"{key}.kind={path!r}: {module.__file__} has no {name!r}.{hint}")
     target = getattr(module, name)
+    if made_with is not None and inspect.isclass(target):
+        parameters = made_with
     taken = require_parameters(target, parameters, what=f"{key}.kind={path!r}", kind=kind)
     validated = _validated(taken, settings or {}, f"{key}.settings", owner=target)
     return Plugin(path=path, target=target, settings=validated, sha256=plugin_digest(module))

@@ -104,7 +104,8 @@ class TeacherConfig(Section):
 
     sources: tuple[Source, ...] = Field(("dataset",), min_length=1)
     """Asked in this order, each for what the ones before could not solve. dataset: the solution column of the
-    questions; api: the model of teacher.api; or one's own by import path, package.module:Name, or as { kind, settings }."""
+    questions; api: the model of teacher.api; or one's own by import path, package.module:Name, or as { kind, settings
+    }."""
     max_tokens: int = Field(8192, ge=1, le=MOST_TOKENS)
     """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
     wait_seconds: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)

@@ -15,7 +15,7 @@ from relift.records import Completion, Question
 
 
 class Engine(Protocol):
-    """Samples completions of the policy that it serves."""
+    """Samples completions of the policy that it serves; own_engine.py is the door for one of one's own."""
 
     def serve(self, policy: Policy) -> None:
         """Hold the policy's resident weights from here on; called before every ``sample``.
@@ -48,7 +48,7 @@ def require_engine_on(config: RunConfig, device: str) -> None:
 def make_engine(
     config: RunConfig, *, model: object, student: Student, resolved: Resolved, questions: Sequence[Question]
 ) -> Engine:
-    """The engine of a recipe's ``rollout.engine``; with some of the questions it can check itself."""
+    """The one of relift's that a recipe's ``rollout.engine`` names; with some of the questions it can check itself."""
     if config.rollout.engine == "transformers":
         return TransformersEngine(
             model,

@@ -42,6 +42,7 @@ from relift.store.folder import require_space
 from relift.store.manifest import digest
 from relift.teacher.client import ApiClient
 from relift.teacher.connect import connect, open_desk
+from relift.teacher.own import require_own_teachers
 from relift.verifier import Verifier
 from relift.verifier.configured import make_verifier, require_comparison
 from relift.verifier.extraction import AnswerForm
@@ -69,7 +70,7 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
-    plugins = _plugins(config) if teaches or fresh or not has_begun(store) else None
+    plugins = _plugins(config, trains=teaches or fresh or not has_begun(store))
     student = load_student(config.policy)
     verifier = make_verifier(config, think_opened=student.thinks)
     lock = RunLock(root / "lock")
@@ -115,11 +116,16 @@ def open_run(
         raise
 
 
-def _plugins(config: RunConfig) -> dict[str, str]:
-    """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
-    from relift.learning import require_loss
+def _plugins(config: RunConfig, *, trains: bool) -> dict[str, str]:
+    """Digests of the sources of the plug-ins that are used, each checked, by the setting that names it.
 
-    return require_loss(config.rl)
+    Raises ConfigError.
+    """
+    from relift.learning import require_loss
+    from relift.policy.own_engine import require_own_engine
+
+    found = require_own_engine(config)
+    return {**found, **require_loss(config.rl), **require_own_teachers(config)} if trains else found
 
 
 def _questions(config: RunConfig, verifier: Verifier, student: Student) -> QuestionSet:
@@ -187,7 +193,7 @@ def _assemble(
     model: Any,
     questions: QuestionSet,
     api: ApiClient | None,
-    plugins: dict[str, str] | None,
+    plugins: dict[str, str],
     stop: StopFlag,
     instead: str,
     undo: ExitStack,
@@ -197,6 +203,7 @@ def _assemble(
 
     from relift.phases.replay import materialise
     from relift.policy.engine import make_engine
+    from relift.policy.own_engine import EngineInputs, make_own_engine
     from relift.policy.policy import Policy
     from relift.policy.weights import resume_tensors, weights_checksum
 
@@ -212,6 +219,9 @@ def _assemble(
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
         "chat template": student.chats.digest,
     }
+    # What one's own makes of its settings is tried before the run exists.
+    own = make_own_engine(EngineInputs(config=config, model=model, student=student, questions=questions.training))
+    undo.callback(own.close if own else lambda: None)
     machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
     resolved, is_same_machine = write_identity(store, config, machine, made_from, plugins=plugins, instead=instead)
     _say_what_schedules_come_to(config, iterations, scheduled=resolved.schedule_iterations)
@@ -247,7 +257,8 @@ def _assemble(
         order=order,
         student=student,
         policy=policy,
-        engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
+        engine=own
+        or make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
         teachers=teachers,
         base=base,
         base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
