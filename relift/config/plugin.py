@@ -156,7 +156,10 @@ def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kin
 
     ``what`` names the target and ``kind`` its part in a run, for the message.
     """
-    wanted = f"a {kind} is something to call that takes ({', '.join((*parameters, '...'))}), its own settings last"
+    article = "an" if kind[0] in "aeiou" else "a"
+    wanted = (
+        f"{article} {kind} is something to call that takes ({', '.join((*parameters, '...'))}), its own settings last"
+    )
     if not callable(target):
         raise ConfigError(f"{what} is {type(target).__name__}; {wanted}")
     try:

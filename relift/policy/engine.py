@@ -7,10 +7,10 @@ from typing import Protocol
 
 from relift.config import RunConfig
 from relift.config.resolved import Resolved
+from relift.policy.own_engine import EngineInputs
 from relift.policy.policy import Policy
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
-from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Question
 
 
@@ -50,14 +50,8 @@ def make_engine(
 ) -> Engine:
     """The one of relift's that a recipe's ``rollout.engine`` names; with some of the questions it can check itself."""
     if config.rollout.engine == "transformers":
-        return TransformersEngine(
-            model,
-            pad_id=student.pad_id,
-            stop_ids=student.stop_ids,
-            vocabulary=student.vocabulary,
-            decode=student.decode,
-            max_rows=resolved.max_rows,
-        )
+        inputs = EngineInputs(config=config, model=model, student=student, max_rows=resolved.max_rows)
+        return inputs.transformers()
     from relift.policy.vllm_engine import VllmEngine
 
     return VllmEngine(config, student, max_rows=resolved.max_rows, probes=[student.prompt(q) for q in questions[:4]])

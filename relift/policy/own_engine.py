@@ -19,10 +19,11 @@ from relift.config.plugin import Plugin, load_plugin, require_parameters
 from relift.errors import ConfigError, ReliftError
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
-from relift.records import Completion, FinishReason, Question
+from relift.records import Completion, FinishReason
 
 if TYPE_CHECKING:
     from relift.policy.policy import Policy
+    from relift.policy.transformers_engine import TransformersEngine
 
 METHODS = {"serve": ("policy",), "sample": ("prompts", "request"), "close": ()}
 """What an engine has, and what each is called with by place."""
@@ -41,8 +42,21 @@ class EngineInputs:
     """The trainer's own, on its device: its weights change with every update."""
     student: Student
     """The tokenizer's side: ``decode``, ``stop_ids``, ``pad_id``, ``vocabulary``."""
-    questions: Sequence[Question]
-    """Of the training, in no order that a run keeps to."""
+    max_rows: int
+    """Sequences to sample together, as far as memory goes (rollout.max_rows)."""
+
+    def transformers(self) -> TransformersEngine:
+        """relift's own engine of the same model, for one that only stands before it."""
+        from relift.policy.transformers_engine import TransformersEngine
+
+        return TransformersEngine(
+            self.model,
+            pad_id=self.student.pad_id,
+            stop_ids=self.student.stop_ids,
+            vocabulary=self.student.vocabulary,
+            decode=self.student.decode,
+            max_rows=self.max_rows,
+        )
 
 
 def require_own_engine(config: RunConfig) -> dict[str, str]:

@@ -219,10 +219,11 @@ def _assemble(
         "prompts": digest(student.prompt(order.batch(0)[0]).token_ids, student.stop_ids, student.vocabulary),
         "chat template": student.chats.digest,
     }
-    # What one's own makes of its settings is tried before the run exists.
-    own = make_own_engine(EngineInputs(config=config, model=model, student=student, questions=questions.training))
-    undo.callback(own.close if own else lambda: None)
     machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
+    # Before the run exists, since one's own may fail over its settings.
+    own = make_own_engine(EngineInputs(config=config, model=model, student=student, max_rows=machine.max_rows))
+    if own:
+        undo.callback(own.close)
     resolved, is_same_machine = write_identity(store, config, machine, made_from, plugins=plugins, instead=instead)
     _say_what_schedules_come_to(config, iterations, scheduled=resolved.schedule_iterations)
     torch.set_num_threads(resolved.threads)
