@@ -30,6 +30,7 @@ from relift.store.folder import require_space
 from relift.store.manifest import digest
 from relift.teacher.client import ApiClient
 from relift.teacher.connect import connect
+from relift.teacher.own import require_own_teachers
 
 
 def open_run(
@@ -47,7 +48,7 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
-    plugins = _plugins(config) if teaches or fresh or not has_begun(run_store(config, name)) else None
+    plugins = _plugins(config, trains=teaches or fresh or not has_begun(run_store(config, name)))
     with groundwork(config, name, stop) as ground:
         student = ground.student
         questions = asked_questions(config, ground.verifier, student)
@@ -64,19 +65,27 @@ def open_run(
         return _assemble(ground, questions, model if fresh else load_policy_model(config, student), api, plugins)
 
 
-def _plugins(config: RunConfig) -> dict[str, str]:
-    """Digests of the sources of the plug-ins, each checked, by the setting that names it. Raises ConfigError."""
-    from relift.learning import require_loss
+def _plugins(config: RunConfig, *, trains: bool) -> dict[str, str]:
+    """Digests of the sources of the plug-ins that are used, each checked, by the setting that names it.
 
-    return {**require_loss(config.rl), **require_reward(config.rl)}
+    Raises ConfigError.
+    """
+    from relift.learning import require_loss
+    from relift.policy.own_engine import require_own_engine
+
+    found = require_own_engine(config)
+    if trains:
+        found |= require_loss(config.rl) | require_reward(config.rl) | require_own_teachers(config)
+    return found
 
 
 def _assemble(
-    ground: Groundwork, questions: QuestionSet, model: Any, api: ApiClient | None, plugins: Mapping[str, str] | None
+    ground: Groundwork, questions: QuestionSet, model: Any, api: ApiClient | None, plugins: Mapping[str, str]
 ) -> Run:
     import torch
 
     from relift.policy.engine import make_engine
+    from relift.policy.own_engine import EngineInputs, make_own_engine
     from relift.policy.weights import resume_tensors, weights_checksum
 
     config, store, student = ground.config, ground.store, ground.student
@@ -85,6 +94,10 @@ def _assemble(
     require_space(store.root, bytes_needed(config, model))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
     machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
+    # Before the run exists, since one's own may fail over its settings.
+    own = make_own_engine(EngineInputs(config=config, model=model, student=student, max_rows=machine.max_rows))
+    if own:
+        ground.undo.callback(own.close)
     made_from = _made_from(ground.student, questions, order, base)
     resolved, is_same_machine = write_identity(store, config, machine, made_from, plugins=plugins)
     say_what_schedules_come_to(config, iterations, scheduled=resolved.schedule_iterations)
@@ -110,7 +123,8 @@ def _assemble(
         student=student,
         teachers=ground.teachers(api, ledger),
         policy=make_policy(config, model, student, is_same_machine=is_same_machine),
-        engine=make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
+        engine=own
+        or make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
         base=base,
         base_weights={k: v.to("cpu", copy=True) for k, v in resume_tensors(model).items()},
         interleaving=Interleaving(config),

@@ -188,7 +188,7 @@ def is_run(text: str) -> bool:
     return is_bucket(text) or (Path(text).expanduser() / RUN_FILE).is_file()
 
 
-def find_run(uri: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
+def find_run(uri: str, settings: Sequence[str] = ()) -> tuple[RunConfig, str]:
     """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
 
     Raises RunError where there is no run, StoreError where the store cannot be read.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from relift.errors import ReliftError
 from relift.records import (
     Demonstration,
     FinishReason,
@@ -18,6 +21,7 @@ from relift.records import (
 )
 from relift.verifier import Verifier
 
+log = logging.getLogger(__name__)
 REPETITION_WINDOW = 1_000
 """Characters that are looked at together; a shorter text is never called repetitive."""
 REPETITION_FACTOR = 10
@@ -57,6 +61,28 @@ def admit(
         or (f"format: {written.fault}" if written.fault else None)
         or _answer_fault(question, text, verifier),
     )
+
+
+def admit_or_say(
+    question: Question, text: str, *, source: str, answer: TeacherAnswer | None = None, **checks: Any
+) -> Demonstration:
+    """As ``admit``, of a text from outside; refused as well, "unchecked", where it brings a check of ours down."""
+    try:
+        return admit(question, text, source=source, answer=answer, **checks)
+    except (ReliftError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception
+        log.error("a solution for the question %s could not be checked", question.id, exc_info=problem)
+        return Demonstration(
+            id=demonstration_id(question.id, text),
+            question_id=question.id,
+            text=text,
+            source=source,
+            tokens=0,
+            cost_usd=answer.cost_usd if answer else 0.0,
+            latency_seconds=answer.latency_seconds if answer else 0.0,
+            refusal=f"unchecked: {type(problem).__name__}",
+        )
 
 
 def choose_shortest(candidates: Sequence[Demonstration]) -> list[Demonstration]:

@@ -6,16 +6,14 @@ recorded by this run -> kept by another run -> paused, paced, within the budget 
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from relift.config import ApiTeacherConfig
-from relift.errors import ReliftError
 from relift.ledger import RequestBook
 from relift.policy.student import Student
 from relift.randomness import generator
-from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest, demonstration_id
-from relift.teacher.admission import admit, choose_shortest
+from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
+from relift.teacher.admission import admit_or_say, choose_shortest
 from relift.teacher.answers import AnswerStore
 from relift.teacher.client import ApiClient
 from relift.teacher.failure import AttemptFailed, Fault
@@ -23,7 +21,6 @@ from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pacer, Pause, b
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
 
-log = logging.getLogger(__name__)
 BUDGET_SECONDS = 0.05
 """Between two looks at a budget that what is under way has reserved."""
 
@@ -235,29 +232,9 @@ class ApiTeacher:
         self._is_spent = False
 
     def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
-        """As ``admit`` says; refused as well where a text brings a check of ours down."""
-        text = as_the_student_writes(answer.text, thinks=self._student.thinks)
-        try:
-            return self._checked(question, text, answer)
-        except (ReliftError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception
-            log.error("a solution for the question %s could not be checked", question.id, exc_info=problem)
-            return Demonstration(
-                id=demonstration_id(question.id, text),
-                question_id=question.id,
-                text=text,
-                source=self.source,
-                tokens=0,
-                cost_usd=answer.cost_usd,
-                latency_seconds=answer.latency_seconds,
-                refusal=f"unchecked: {type(problem).__name__}",
-            )
-
-    def _checked(self, question: Question, text: str, answer: TeacherAnswer) -> Demonstration:
-        return admit(
+        return admit_or_say(
             question,
-            text,
+            as_the_student_writes(answer.text, thinks=self._student.thinks),
             source=self.source,
             verifier=self._verifier,
             write=self._student.write,

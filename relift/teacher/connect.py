@@ -6,7 +6,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from relift.config import ApiTeacherConfig, RunConfig
+from relift.config import ApiTeacherConfig, PluginConfig, RunConfig
 from relift.errors import LedgerError
 from relift.ledger import Ledger, spent_usd_in
 from relift.ledger.schema import LEDGER, SNAPSHOT
@@ -19,6 +19,7 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.own import OwnTeacher, load_solver
 from relift.teacher.prompt import requests_for
 from relift.teacher.queue import Teacher, TeacherDesk
 from relift.verifier import Verifier
@@ -84,13 +85,16 @@ def open_desk(
     teachers: list[Teacher] = []
     if config.sft is not None:
         teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
-    for source in config.teacher.sources:
+    max_tokens = config.teacher.max_tokens
+    for place, source in enumerate(config.teacher.sources):
         if source == "dataset":
-            teachers.append(
-                DatasetTeacher(
-                    config.questions, verifier=verifier, student=student, max_tokens=config.teacher.max_tokens
+            teachers.append(DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=max_tokens))
+        elif isinstance(source, PluginConfig):
+            if config.sft is not None:
+                solver, _ = load_solver(source, place)
+                teachers.append(
+                    OwnTeacher(solver, source.kind, verifier=verifier, student=student, max_tokens=max_tokens)
                 )
-            )
         elif client is not None:
             teachers.append(
                 ApiTeacher(
@@ -99,7 +103,7 @@ def open_desk(
                     answers=project_answers(config.store, ledger.run),
                     verifier=verifier,
                     student=student,
-                    max_tokens=config.teacher.max_tokens,
+                    max_tokens=max_tokens,
                 )
             )
     return TeacherDesk(teachers)

@@ -1,7 +1,7 @@
 """Where questions are handed in and demonstrations picked up, beside training and never waited for.
 
 ask --> imported, dataset --> arrived -----------------> pick_up() --> delivered()
-           `-----> api (own thread, own event loop) ------^
+           `-----> api, own (own thread, own event loop) -^
                       `--> waits: down, or out of budget; asked again with the next ask()
 """
 
@@ -19,9 +19,12 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.background import Background
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.own import OwnTeacher
 
 log = logging.getLogger(__name__)
-Teacher = ImportedTeacher | DatasetTeacher | ApiTeacher
+Beside = ApiTeacher | OwnTeacher
+"""Teachers that take their time, beside training."""
+Teacher = ImportedTeacher | DatasetTeacher | Beside
 LOOK_SECONDS = 0.05
 """Between two looks at the stop flag while waiting."""
 DRAIN_SECONDS = 2.0
@@ -49,7 +52,7 @@ class TeacherDesk:
     @property
     def trouble(self) -> str:
         """What keeps teachers from answering; empty while all is well."""
-        return "; ".join(t.trouble for t in self._teachers if isinstance(t, ApiTeacher) and t.trouble)
+        return "; ".join(t.trouble for t in self._teachers if isinstance(t, Beside) and t.trouble)
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Hand in questions; imports and the dataset answer at once, everything else goes on behind this call.
@@ -125,16 +128,16 @@ class TeacherDesk:
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """End everything behind the desk, within a few seconds; harmless when closed already."""
-        apis = [t for t in self._teachers if isinstance(t, ApiTeacher)]
-        for api in apis:
-            api.stop_sending()
-        self._background.close(drain_seconds, [api.close for api in apis])
+        beside = [t for t in self._teachers if isinstance(t, Beside)]
+        for teacher in beside:
+            teacher.stop_sending()
+        self._background.close(drain_seconds, [teacher.close for teacher in beside])
 
     def _at_once(self, question: Question) -> tuple[list[Demonstration], tuple[Teacher, ...]]:
         """What the teachers offer that need no waiting, and those still to ask."""
         found: list[Demonstration] = []
         for position, teacher in enumerate(self._teachers):
-            if isinstance(teacher, ApiTeacher):
+            if isinstance(teacher, Beside):
                 return found, self._teachers[position:]
             found = teacher.demonstrations([question]) + found
             if found and found[0].is_admitted:
@@ -146,7 +149,7 @@ class TeacherDesk:
         is_final = True
         try:
             for teacher in teachers:
-                if isinstance(teacher, ApiTeacher):
+                if isinstance(teacher, Beside):
                     solved = await teacher.solve(question)
                     offered, is_final = solved.demonstrations, is_final and solved.is_final
                 else:

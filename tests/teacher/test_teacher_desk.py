@@ -469,7 +469,7 @@ def test_a_solution_that_brings_a_check_down_is_refused_and_ends_nothing(
             raise Panic("index out of bounds")
         return admit(question, text, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("relift.teacher.api.admit", fails_once)
+    monkeypatch.setattr("relift.teacher.admission.admit", fails_once)
     desk, _ = open_desk(api_config(serve().url))
     found = solved(desk, questions[:3])
     assert [d.refusal for d in found] == ["unchecked: Panic", None, None]
