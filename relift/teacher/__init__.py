@@ -8,6 +8,7 @@ client.py    one request at a time                        exchange.py   HTTP, bo
 prompt.py    what is asked                                reply.py      what came, checked
 endpoint.py  address and key                              failure.py    why nothing came
 answers.py   answers that cross runs                      connect.py    before any work starts
+background.py  a thread beside training
 """
 
 from relift.teacher.admission import admit

@@ -17,6 +17,7 @@ The path of one answer; every step may decide it, and the name in brackets is th
       guards.py          what a parser of mathematics would overlook [guard]
     cache.py           decided before?
     workers/           the pool: who gets what, until when, and what becomes of a process that hangs or dies
+      pool.py lending.py slots.py batch.py process.py    this side; messages.py: what passes between the two
       worker.py          the other process
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
