@@ -10,9 +10,9 @@ from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, aupdate_progress_artifact
 from pydantic import Field
 
-from flows.artifacts import artifact_key, tell_links, tell_progress, told
+from flows.artifacts import artifact_key, post_links, post_progress, posted
 from flows.run_name import flow_run_name
-from flows.server.outage import kept
+from flows.server.outage import hold_result
 from flows.session import opened_by
 from relift.config import RunConfig
 from relift.ledger.schema import SNAPSHOT
@@ -36,23 +36,23 @@ async def harvest(config: RunConfig, name: str = "", limit: Limit = 10_000) -> H
         name: Of the harvest and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
         limit: Open questions to ask for, hardest first. At least 1, at most 100000.
     """
-    async with opened_by(Harvest, open_harvest, config, name) as room:
-        asked = await ask_teachers(room.ref, limit)
-        progress = await tell_progress(room.name)
-        while busy := await collect(room.ref, COLLECT_SECONDS):
+    async with opened_by(Harvest, open_harvest, config, name) as opened:
+        asked = await ask_teachers(opened.ref, limit)
+        progress = await post_progress(opened.name)
+        while busy := await collect(opened.ref, COLLECT_SECONDS):
             if progress is not None:
-                await told(aupdate_progress_artifact(progress, progress=100.0 * (asked - busy) / asked))
-            if time.monotonic() - room.published_at > PUBLISH_SECONDS:
-                await asyncio.to_thread(room.publish)
+                await posted(aupdate_progress_artifact(progress, progress=100.0 * (asked - busy) / asked))
+            if time.monotonic() - opened.published_at > PUBLISH_SECONDS:
+                await asyncio.to_thread(opened.publish)
         if progress is not None:
-            await told(aupdate_progress_artifact(progress, progress=100.0))
-        report = await asyncio.to_thread(room.report)
+            await posted(aupdate_progress_artifact(progress, progress=100.0))
+        report = await asyncio.to_thread(opened.report)
         about = "What the harvest came to."
-        key = artifact_key("summary", room.name)
-        await told(acreate_markdown_artifact(as_text(report), key=key, description=about))
-        await asyncio.to_thread(room.complete)  # with it the ledger is where the link leads
-        await tell_links(room.name, room.store.uri, {"ledger": SNAPSHOT})
-        return kept(report)
+        key = artifact_key("summary", opened.name)
+        await posted(acreate_markdown_artifact(as_text(report), key=key, description=about))
+        await asyncio.to_thread(opened.complete)  # with it the ledger is where the link leads
+        await post_links(opened.name, opened.store.uri, {"ledger": SNAPSHOT})
+        return hold_result(report)
 
 
 def as_text(report: HarvestReport) -> str:

@@ -15,7 +15,7 @@ from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.runtime import deployment
 from rich.console import Console
 
-from flows.run_name import require_place, run_name
+from flows.run_name import require_project, run_name
 from flows.server.outage import LINE, begun, ended
 from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
@@ -45,7 +45,7 @@ async def opened_by(
     kind: type[Open], make: Callable[[RunConfig, str], Open], config: RunConfig, name: str
 ) -> AsyncIterator[Open]:
     """The session of that kind and name: the one the command line holds open, else one that ``make`` opens here."""
-    require_place(config)
+    require_project(config)
     if deployment.id:
         quiet_prefect(keep_message=True)
     name = run_name(name)

@@ -1,4 +1,4 @@
-"""The frozen records that pass between the rooms.
+"""The frozen records that pass between the packages.
 
 Everything here is plain Python: no torch, no pyarrow, no Prefect. A record is changed by ``dataclasses.replace``; what
 can be derived is a property. Closed sets are enums whose values are the strings stored in DuckDB.
@@ -351,10 +351,11 @@ class UpdateReport:
 class PhaseRef:
     """Where a finished phase lies and what its manifest says.
 
-    Example: uri ``"runs/demo-0/iterations/00007/rollout"``, counts ``{"rollouts": 512, "tokens": 9210}``.
+    Example: key ``"iterations/00007/rollout"``, counts ``{"rollouts": 512, "tokens": 9210}``.
     """
 
-    uri: str
+    key: str
+    """In the run's store."""
     sha256: str
     """Of the manifest's bytes; names every file of the phase through it."""
     counts: Mapping[str, float] = field(default_factory=dict)
@@ -380,7 +381,7 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRef:
-    uri: str
+    key: str
     sha256: str
     iteration: int
     """The first iteration that has not run yet."""
@@ -390,7 +391,7 @@ class CheckpointRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterationReport:
-    """One line of a run's story, for the ledger, the live view and the Prefect artifact."""
+    """One line of a run's history, for the ledger, the live view and the Prefect artifact."""
 
     iteration: int
     questions: int

@@ -18,8 +18,8 @@ MAY_NOT_IMPORT = {
     "tasks": {"flows", "torch", "transformers", "duckdb"},
     "flows": {"torch", "transformers", "duckdb", "numpy"},
 }
-# Heavy libraries belong to the rooms that need them (design, The house).
-ROOMS_OF = {
+# Heavy libraries belong to the packages that need them.
+PACKAGES_OF = {
     "torch": {"policy", "learning", "arithmetic", "opening"},
     "duckdb": {"ledger", "exchange"},
     "matplotlib": {"report"},
@@ -73,11 +73,11 @@ def test_a_layer_does_not_look_upward(layer: str) -> None:
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("library", ROOMS_OF)
-def test_a_heavy_library_stays_in_its_rooms(library: str) -> None:
+@pytest.mark.parametrize("library", PACKAGES_OF)
+def test_a_heavy_library_stays_in_its_packages(library: str) -> None:
     for path in (ROOT / "relift").rglob("*.py"):
-        room = path.relative_to(ROOT / "relift").parts[0]
-        if room not in ROOMS_OF[library]:
+        package = path.relative_to(ROOT / "relift").parts[0]
+        if package not in PACKAGES_OF[library]:
             assert library not in imported(path), f"{path.relative_to(ROOT)} imports {library}"
 
 
@@ -186,18 +186,18 @@ MODULES = {
 }
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     """A folder of relift, or the module itself where it stands on top."""
     return module.split(".")[1] if "." in module else module
 
 
-@pytest.mark.parametrize("what", ["file", "room"])
+@pytest.mark.parametrize("what", ["file", "package"])
 def test_nothing_imports_what_imports_it_however_far_around(what: str) -> None:
     """Neither a file of relift nor a folder of it; imports inside functions and for type checkers count as well."""
     imports: dict[str, set[str]] = {}
     for name, path in MODULES.items():
-        node = name if what == "file" else room(name)
-        needed = {needed if what == "file" else room(needed) for needed in _modules_imported(path)}
+        node = name if what == "file" else package(name)
+        needed = {needed if what == "file" else package(needed) for needed in _modules_imported(path)}
         imports.setdefault(node, set()).update(needed - {node})
     while leaves := {name for name, needed in imports.items() if not needed & imports.keys()}:
         for name in leaves:
@@ -218,7 +218,7 @@ def _modules_imported(path: Path) -> set[str]:
 
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 60, 8
 MAY_BE_LARGER = {
-    "relift/records.py": "every record that crosses a room, read side by side",
+    "relift/records.py": "every record that crosses a package, read side by side",
     "relift/policy/vllm_engine.py": "one engine from start to end; its halves would share all of its state",
     "relift/verifier/forms/shapes.py": "one recursive grammar: each rule calls the one that tries them all",
     "flows/cli/main.py:verify": "a command line: its parameters are its options",

@@ -145,7 +145,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
     try:
         from relift.opening.harvest import open_harvest
 
-        with open_harvest(config, name) as room:
+        with open_harvest(config, name) as opened:
             server.wait()
             from flows.harvest import as_text, harvest
             from flows.session import flush_prefect, quiet_prefect
@@ -156,7 +156,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
             finally:
                 flush_prefect()
             console.print(as_text(report), highlight=False, markup=False)
-            console.print(f"Ledger: {room.root}", highlight=False, markup=False)
+            console.print(f"Ledger: {opened.root}", highlight=False, markup=False)
     finally:
         server.stop()
 

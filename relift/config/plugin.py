@@ -167,8 +167,8 @@ def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kin
     except (TypeError, ValueError) as problem:
         raise ConfigError(f"{what} does not say what it takes ({problem}); {wanted}") from problem
     first, rest = taken[: len(parameters)], taken[len(parameters) :]
-    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if [p.name for p in first if p.kind in by_place] != list(parameters) or any(
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [p.name for p in first if p.kind in by_position] != list(parameters) or any(
         p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL) for p in rest
     ):
         raise ConfigError(f"{what} takes ({', '.join(map(str, taken))}); {wanted}")
@@ -211,7 +211,9 @@ def _validated(
     try:
         model = create_model("Settings", __config__=options, **fields).model_validate(dict(settings))
     except ValidationError as problem:
-        raise ConfigError("\n".join(_told(fault, key, [p.name for p in named]) for fault in problem.errors())) from None
+        raise ConfigError(
+            "\n".join(_explained(fault, key, [p.name for p in named]) for fault in problem.errors())
+        ) from None
     return {name: getattr(model, name) for name in settings}
 
 
@@ -229,13 +231,13 @@ def _annotation(parameter: inspect.Parameter, owner: Any) -> Any:
         return Any  # a name for the type checker alone
 
 
-def _told(fault: Any, key: str, known: Sequence[str]) -> str:
+def _explained(fault: Any, key: str, known: Sequence[str]) -> str:
     name = str(fault["loc"][0])
-    place = ".".join((key, *map(str, fault["loc"])))
+    path = ".".join((key, *map(str, fault["loc"])))
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, known, n=1)
         listed = f"known here: {', '.join(known)}" if known else "it takes none"
-        return f"{place}: no such setting ({f'did you mean {key}.{near[0]}?' if near else listed})"
+        return f"{path}: no such setting ({f'did you mean {key}.{near[0]}?' if near else listed})"
     if fault["type"] == "missing":
-        return f"{place}: missing; it has no default"
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r})"
+        return f"{path}: missing; it has no default"
+    return f"{path}: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r})"

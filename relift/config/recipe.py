@@ -79,11 +79,11 @@ def leaves(section: BaseModel, prefix: str = "", *, fixed_only: bool = False) ->
             yield from leaves(value, f"{prefix}{name}.", fixed_only=fixed_only)
         elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
             for number, item in enumerate(value):
-                place = f"{prefix}{name}.{number}"
+                path = f"{prefix}{name}.{number}"
                 if isinstance(item, BaseModel):
-                    yield from leaves(item, f"{place}.", fixed_only=fixed_only)
+                    yield from leaves(item, f"{path}.", fixed_only=fixed_only)
                 else:
-                    yield place, repr(item)
+                    yield path, repr(item)
         else:
             yield f"{prefix}{name}", repr(value)
 
@@ -150,11 +150,11 @@ def _value(text: str) -> Any:
 
 
 def _explain(fault: Any) -> str:
-    place, known = _placed([str(part) for part in fault["loc"]])
-    key = ".".join(place) or "the recipe"
+    path, known = _divided([str(part) for part in fault["loc"]])
+    key = ".".join(path) or "the recipe"
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {'.'.join([*place[:-1], near[0]])}?" if near else f"known here: {', '.join(known)}"
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {'.'.join([*path[:-1], near[0]])}?" if near else f"known here: {', '.join(known)}"
         return f"{key}: no such key ({hint})"
     if fault["type"] == "missing":
         return f"{key}: missing; set it in the recipe or with --set {key}=..."
@@ -163,12 +163,12 @@ def _explain(fault: Any) -> str:
     return f"{key}: {message}{got}"
 
 
-def _placed(location: Sequence[str]) -> tuple[list[str], list[str]]:
+def _divided(location: Sequence[str]) -> tuple[list[str], list[str]]:
     """(key, keys that are known beside it) of pydantic's way to a fault.
 
     After a union by kind pydantic names the member, which is no part of the key.
     """
-    place = list[str]()
+    path = list[str]()
     section: Any = RunConfig
     beside: Any = None
     by_kind: dict[str, Any] = {}
@@ -176,14 +176,14 @@ def _placed(location: Sequence[str]) -> tuple[list[str], list[str]]:
         if part in by_kind:
             section, by_kind = by_kind[part], {}
             continue
-        place.append(part)
+        path.append(part)
         beside = section
         field = section.model_fields.get(part) if section else None
         if field is not None:
             members = list(_members(field.annotation))
             by_kind = {tag: member for member, tag in members if tag}
             section = next((m for m, _ in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
-    return place, list(beside.model_fields) if beside else []
+    return path, list(beside.model_fields) if beside else []
 
 
 def _members(annotation: Any) -> Iterator[tuple[Any, str]]:

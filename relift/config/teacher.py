@@ -120,7 +120,7 @@ class TeacherConfig(Section):
 
     @model_validator(mode="after")
     def _sources_are_there(self) -> TeacherConfig:
-        if any(source in self.sources[:place] for place, source in enumerate(self.sources)):
+        if any(source in self.sources[:index] for index, source in enumerate(self.sources)):
             named = (source if isinstance(source, str) else source.kind for source in self.sources)
             raise ValueError(f"sources names one twice: {', '.join(named)}")
         if ("api" in self.sources) is not (self.api is not None):

@@ -5,7 +5,7 @@ Plain Python without draws or clocks, so that a resumed run rebuilds all of it b
 recorded phases.
 """
 
-from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Departure, Entry, Leaving
+from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry, LeavingEvent, LeavingReason
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
@@ -15,11 +15,11 @@ from relift.interleave.state import Interleaving
 __all__ = [
     "BufferSnapshot",
     "DemonstrationBuffer",
-    "Departure",
     "Entry",
     "Gate",
     "Interleaving",
-    "Leaving",
+    "LeavingEvent",
+    "LeavingReason",
     "OwnCorrect",
     "OwnCorrectPool",
     "ProbeSchedule",

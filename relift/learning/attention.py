@@ -128,7 +128,7 @@ def _within_window(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Keys, values and mask as a layer sees them whose tokens look back at ``window`` tokens, themselves included.
 
-    Columns stand for places: rows are padded on their left, so whatever lies between two real tokens of one is real.
+    Columns stand for positions: rows are padded on their left, so whatever lies between two real tokens of one is real.
     Without a mask nothing is beyond the window, as the library leaves it out for that reason alone.
     """
     there = key_BKTD.shape[2]
@@ -136,8 +136,8 @@ def _within_window(
         return key_BKTD, value_BKTD, mask_B1QT
     if asking == 1:
         return key_BKTD[:, :, -window:], value_BKTD[:, :, -window:], mask_B1QT[..., -window:]
-    place_T = torch.arange(there, device=key_BKTD.device)
-    return key_BKTD, value_BKTD, mask_B1QT & (place_T > place_T[-asking:, None] - window)
+    position_T = torch.arange(there, device=key_BKTD.device)
+    return key_BKTD, value_BKTD, mask_B1QT & (position_T > position_T[-asking:, None] - window)
 
 
 def _require_window(module: torch.nn.Module, mask: Tensor | None, window: int | None) -> None:

@@ -16,17 +16,17 @@ browsing.py    what `hard browse` shows       runs.py      which runs there are
 from relift.ledger.project import Table, open_project, query, write_init_script
 from relift.ledger.queries import NamedQuery, named_queries, named_query
 from relift.ledger.requests import RequestBook, RequestTotals, spent_usd_in
-from relift.ledger.rows import GoldStatus, Left, RunStatus, Use
+from relift.ledger.rows import GoldStatus, LeavingRecord, RunStatus, Use
 from relift.ledger.schema import snapshots
-from relift.ledger.show import QuestionStory, story
+from relift.ledger.show import QuestionHistory, question_history
 from relift.ledger.writer import Ledger
 
 __all__ = [
     "GoldStatus",
+    "LeavingRecord",
     "Ledger",
-    "Left",
     "NamedQuery",
-    "QuestionStory",
+    "QuestionHistory",
     "RequestBook",
     "RequestTotals",
     "RunStatus",
@@ -36,8 +36,8 @@ __all__ = [
     "named_query",
     "open_project",
     "query",
+    "question_history",
     "snapshots",
     "spent_usd_in",
-    "story",
     "write_init_script",
 ]

@@ -250,7 +250,7 @@ def _written_in_a_copy(path: Path) -> Checked:
 def _written(copy: Path) -> int:
     """How many keys the indexes were asked for. Raises LedgerError where one is not found or a table not written."""
     keys = 0
-    with connect(copy.with_name("spill")) as connection, schema.damage_told(copy):
+    with connect(copy.with_name("spill")) as connection, schema.damage_reported(copy):
         schema.attach(connection, copy, "ledger", read_only=False)
         connection.execute("USE ledger")
         # A file of an earlier schema lacks the tables that came later.

@@ -66,8 +66,8 @@ class GateWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """A demonstration that left the buffer untaught, e.g. reason ``"expired"``."""
+class LeavingRecord:
+    """A ``LeavingEvent`` of the buffer, which the ledger does not know, e.g. reason ``"expired"``."""
 
     question_id: str
     demonstration_id: str
@@ -198,7 +198,7 @@ def use_rows(iteration: int, version: PolicyVersion, uses: Sequence[Use]) -> lis
     return [{"iteration": iteration, "version": version.number, **_fields(use)} for use in uses]
 
 
-def leaving_rows(iteration: int, left: Sequence[Left]) -> list[Row]:
+def leaving_rows(iteration: int, left: Sequence[LeavingRecord]) -> list[Row]:
     return [{"iteration": iteration, **_fields(one)} for one in left]
 
 
@@ -232,5 +232,5 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _fields(record: UpdateReport | Use | Left | EvalResult | IterationReport) -> Row:
+def _fields(record: UpdateReport | Use | LeavingRecord | EvalResult | IterationReport) -> Row:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

@@ -195,7 +195,7 @@ def is_damage(error: duckdb.Error) -> bool:
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
+def damage_reported(path: Path) -> Iterator[None]:
     """LedgerError for a query that meets damage: most blocks are first read, and their checksums compared, by one."""
     try:
         yield
@@ -210,7 +210,7 @@ def failed_writing_told(path: Path) -> Iterator[None]:
     """LedgerError for damage and for a disk that is full, which shows as any of three errors, by when it was noticed:
     writing, committing, or since then."""
     try:
-        with damage_told(path):
+        with damage_reported(path):
             yield
     except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
         raise LedgerError(

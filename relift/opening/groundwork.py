@@ -15,8 +15,8 @@ from relift.run.identity import RUN_FILE, run_store
 from relift.run.lock import RunLock
 from relift.store import Store
 from relift.teacher.client import ApiClient
-from relift.teacher.connect import open_desk
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.connect import open_queue
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from relift.verifier.configured import make_verifier, require_comparison
 
@@ -46,10 +46,10 @@ class Groundwork:
         self.undo.callback(ledger.close)
         return ledger
 
-    def teachers(self, api: ApiClient | None, ledger: Ledger) -> TeacherDesk:
-        desk = open_desk(self.config, api, verifier=self.verifier, student=self.student, ledger=ledger)
-        self.undo.callback(desk.close, 0.0)
-        return desk
+    def teachers(self, api: ApiClient | None, ledger: Ledger) -> TeacherQueue:
+        queue = open_queue(self.config, api, verifier=self.verifier, student=self.student, ledger=ledger)
+        self.undo.callback(queue.close, 0.0)
+        return queue
 
 
 @contextmanager

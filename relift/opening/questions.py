@@ -128,10 +128,10 @@ def require_solutions(config: RunConfig, student: Student, questions: QuestionSe
 
 def digest_of(questions: QuestionSet) -> str:
     """With the source, since results go by it: a dataset may lie elsewhere, but under its old file name."""
-    return digest([_told(question) for question in questions.by_id.values()])
+    return digest([_digested(question) for question in questions.by_id.values()])
 
 
-def _told(question: Question) -> list[Any]:
+def _digested(question: Question) -> list[Any]:
     """All of a question that decides what the policy reads and is measured by."""
     turns = [[turn.role, turn.text] for turn in question.turns]
     return [question.id, question.source, question.answer, question.solution, *([turns] if turns else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from relift.phases.phase import finish, finished, place_of
+from relift.phases.phase import finish, finished, phase_key
 from relift.phases.verify import groups_of
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import GateRecord
@@ -16,12 +16,12 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
     """One idempotent ledger transaction; what is recorded names the hardest and the control questions."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
     ref = finished(run, iteration, "gate", inputs)
-    key = run.key(place_of(iteration, "gate"))
-    if ref and run.ledger.has(key):
+    batch_key = run.batch_key(phase_key(iteration, "gate"))
+    if ref and run.ledger.has(batch_key):
         return ref
     groups = groups_of(run, rollouts, verdicts)
     hardest, control = run.interleaving.hardest_and_control(groups)
-    run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
+    run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref
     statuses = Counter(r.verdict.status.value for g in groups for r in g.rollouts)

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from relift.phases.phase import place_of
+from relift.phases.phase import phase_key
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
 from relift.records import IterationReport, PhaseRef, RewardStatus, RolloutGroup, Status
@@ -18,8 +18,8 @@ def report_iteration(
     run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef
 ) -> IterationReport:
     """Report the iteration. On resume the recorded ones are reported to the views again, and written only once."""
-    rl = reports_of(run, place_of(iteration, "rl_update"))
-    sft = reports_of(run, place_of(iteration, "sft_update"))
+    rl = reports_of(run, phase_key(iteration, "rl_update"))
+    sft = reports_of(run, phase_key(iteration, "sft_update"))
     groups = groups_of(run, rollouts, verdicts)
     used = run.ledger.execute("SELECT count(*) FROM uses WHERE iteration = ?", [iteration])[0][0]
     report = IterationReport(
@@ -38,7 +38,7 @@ def report_iteration(
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],
         rewards=_reward_means(groups),
     )
-    run.ledger.record_iteration(run.key(place_of(iteration, "report_iteration")), report)
+    run.ledger.record_iteration(run.batch_key(phase_key(iteration, "report_iteration")), report)
     examples = pick_examples(groups)
     run.progress.iteration(run.root / METRICS, report, examples)
     if time.monotonic() - run.published_at > run.config.ledger.publish_seconds:

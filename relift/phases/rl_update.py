@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from relift.errors import SelfCheckFailed
 from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
-from relift.phases.phase import finished, place_of
+from relift.phases.phase import finished, phase_key
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
@@ -36,9 +36,9 @@ def rl_update(
     report = perform(run, groups_of(run, rollouts, verdicts), lr)
     _require_small_gap(run, report.logprob_gap_mean)
     made = UpdateRecord(
-        version=version, reports=(report,), uses=(), lr=lr, rollouts=rollouts.uri, verdicts=verdicts.uri
+        version=version, reports=(report,), uses=(), lr=lr, rollouts=rollouts.key, verdicts=verdicts.key
     )
-    return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs=inputs)
+    return record_update(run, iteration, phase_key(iteration, "rl_update"), made, files={}, inputs=inputs)
 
 
 def perform(run: Run, groups: Sequence[RolloutGroup], lr: float) -> UpdateReport:

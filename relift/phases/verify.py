@@ -79,7 +79,7 @@ def graded(completion: Completion) -> Completion:
 
 
 def reward(verdict: Verdict, config: RlConfig) -> float | None:
-    """1 for correct, 0 for an answer that is not; None for what could not be graded (method note, section 6).
+    """1 for correct, 0 for an answer that is not; None for what could not be graded (contract 7).
 
     That of training with ``rl.reward = "correct"``, and whatever that is of probes and evaluations: nothing trains on
     them.
@@ -132,7 +132,7 @@ def _require_few_failed_rewards(run: Run, rewards: Sequence[Rewarded]) -> None:
 
 
 def completions_of(decoded: DecodedRollouts, run: Run, rollouts: PhaseRef) -> Recorded:
-    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.uri, rollout.FILE)))
+    return decoded.completions(rollouts, lambda: completions_from_parquet(run.store.read(rollouts.key, rollout.FILE)))
 
 
 def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> list[RolloutGroup]:
@@ -143,7 +143,7 @@ def groups_of(run: Run, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = 
     decoded = run.decoded if keep or run.decoded.holds(rollouts) else DecodedRollouts()
     completions = completions_of(decoded, run, rollouts)
     return decoded.groups(
-        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.uri, FILE), run.questions.by_id)
+        verdicts, lambda: groups_from_parquet(completions, run.store.read(verdicts.key, FILE), run.questions.by_id)
     )
 
 

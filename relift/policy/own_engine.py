@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from relift.policy.transformers_engine import TransformersEngine
 
 METHODS = {"serve": ("policy",), "sample": ("prompts", "request"), "close": ()}
-"""What an engine has, and what each is called with by place."""
+"""What an engine has, and what each is called with by position."""
 BY_KEYWORD = ("check", "progress")
 """What ``sample`` is called with by name as well."""
 ROUNDING = 1e-4
@@ -97,8 +97,8 @@ def _loaded(path: str, settings: str) -> Plugin:
         method = getattr(plugin.target, name, None)
         if method is None:
             raise ConfigError(f"{what} has no method {name}; an engine has {', '.join(METHODS)}")
-        told = f"{what}: its method {name}"
-        rest = require_parameters(method, ("self", *parameters), what=told, kind=f"method {name} of an engine")
+        named = f"{what}: its method {name}"
+        rest = require_parameters(method, ("self", *parameters), what=named, kind=f"method {name} of an engine")
         wanted = BY_KEYWORD if name == "sample" else ()
         is_open = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in rest)
         missing = [each for each in wanted if not is_open and each not in {p.name for p in rest}]
@@ -107,7 +107,7 @@ def _loaded(path: str, settings: str) -> Plugin:
         ]
         if missing or unknown:
             which = f"does not take {', '.join(missing)}" if missing else f"wants {', '.join(unknown)} as well"
-            raise ConfigError(f"{told} {which}; it is called with ({', '.join((*parameters, *wanted))})")
+            raise ConfigError(f"{named} {which}; it is called with ({', '.join((*parameters, *wanted))})")
     return plugin
 
 

@@ -144,7 +144,7 @@ def _trained(model: Any, sequences: Sequence[TrainingSequence], vocabulary: int)
     with torch.no_grad():
         for batch in micro_batches(sequences, max_tokens=budget, share_prompts=True):
             logprobs_C, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=vocabulary, chunk_tokens=64)
-            found |= {index: logprobs_C[batch.sequence_C == place] for place, index in enumerate(batch.indices)}
+            found |= {index: logprobs_C[batch.sequence_C == slot] for slot, index in enumerate(batch.indices)}
     return [found[index] for index in range(len(sequences))]
 
 

@@ -78,8 +78,8 @@ class Harvest(Session):
         busy = self.teachers.busy
         demonstrations, _ = self.teachers.pick_up()
         if demonstrations:
-            key = f"{self.name}/harvest/{digest([d.id for d in demonstrations])}"
-            self.ledger.record_demonstrations(key, 0, demonstrations)
+            batch_key = f"{self.name}/harvest/{digest([d.id for d in demonstrations])}"
+            self.ledger.record_demonstrations(batch_key, 0, demonstrations)
             self.solved.update(d.question_id for d in demonstrations if d.is_admitted)
             self.refused += sum(not d.is_admitted for d in demonstrations)
         self.teachers.delivered(demonstrations)

@@ -1,4 +1,4 @@
-"""A run while it is open: its configuration, its rooms, and what moves from iteration to iteration."""
+"""A run while it is open: its configuration, its parts, and what moves from iteration to iteration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Run(Session):
     base: PolicyVersion
     base_weights: Any
     interleaving: Interleaving
-    told_trouble: str = ""
+    noted_trouble: str = ""
     """What was last said about teachers that do not answer."""
     checked: bool = False
     """Whether the self-checks of engine and trainer have passed in this process."""
@@ -63,19 +63,19 @@ class Run(Session):
 
     def resume(self) -> tuple[int, PolicyVersion]:
         """(iteration, version) to go on from, with the method's state as it was; the start without a checkpoint."""
-        place = checkpoint.newest(self.store)
-        if place is None:
+        key = checkpoint.newest(self.store)
+        if key is None:
             return 0, self.base
-        snapshot = checkpoint.read_snapshot(self.store, place)
+        snapshot = checkpoint.read_snapshot(self.store, key)
         self.interleaving.restore(snapshot.interleaving)
-        log.info("resuming from %s", place)
+        log.info("resuming from %s", key)
         return snapshot.iteration, snapshot.version
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""
         means = {}
-        for place in self.store.places("checkpoints"):
-            iteration = int(Path(place).name)
+        for key in self.store.keys("checkpoints"):
+            iteration = int(Path(key).name)
             found = find(self.store, f"iterations/{iteration:05d}/evaluate", EvaluationRecord)
             if found is not None and not found.full:
                 means[iteration] = found.mean

@@ -20,7 +20,7 @@ from relift.run.lock import RunLock
 from relift.run.progress import METRICS, Progress
 from relift.run.publisher import Publisher
 from relift.store import Store
-from relift.teacher.queue import DRAIN_SECONDS, TeacherDesk
+from relift.teacher.queue import DRAIN_SECONDS, TeacherQueue
 from relift.verifier import Verifier
 
 SNAPSHOT_SECONDS = 2.0
@@ -48,7 +48,7 @@ class Session:
     lock: RunLock
     ledger: Ledger
     verifier: Verifier
-    teachers: TeacherDesk
+    teachers: TeacherQueue
     stop: StopFlag = dataclasses.field(default_factory=StopFlag)
     progress: Progress = dataclasses.field(default_factory=Progress)
     publisher: Publisher = dataclasses.field(init=False)
@@ -81,9 +81,9 @@ class Session:
     def snapshot_path(self) -> Path:
         return self.root / SNAPSHOT
 
-    def key(self, place: str) -> str:
-        """Of a batch in the ledger: a phase that is written again is recognised by it."""
-        return f"{self.name}/{place}"
+    def batch_key(self, key: str) -> str:
+        """Of a batch that a phase writes into the ledger: one that is written again is recognised by it."""
+        return f"{self.name}/{key}"
 
     def __enter__(self) -> Self:
         _open[self.ref.uri] = self

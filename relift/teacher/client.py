@@ -96,7 +96,7 @@ class ApiClient:
             exchange = Exchange(self.endpoint, connections=1)
         except (ValueError, ImportError) as problem:
             raise TeacherError(
-                f"the proxy that the environment names for the teacher at {self.endpoint.place} cannot be used: "
+                f"the proxy that the environment names for the teacher at {self.endpoint.shown} cannot be used: "
                 f"{self.endpoint.redacted(problem)}. Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the host in "
                 f"NO_PROXY."
             ) from None
@@ -114,7 +114,7 @@ class ApiClient:
                         raise TeacherError(trouble) from None
         finally:
             await exchange.close()
-        message = f"the teacher at {self.endpoint.place} does not answer: {trouble}."
+        message = f"the teacher at {self.endpoint.shown} does not answer: {trouble}."
         if self.config.required:
             raise TeacherError(
                 f"{message} Check teacher.api.base_url (or {self.config.url_variable}) and whether the server is up; "

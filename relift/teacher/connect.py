@@ -21,7 +21,7 @@ from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
 from relift.teacher.own import OwnTeacher, load_solver
 from relift.teacher.prompt import requests_for
-from relift.teacher.queue import Teacher, TeacherDesk
+from relift.teacher.queue import Teacher, TeacherQueue
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -78,9 +78,9 @@ def _spent_usd(store: Store) -> float:
         return max(spent, spent_usd_in(snapshot))
 
 
-def open_desk(
+def open_queue(
     config: RunConfig, client: ApiClient | None, *, verifier: Verifier, student: Student, ledger: Ledger
-) -> TeacherDesk:
+) -> TeacherQueue:
     """What was imported, then the teachers of ``teacher.sources`` in order; without a client those that need none."""
     teachers: list[Teacher] = []
     if config.sft is not None:
@@ -106,4 +106,4 @@ def open_desk(
                     max_tokens=max_tokens,
                 )
             )
-    return TeacherDesk(teachers)
+    return TeacherQueue(teachers)

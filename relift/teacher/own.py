@@ -36,16 +36,16 @@ FAILED, NOTHING = "teacher failed", "no solution"
 def require_own_teachers(config: RunConfig) -> dict[str, str]:
     """Digests of their sources by name. Raises ConfigError for what is no teacher, or fails when it is made."""
     sources = config.teacher.sources if config.sft is not None else ()  # else nothing is taught
-    own = [(place, source) for place, source in enumerate(sources) if isinstance(source, PluginConfig)]
-    return {f"teacher.sources {source.kind}": load_solver(source, place)[1] for place, source in own}
+    own = [(index, source) for index, source in enumerate(sources) if isinstance(source, PluginConfig)]
+    return {f"teacher.sources {source.kind}": load_solver(source, index)[1] for index, source in own}
 
 
-def load_solver(source: PluginConfig, place: int) -> tuple[Callable[[Question], Any], str]:
-    """(what is called with a question, digest of its source) of the teacher at that place of ``teacher.sources``.
+def load_solver(source: PluginConfig, index: int) -> tuple[Callable[[Question], Any], str]:
+    """(what is called with a question, digest of its source) of the teacher at that index of ``teacher.sources``.
 
     A class is made here. Raises ConfigError.
     """
-    key = f"teacher.sources.{place}"
+    key = f"teacher.sources.{index}"
     plugin = load_plugin(
         source.kind, kind="teacher", key=key, parameters=("question",), made_with=(), settings=source.settings
     )
@@ -121,7 +121,7 @@ class OwnTeacher:
             self._called_at = time.monotonic()
             try:
                 future.set_result(self._demonstrations(question, self._called_at))
-            except BaseException as problem:  # of relift's own: the desk tells it
+            except BaseException as problem:  # of relift's own: the queue tells it
                 future.set_exception(problem)
             finally:
                 self._called_at = None

@@ -31,7 +31,7 @@ DRAIN_SECONDS = 2.0
 """For what is under way when the run closes: it is paid for, so its answer is better kept."""
 
 
-class TeacherDesk:
+class TeacherQueue:
     """The teachers of a run, in their order; a question goes on to the next one until it is solved.
 
     May be used from any thread. Whatever arrived stays until it is called delivered.
@@ -42,7 +42,7 @@ class TeacherDesk:
         self._changed = threading.Condition()
         self._open: dict[str, Question] = {}
         self._active: set[str] = set()
-        self._place: dict[str, int] = {}
+        self._position: dict[str, int] = {}
         """In the order of asking, so that what arrives does not depend on who was answered first."""
         self._arrived: dict[str, list[Demonstration]] = {}
         self._fault: BaseException | None = None
@@ -65,7 +65,7 @@ class TeacherDesk:
                     continue
             found, rest = self._at_once(question)
             with self._changed:
-                self._place.setdefault(question.id, len(self._place))
+                self._position.setdefault(question.id, len(self._position))
                 if not rest:
                     self._arrived[question.id] = found
                     self._open.pop(question.id, None)
@@ -84,7 +84,7 @@ class TeacherDesk:
         """Until nothing is being asked any more: as long as ``answering`` lasts, and ``seconds`` beyond.
 
         Ends at once where a teacher is down or its budget spent, unless ``in_trouble``. ``check`` may raise to end it.
-        Raises what went wrong behind the desk.
+        Raises what went wrong in the background.
         """
         deadline: float | None = None
         while True:
@@ -117,17 +117,17 @@ class TeacherDesk:
         """
         with self._changed:
             self._raise_fault()
-            in_order = sorted(self._arrived, key=self._place.__getitem__)
+            in_order = sorted(self._arrived, key=self._position.__getitem__)
             return [d for question in in_order for d in self._arrived[question]], list(self._open)
 
     def delivered(self, demonstrations: Sequence[Demonstration]) -> None:
-        """These are recorded: the desk forgets them."""
+        """These are recorded: the queue forgets them."""
         with self._changed:
             for demonstration in demonstrations:
                 self._arrived.pop(demonstration.question_id, None)
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """End everything behind the desk, within a few seconds; harmless when closed already."""
+        """End everything in the background, within a few seconds; harmless when closed already."""
         beside = [t for t in self._teachers if isinstance(t, Beside)]
         for teacher in beside:
             teacher.stop_sending()
@@ -151,11 +151,11 @@ class TeacherDesk:
             for teacher in teachers:
                 if isinstance(teacher, Beside):
                     solved = await teacher.solve(question)
-                    offered, is_final = solved.demonstrations, is_final and solved.is_final
+                    latest, is_final = solved.demonstrations, is_final and solved.is_final
                 else:
-                    offered = await asyncio.to_thread(teacher.demonstrations, [question])
-                found = offered + found
-                if any(d.is_admitted for d in offered):
+                    latest = await asyncio.to_thread(teacher.demonstrations, [question])
+                found = latest + found
+                if any(d.is_admitted for d in latest):
                     is_final = True
                     break
         except Exception as problem:  # told to whoever looks next: nobody awaits this coroutine

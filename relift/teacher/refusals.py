@@ -34,7 +34,7 @@ class Refusals:
         if isinstance(problem, BadReply):
             return AttemptFailed(said, problem.fault, may_be_billed=problem.fault is not Fault.TEACHER)
         if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
-            message = f"the teacher at {self._endpoint.place} has no usable base URL: {said}"
+            message = f"the teacher at {self._endpoint.shown} has no usable base URL: {said}"
             return AttemptFailed(message, Fault.TEACHER)
         if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
             return AttemptFailed(f"connection failed: {said or type(problem).__name__}", Fault.PASSING)
@@ -44,7 +44,7 @@ class Refusals:
             message = f"connection failed: {said or type(problem).__name__}"
             return AttemptFailed(message, Fault.PASSING, may_be_billed=True)
         # Not foreseen, so it is ours to mend; it costs this answer all the same, not the run.
-        log.error("a reply of the teacher at %s could not be handled", self._endpoint.place, exc_info=problem)
+        log.error("a reply of the teacher at %s could not be handled", self._endpoint.shown, exc_info=problem)
         return AttemptFailed(
             f"the reply could not be handled ({type(problem).__name__})", Fault.PASSING, may_be_billed=True
         )
@@ -57,7 +57,7 @@ class Refusals:
         if status in (401, 403):
             variable = self._config.key_variable or "no key (teacher.api.key_variable=off)"
             return AttemptFailed(
-                f"the teacher at {self._endpoint.place} refused the key from {variable} (HTTP {status}): "
+                f"the teacher at {self._endpoint.shown} refused the key from {variable} (HTTP {status}): "
                 f"{said}. Export a key that may use {self._config.model!r} there",
                 Fault.TEACHER,
                 may_be_billed=may_be_billed,
@@ -73,7 +73,7 @@ class Refusals:
     def no_such_model(self, complaint: Complaint, known: list[str]) -> str:
         listed = f" It has: {', '.join(known[:8])}." if known else ""
         return (
-            f"the teacher at {self._endpoint.place} knows no model {self._config.model!r} "
+            f"the teacher at {self._endpoint.shown} knows no model {self._config.model!r} "
             f"({self._endpoint.redacted(complaint.message)}).{self._endpoint.redacted(listed)} Set teacher.api.model "
             f"to one that it serves, or correct the base URL."
         )
@@ -98,7 +98,7 @@ class Refusals:
         else:
             setting = "Correct teacher.api (token_parameter, max_tokens, temperature, instruction, base_url)"
         return (
-            f"the teacher at {self._endpoint.place} refuses a question as the run would ask it "
+            f"the teacher at {self._endpoint.shown} refuses a question as the run would ask it "
             f"({config.token_parameter}={most}, temperature={config.temperature}): "
             f"{self._endpoint.redacted(complaint.message)}. {setting}."
         )

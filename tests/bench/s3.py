@@ -86,7 +86,7 @@ def _transfer(client: str, direction: str, folder: Path) -> None:
 
 
 def _ours(direction: str, folder: Path) -> Callable[[], object]:
-    """A place is published with its manifest; it is read, and its checksum compared, in an empty folder."""
+    """An artifact is published with its manifest; it is read, and its checksum compared, in an empty folder."""
     from relift.interrupt import StopFlag
     from relift.store.s3 import S3Store
 

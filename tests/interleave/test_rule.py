@@ -42,6 +42,6 @@ def test_without_a_supervised_section_nothing_is_ever_taught():
     assert len(buffer) == 500
 
 
-def test_the_room_needs_no_torch():
+def test_the_package_needs_no_torch():
     code = "import relift.interleave, sys; sys.exit(bool({'torch', 'numpy', 'pyarrow', 'duckdb'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ from flows.cli.main import main
 from relift.errors import LedgerError
 from relift.exchange import read_hard_set
 from relift.exchange.tables import export_tables
-from relift.ledger import Ledger, named_query, query, schema, story
+from relift.ledger import Ledger, named_query, query, question_history, schema
 from relift.ledger.browsing import read_entries
 from relift.ledger.check import CHECKS, check
 from relift.ledger.project import open_file
@@ -212,7 +212,7 @@ def test_a_query_on_a_damaged_snapshot_says_how_to_go_on(tmp_path, sound):
     "ask",
     [
         lambda store: write_answer(store, named_query("difficulty"), Form.CSV, store / "difficulty.csv"),
-        lambda store: story(store, "no such question"),
+        lambda store: question_history(store, "no such question"),
         lambda store: read_hard_set(store, runs=[], states=[]),
         read_entries,
         lambda store: export_tables(store, store / "exported", []),

@@ -10,7 +10,7 @@ import pytest
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import GoldStatus, Ledger, Left, RunStatus, Use, schema
+from relift.ledger import GoldStatus, LeavingRecord, Ledger, RunStatus, Use, schema
 from relift.ledger.sql import TABLES, tables_sql
 from relift.records import Purpose, RewardStatus, RolloutGroup, Status, UpdateKind
 
@@ -37,7 +37,7 @@ def write_everything(
     hard, easy = question("47*6?"), question("1+1?", "2")
     first = demonstration(hard)
     use = Use(demonstration_id=first.id, question_id=hard.id, nll_before=2.0, nll_after=1.0)
-    left = Left(question_id=hard.id, demonstration_id=first.id, reason="expired")
+    left = LeavingRecord(question_id=hard.id, demonstration_id=first.id, reason="expired")
     groups = [with_own_rewards(group(hard, "----", seconds=seconds)), group(easy, "-+-+", seconds=seconds)]
     steps = [
         lambda: ledger.record_run("a/run", config, "arithmetic", "0.1"),

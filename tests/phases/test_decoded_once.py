@@ -9,7 +9,7 @@ import pytest
 
 from relift.ledger.schema import LEDGER
 from relift.phases import rollout, verify
-from relift.phases.phase import place_of
+from relift.phases.phase import phase_key
 from relift.records import Completion, PhaseRef
 from tests.phases.conftest import Opener, drive
 
@@ -47,7 +47,7 @@ def test_a_resumed_run_decodes_an_iteration_once_and_once_more_where_it_replays_
     decodes.clear()
     again = opener(*settings)
     drive(again, 4)
-    manifests = [again.store.manifest(place_of(iteration, "rl_update")) for iteration in range(3)]
+    manifests = [again.store.manifest(phase_key(iteration, "rl_update")) for iteration in range(3)]
     replayed = [manifest is not None and manifest.facts["moved"] for manifest in manifests]
     assert sum(replayed) >= 2, "too little is replayed to show anything"
     expected = [1 + is_replayed for is_replayed in replayed] + [1]
@@ -58,8 +58,8 @@ def test_only_the_newest_iterations_rollouts_are_kept_and_none_while_others_are_
     run = opener()
     drive(run, 2)
     refs = [
-        PhaseRef(uri=uri, sha256=run.store.manifest_sha256(uri))
-        for uri in (place_of(0, "rollout"), place_of(1, "rollout"))
+        PhaseRef(key=uri, sha256=run.store.manifest_sha256(uri))
+        for uri in (phase_key(0, "rollout"), phase_key(1, "rollout"))
     ]
     assert [run.decoded.holds(ref) for ref in refs] == [False, True]
     rollout.rollout(run, 2, run.base)
@@ -69,11 +69,11 @@ def test_only_the_newest_iterations_rollouts_are_kept_and_none_while_others_are_
 def test_a_place_that_is_recorded_anew_is_decoded_anew(opener: Opener) -> None:
     run = opener()
     drive(run, 1)
-    uris = [place_of(0, phase) for phase in ("rollout", "verify")]
-    rollouts, verdicts = (PhaseRef(uri=uri, sha256=run.store.manifest_sha256(uri)) for uri in uris)
+    uris = [phase_key(0, phase) for phase in ("rollout", "verify")]
+    rollouts, verdicts = (PhaseRef(key=uri, sha256=run.store.manifest_sha256(uri)) for uri in uris)
     groups = verify.groups_of(run, rollouts, verdicts)
     assert verify.groups_of(run, rollouts, verdicts) is groups
-    files = {verify.FILE: Path(run.store.path(verdicts.uri) / verify.FILE).read_bytes()}
-    run.store.publish(verdicts.uri, files, inputs="others")
-    other = PhaseRef(uri=verdicts.uri, sha256=run.store.manifest_sha256(verdicts.uri))
+    files = {verify.FILE: Path(run.store.path(verdicts.key) / verify.FILE).read_bytes()}
+    run.store.publish(verdicts.key, files, inputs="others")
+    other = PhaseRef(key=verdicts.key, sha256=run.store.manifest_sha256(verdicts.key))
     assert verify.groups_of(run, rollouts, other) is not groups

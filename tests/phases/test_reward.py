@@ -79,7 +79,7 @@ def first_groups(run: Run) -> tuple[list[RolloutGroup], list[str], list[dict[str
     rollouts = rollout(run, 0, run.base)
     verdicts = verify(run, 0, rollouts)
     hardest = run.ledger.execute("SELECT question_id FROM groups WHERE is_hardest ORDER BY 1")
-    rows = from_parquet(run.store.read(verdicts.uri, FILE))
+    rows = from_parquet(run.store.read(verdicts.key, FILE))
     return groups_of(run, rollouts, verdicts), [question for (question,) in hardest], rows
 
 

@@ -73,8 +73,8 @@ def test_engine_and_trainer_compute_what_a_model_with_windows_does(name: str) ->
     for batch in micro_batches(sequences, max_tokens=150, share_prompts=True):
         with torch.no_grad():
             logprobs_C, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000)
-        for place, index in enumerate(batch.indices):
-            torch.testing.assert_close(logprobs_C[batch.sequence_C == place], expected[index], rtol=0, atol=3e-5)
+        for slot, index in enumerate(batch.indices):
+            torch.testing.assert_close(logprobs_C[batch.sequence_C == slot], expected[index], rtol=0, atol=3e-5)
 
 
 def test_without_its_window_a_model_would_say_something_else() -> None:

@@ -19,14 +19,14 @@ from relift.policy.student import Student
 from relift.records import Demonstration, Question
 from relift.teacher import DatasetTeacher, own
 from relift.teacher.own import OwnTeacher, load_solver
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from tests.small_run import small_config
 
 MODULE = types.ModuleType("teachers_of_the_tests")
 MODULE.__file__ = __file__
 sys.modules[MODULE.__name__] = MODULE
-OpenDesk = Callable[..., TeacherDesk]
+OpenQueue = Callable[..., TeacherQueue]
 
 
 def named(target: Any) -> str:
@@ -35,49 +35,49 @@ def named(target: Any) -> str:
 
 
 @pytest.fixture
-def open_desk(student: Student) -> Iterator[OpenDesk]:
-    """A desk before functions of the test, behind the dataset where that is asked for."""
+def open_queue(student: Student) -> Iterator[OpenQueue]:
+    """A queue before functions of the test, behind the dataset where that is asked for."""
     door = {"student": student, "max_tokens": 48}
-    desks: list[TeacherDesk] = []
+    desks: list[TeacherQueue] = []
     with Verifier("equals") as verifier:
 
-        def opened(*solvers: Callable[[Question], Any], dataset: bool = False) -> TeacherDesk:
+        def opened(*solvers: Callable[[Question], Any], dataset: bool = False) -> TeacherQueue:
             config = QuestionsConfig(format="arithmetic", answer_form="equals", families={"mul2": 1}, count=1)
             before = [DatasetTeacher(config, verifier=verifier, **door)] if dataset else []  # type: ignore[arg-type]
             mine = [OwnTeacher(each, f"mine:{each.__name__}", verifier=verifier, **door) for each in solvers]  # type: ignore[arg-type]
-            desks.append(TeacherDesk([*before, *mine]))
+            desks.append(TeacherQueue([*before, *mine]))
             return desks[-1]
 
         yield opened
-        for desk in desks:
-            desk.close(0.0)
+        for queue in desks:
+            queue.close(0.0)
 
 
-def offered(desk: TeacherDesk, questions: list[Question], seconds: float = 30.0) -> list[Demonstration]:
-    desk.ask(questions)
-    desk.wait(seconds)
-    demonstrations, _ = desk.pick_up()
-    desk.delivered(demonstrations)
+def offered(queue: TeacherQueue, questions: list[Question], seconds: float = 30.0) -> list[Demonstration]:
+    queue.ask(questions)
+    queue.wait(seconds)
+    demonstrations, _ = queue.pick_up()
+    queue.delivered(demonstrations)
     return demonstrations
 
 
-def test_one_text_several_or_none_pass_the_admission_of_all(open_desk: OpenDesk, questions: list[Question]) -> None:
+def test_one_text_several_or_none_pass_the_admission_of_all(open_queue: OpenQueue, questions: list[Question]) -> None:
     def solved(question: Question) -> str | None:
         return question.solution
 
     def several(question: Question) -> list[str]:
         return [f"{question.solution}={question.answer}", question.solution or "", "1=1"]
 
-    found = offered(open_desk(solved), questions[:5])
+    found = offered(open_queue(solved), questions[:5])
     assert [(d.text, d.source, d.refusal) for d in found] == [(q.solution, "mine:solved", None) for q in questions[:5]]
-    first, *rest = offered(open_desk(several), questions[:1])
+    first, *rest = offered(open_queue(several), questions[:1])
     assert (first.text, first.is_admitted) == (questions[0].solution, True)
     assert sorted((d.refusal or "").partition(":")[0] for d in rest) == ["not the shortest", "wrong"]
-    assert offered(open_desk(lambda question: None), questions[:1])[0].refusal == "no solution: mine:<lambda> has none"
+    assert offered(open_queue(lambda question: None), questions[:1])[0].refusal == "no solution: mine:<lambda> has none"
 
 
 def test_what_fails_costs_its_question_with_the_reason_and_the_next_teacher_is_asked(
-    open_desk: OpenDesk, questions: list[Question]
+    open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     def fails(question: Question) -> str:
         raise KeyError(question.text)
@@ -96,23 +96,23 @@ def test_what_fails_costs_its_question_with_the_reason_and_the_next_teacher_is_a
 
     asked = questions[:1]
     kinds = [
-        offered(open_desk(function), asked)[0].refusal or "" for function in (fails, leaves, numbers, number, strange)
+        offered(open_queue(function), asked)[0].refusal or "" for function in (fails, leaves, numbers, number, strange)
     ]
     assert kinds[0] == f"teacher failed: KeyError: {asked[0].text!r}"
     assert kinds[1] == "teacher failed: SystemExit: 3"
     assert kinds[2] == "teacher failed: it returned int, no text"
     assert kinds[3].startswith("teacher failed: TypeError")
     assert kinds[4].startswith(("format", "unchecked")), kinds[4]
-    both = offered(open_desk(fails, lambda question: question.solution), asked)
+    both = offered(open_queue(fails, lambda question: question.solution), asked)
     assert [d.is_admitted for d in both] == [True, False]
 
 
 def test_it_is_asked_for_what_the_dataset_could_not_solve_and_both_reasons_are_kept(
-    open_desk: OpenDesk, questions: list[Question]
+    open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     asked = [questions[0], dataclasses.replace(questions[1], solution=None)]
     seen: list[str] = []
-    found = offered(open_desk(lambda question: seen.append(question.id), dataset=True), asked)
+    found = offered(open_queue(lambda question: seen.append(question.id), dataset=True), asked)
     assert seen == [asked[1].id]
     assert len({d.id for d in found}) == len(found) == 3, "the ledger keeps one row of an id"
     assert [d.refusal for d in found if d.question_id == asked[1].id] == [
@@ -122,7 +122,7 @@ def test_it_is_asked_for_what_the_dataset_could_not_solve_and_both_reasons_are_k
 
 
 def test_one_that_never_returns_is_not_waited_for_and_its_questions_stay_owed(
-    open_desk: OpenDesk, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+    open_queue: OpenQueue, questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
 
@@ -131,15 +131,15 @@ def test_one_that_never_returns_is_not_waited_for_and_its_questions_stay_owed(
             released.wait()
         return question.solution
 
-    desk = open_desk(hangs)
-    desk.ask(questions[:3])
-    desk.wait(0.3)
-    found, owed = desk.pick_up()
+    queue = open_queue(hangs)
+    queue.ask(questions[:3])
+    queue.wait(0.3)
+    found, owed = queue.pick_up()
     assert [d.question_id for d in found] == [questions[0].id]
     assert owed == [questions[1].id, questions[2].id]
     monkeypatch.setattr(own, "LONG_SECONDS", 0.1)
-    assert desk.trouble.startswith("the teacher mine:hangs has not answered for")
-    desk.close(0.0)
+    assert queue.trouble.startswith("the teacher mine:hangs has not answered for")
+    queue.close(0.0)
     released.set()
 
 

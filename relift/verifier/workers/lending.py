@@ -9,7 +9,7 @@ import weakref
 from relift.errors import Interrupted
 from relift.verifier.workers.messages import Job
 from relift.verifier.workers.process import WorkerProcess
-from relift.verifier.workers.turns import Turns
+from relift.verifier.workers.slots import WorkerSlots
 
 MOST_WORKERS = 8
 """By default; on a large machine other runs and the model's own threads want cores too."""
@@ -49,7 +49,7 @@ class Workers:
             worker.end()  # its holder sees the end and closes the pipes
 
     def worker(self, generation: int) -> WorkerProcess:
-        """One that waits for work, or a new one; for the holder of a turn. Raises OSError where none can be started."""
+        """One that waits for work, or a new one; for the holder of a slot. Raises OSError where none can be started."""
         while idle := self._pop_idle():
             if idle.process.poll() is None:
                 return idle
@@ -97,7 +97,7 @@ class Workers:
     def _reset(self) -> None:
         self._owner = os.getpid()
         self._lock = threading.Lock()
-        self.turns = Turns(self.workers)
+        self.slots = WorkerSlots(self.workers)
         self._generation = 0
         self._idle: list[WorkerProcess] = []
         self._living: set[WorkerProcess] = set()

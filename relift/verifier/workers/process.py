@@ -209,5 +209,5 @@ def _started(job: Job, errors: IO[bytes]) -> subprocess.Popen[bytes]:
 def _python_path() -> str:
     """Where this process finds modules, and the working directory, which a console script does not have in it."""
     here = str(Path.cwd())
-    places = [place or here for place in sys.path] + [here]
-    return os.pathsep.join(dict.fromkeys(places))
+    folders = [folder or here for folder in sys.path] + [here]
+    return os.pathsep.join(dict.fromkeys(folders))

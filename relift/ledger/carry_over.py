@@ -27,7 +27,7 @@ class Replaced:
     iterations: frozenset[int]
 
 
-def keep(old: Path, new: Path, replaced: Replaced) -> None:
+def carry_over(old: Path, new: Path, replaced: Replaced) -> None:
     """Fill an empty ledger at ``new`` with what stays of the one at ``old``; both of today's schema."""
     of_attempts = ("groups", "attempts", "reward_parts", "reward_failures")
     pairs = [(table, "purpose", replaced.groups) for table in of_attempts]
