@@ -114,6 +114,21 @@ def test_what_is_no_engine_is_refused_by_name_before_there_is_a_run(
     assert not (tmp_path / "runs" / "small").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_module_at_all:Own", r"rollout\.engine\.kind='no_such_module_at_all:Own': importing .* was not found"),
+        ("relift.policy.policy:Polisy", r"policy\.py has no 'Polisy'\. Did you mean 'Policy'\?"),
+    ],
+)
+def test_an_engine_that_cannot_be_found_is_refused_before_there_is_a_run(
+    path: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_run(small_config(tmp_path / "runs", f"rollout.engine={path}"), "small")
+    assert not (tmp_path / "runs" / "small").exists()
+
+
 def test_an_engine_whose_log_probabilities_are_not_the_policys_is_refused_by_the_self_check(tmp_path: Path) -> None:
     settings = (f"rollout.engine={named(Whole)}", "rollout.engine.settings.shift=0.1")
     with open_run(small_config(tmp_path / "runs", *settings), "small") as run:
