@@ -86,12 +86,12 @@ def open_queue(
     if config.sft is not None:
         teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
     max_tokens = config.teacher.max_tokens
-    for place, source in enumerate(config.teacher.sources):
+    for index, source in enumerate(config.teacher.sources):
         if source == "dataset":
             teachers.append(DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=max_tokens))
         elif isinstance(source, PluginConfig):
             if config.sft is not None:
-                solver, _ = load_solver(source, place)
+                solver, _ = load_solver(source, index)
                 teachers.append(
                     OwnTeacher(solver, source.kind, verifier=verifier, student=student, max_tokens=max_tokens)
                 )
