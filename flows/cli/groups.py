@@ -43,28 +43,28 @@ def rebuild(run: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs
 
 @ledger.command()
 def attach(
-    place: Annotated[
+    location: Annotated[
         str, typer.Argument(help="Folder of runs, a run, a ledger file or exported Parquet; s3:// too. Empty: list.")
     ] = "",
     name: Annotated[
-        str, typer.Option("--as", help="Its runs are called NAME/RUN; the place's own name if empty.")
+        str, typer.Option("--as", help="Its runs are called NAME/RUN; the location's own name if empty.")
     ] = "",
     store: Store = "runs",
 ) -> None:
     """Read the ledgers of another project beside this one's: in `sql`, `hard`, `show` and hard_examples.sql."""
     from flows.cli.ledger import attach_command
 
-    attach_command(store, place, name)
+    attach_command(store, location, name)
 
 
 @ledger.command()
 def detach(
-    place: Annotated[str, typer.Argument(help="Name or path of an attached place.")], store: Store = "runs"
+    location: Annotated[str, typer.Argument(help="Name or path of an attached location.")], store: Store = "runs"
 ) -> None:
-    """Leave an attached place out again; the place itself is not touched."""
+    """Leave an attached location out again; the location itself is not touched."""
     from flows.cli.ledger import detach_command
 
-    detach_command(store, place)
+    detach_command(store, location)
 
 
 @ledger.command()
