@@ -42,7 +42,7 @@ def summary_text(summary: RunSummary, reports: Sequence[Mapping[str, Any]], *, u
     parts.append(_spent(summary))
     if summary.teacher:
         parts.append(f"Teacher: {summary.teacher}")
-    parts.append(_places(summary, uri))
+    parts.append(_artifacts(summary, uri))
     if has_snapshot:
         parts.append(_questions_to_ask(uri))
     return "\n\n".join(parts) + "\n"
@@ -58,24 +58,24 @@ def evaluation_text(run: str, model: str, results: Sequence[EvalResult], *, uri:
         shares = [f"**{r.avg_at_k:.1%}**", f"{r.low:.1%} to {r.high:.1%}"]
         shares += [f"{r.pass_at_k:.1%}", f"{low:.1%} to {high:.1%}"]
         lines.append(_cells([r.benchmark, f"{r.questions:,}", str(r.k), *shares]))
-    places = {"report with a figure": "report/index.html", "ledger (DuckDB)": "hard_examples.duckdb"}
+    paths = {"report with a figure": "report/index.html", "ledger (DuckDB)": "hard_examples.duckdb"}
     parts = [
         f"# {run}",
         f"**{model}**: **{mean:.1%}** correct, mean over {len(results)} benchmarks.",
         "\n".join(lines),
-        _table_of_places(places, uri),
+        _table_of_paths(paths, uri),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def link_to(uri: str, place: str) -> str:
+def link_to(uri: str, path: str) -> str:
     """A link to an artifact: ``file://`` for a folder of this machine, ``s3://`` for a bucket."""
-    return f"{uri}/{place}" if "://" in uri else (Path(uri).resolve() / place).as_uri()
+    return f"{uri}/{path}" if "://" in uri else (Path(uri).resolve() / path).as_uri()
 
 
-def path_of(uri: str, place: str) -> str:
+def path_of(uri: str, path: str) -> str:
     """The same to be read or copied by a person."""
-    return f"{uri}/{place}" if "://" in uri else str(Path(uri).resolve() / place)
+    return f"{uri}/{path}" if "://" in uri else str(Path(uri).resolve() / path)
 
 
 def _headline(summary: RunSummary) -> str:
@@ -130,7 +130,7 @@ def _spent(summary: RunSummary) -> str:
     )
 
 
-def _places(summary: RunSummary, uri: str) -> str:
+def _artifacts(summary: RunSummary, uri: str) -> str:
     rows = {
         "report with all figures": "report/index.html",
         "trained model": "model",
@@ -138,11 +138,11 @@ def _places(summary: RunSummary, uri: str) -> str:
         "one line per iteration": "metrics.jsonl",
     }
     weights = f"| sha256 of the weights | `{summary.weights_sha256[:SHA_CHARACTERS]}…` |"
-    return f"{_table_of_places(rows, uri)}\n{weights}"
+    return f"{_table_of_paths(rows, uri)}\n{weights}"
 
 
-def _table_of_places(rows: Mapping[str, str], uri: str) -> str:
-    listed = [f"| {what} | `{path_of(uri, place)}` |" for what, place in rows.items()]
+def _table_of_paths(rows: Mapping[str, str], uri: str) -> str:
+    listed = [f"| {what} | `{path_of(uri, path)}` |" for what, path in rows.items()]
     return "\n".join(["## Where it lies", "", "| what | where |", "|---|---|", *listed])
 
 

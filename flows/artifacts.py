@@ -1,4 +1,4 @@
-"""What a flow tells Prefect: progress, a table of iterations, a summary."""
+"""What a flow posts to Prefect: progress, a table of iterations, a summary."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from relift.run.summary import RunSummary, write_summary
 # A table artifact costs the server about 20 ms: often enough to watch, seldom enough not to count.
 TABLE_EVERY_SECONDS = 10.0
 REPORT = "report/index.html"
-Kept = TypeVar("Kept")
+Artifact = TypeVar("Artifact")
 log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """The artifacts of one run, told beside the training: a server that is slow to keep them does not hold it up."""
+    """The artifacts of one run, posted beside the training: a server that is slow to keep them does not hold it up."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -56,14 +56,14 @@ class Announcer:
         self.progress: UUID | None = None
         self.table: UUID | None = None
         self.last_table = time.monotonic()
-        self.telling: asyncio.Task[None] | None = None
+        self.posting: asyncio.Task[None] | None = None
         """The newest state on its way to the server; what comes meanwhile goes with the next one."""
 
     async def start(self, iteration: int) -> None:
         self.reports = [r for r in read_metrics(self.run.root / METRICS) if r["iteration"] < iteration]
-        place = path_of(self.uri, "")
-        log.info("run %s in %s, from iteration %d of %d", self.run.name, place, iteration + 1, self.run.iterations)
-        self.progress = await told(
+        path = path_of(self.uri, "")
+        log.info("run %s in %s, from iteration %d of %d", self.run.name, path, iteration + 1, self.run.iterations)
+        self.progress = await posted(
             acreate_progress_artifact(
                 progress=100.0 * iteration / self.run.iterations,
                 key=artifact_key("progress", self.run.name),
@@ -75,16 +75,16 @@ class Announcer:
         """Show what an iteration came to."""
         self.reports.append(asdict(report))
         log.info("%s", iteration_line(report, self.run.iterations))
-        if self.telling is None or self.telling.done():
+        if self.posting is None or self.posting.done():
             is_due = time.monotonic() - self.last_table > TABLE_EVERY_SECONDS
-            self.telling = asyncio.create_task(self._tell(with_table=is_due))
+            self.posting = asyncio.create_task(self._post(with_table=is_due))
 
     async def summary(self, summary: RunSummary) -> None:
         await self.settle()
         text = summary_text(summary, self.reports, uri=self.uri, has_snapshot=True)
         about = "What the run came to, what it took and where everything lies."
-        await told(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
-        await tell_links(self.run.name, self.uri, {"report": REPORT, "model": "model"})
+        await posted(acreate_markdown_artifact(text, key=artifact_key("summary", self.run.name), description=about))
+        await post_links(self.run.name, self.uri, {"report": REPORT, "model": "model"})
 
     @property
     def uri(self) -> str:
@@ -92,18 +92,18 @@ class Announcer:
 
     async def settle(self) -> None:
         """Wait until the server has the last state."""
-        if self.telling is not None:
-            await self.telling
+        if self.posting is not None:
+            await self.posting
         if self.reports:
-            await self._tell(with_table=True)
+            await self._post(with_table=True)
 
-    async def _tell(self, *, with_table: bool) -> None:
+    async def _post(self, *, with_table: bool) -> None:
         done = len(self.reports)
         if self.progress is not None:
-            await told(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
+            await posted(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
         if with_table:
             self.last_table = time.monotonic()
-            await told(self._show_table(iteration_rows(self.reports)))
+            await posted(self._show_table(iteration_rows(self.reports)))
 
     async def _show_table(self, rows: list[Row]) -> None:
         """One artifact, kept up to date: another one every few seconds would fill the server's database."""
@@ -116,7 +116,7 @@ class Announcer:
             await client.update_artifact(self.table, ArtifactUpdate(data=json.dumps(rows)))
 
 
-async def told(artifact: Awaitable[Kept]) -> Kept | None:
+async def posted(artifact: Awaitable[Artifact]) -> Artifact | None:
     """Artifacts are to be looked at: a server that cannot keep one does not stop the training."""
     try:
         return await unless_gone(artifact)
@@ -142,25 +142,25 @@ async def finish(run: Run, announcer: Announcer, reported: PhaseRef, began: floa
     return summary
 
 
-async def tell_progress(name: str) -> UUID | None:
+async def post_progress(name: str) -> UUID | None:
     """A progress bar at 0 on the flow run's page, to be updated."""
-    return await told(acreate_progress_artifact(progress=0.0, key=artifact_key("progress", name), description=name))
+    return await posted(acreate_progress_artifact(progress=0.0, key=artifact_key("progress", name), description=name))
 
 
-async def tell_links(name: str, uri: str, places: Mapping[str, str]) -> None:
-    """A link to each artifact, by what it is and its place below the run's URI."""
-    for what, place in places.items():
-        await told(
+async def post_links(name: str, uri: str, paths: Mapping[str, str]) -> None:
+    """A link to each artifact, by what it is and its path below the run's URI."""
+    for what, path in paths.items():
+        await posted(
             acreate_link_artifact(
-                link_to(uri, place),
-                link_text=path_of(uri, place),
+                link_to(uri, path),
+                link_text=path_of(uri, path),
                 key=artifact_key(what, name),
                 description=f"The run's {what}, on the machine or in the bucket where it ran.",
             )
         )
 
 
-async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
+async def post_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
     """The evaluation on the flow run's page: a table, a summary with where everything lies, and links."""
     rows = [
         {
@@ -175,11 +175,11 @@ async def tell_evaluation(run: Run, results: Sequence[EvalResult]) -> None:
         for r in results
     ]
     about = "Shares of correct completions, with their 95 % intervals."
-    await told(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name), description=about))
+    await posted(acreate_table_artifact(rows, key=artifact_key("evaluation", run.name), description=about))
     text = evaluation_text(run.name, run.config.policy.model, results, uri=run.store.uri)
     about = "What the evaluation came to and where everything lies."
-    await told(acreate_markdown_artifact(text, key=artifact_key("summary", run.name), description=about))
-    await tell_links(run.name, run.store.uri, {"report": REPORT, "ledger": SNAPSHOT})
+    await posted(acreate_markdown_artifact(text, key=artifact_key("summary", run.name), description=about))
+    await post_links(run.name, run.store.uri, {"report": REPORT, "ledger": SNAPSHOT})
 
 
 def artifact_key(what: str, run: str) -> str:

@@ -7,9 +7,9 @@ import asyncio
 from prefect import flow
 from prefect.artifacts import aupdate_progress_artifact
 
-from flows.artifacts import tell_evaluation, tell_progress, told
+from flows.artifacts import post_evaluation, post_progress, posted
 from flows.run_name import flow_run_name
-from flows.server.outage import kept
+from flows.server.outage import hold_result
 from flows.session import opened
 from relift.config import RunConfig
 from relift.phases.evaluate import results_of
@@ -27,12 +27,12 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
         name: Of the run and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
     """
     async with opened(config, name, teaches=False) as run:
-        progress = await tell_progress(run.name)
+        progress = await post_progress(run.name)
         ref = await evaluate_task(run.ref, 0, run.base, full=True)
         results = results_of(run, ref)
         await asyncio.to_thread(report_evaluation, run, results)
         await asyncio.to_thread(run.complete)  # with it the ledger is where the links lead
-        await tell_evaluation(run, results)
+        await post_evaluation(run, results)
         if progress is not None:
-            await told(aupdate_progress_artifact(progress, progress=100.0))
-        return kept(results)
+            await posted(aupdate_progress_artifact(progress, progress=100.0))
+        return hold_result(results)

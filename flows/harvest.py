@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, aupdate_progress_artifact
-from prefect.runtime import deployment
 from pydantic import Field
 
-from flows.artifacts import artifact_key, tell_links, tell_progress, told
-from flows.run_name import flow_run_name, require_place, run_name
-from flows.server.outage import kept
-from flows.session import quiet_prefect, watched
+from flows.artifacts import artifact_key, post_links, post_progress, posted
+from flows.run_name import flow_run_name
+from flows.server.outage import hold_result
+from flows.session import opened_by
 from relift.config import RunConfig
 from relift.ledger.schema import SNAPSHOT
-from relift.run.harvest import Harvest, HarvestReport, is_open, open_harvest, resolve
-from relift.run.identity import run_root
-from relift.run.run import RunRef
+from relift.opening.harvest import open_harvest
+from relift.run.harvest import Harvest, HarvestReport
 from tasks.harvest import ask_teachers, collect
 
 COLLECT_SECONDS = 10.0
@@ -40,41 +36,23 @@ async def harvest(config: RunConfig, name: str = "", limit: Limit = 10_000) -> H
         name: Of the harvest and its folder. Empty: the flow run's id, or the flow and the date in a schedule.
         limit: Open questions to ask for, hardest first. At least 1, at most 100000.
     """
-    require_place(config)
-    if deployment.id:
-        quiet_prefect(keep_message=True)
-    name = run_name(name)
-    async with _opened(config, name) as room:
-        asked = await ask_teachers(room.ref, limit)
-        progress = await tell_progress(name)
-        published = time.monotonic()
-        while busy := await collect(room.ref, COLLECT_SECONDS):
+    async with opened_by(Harvest, open_harvest, config, name) as opened:
+        asked = await ask_teachers(opened.ref, limit)
+        progress = await post_progress(opened.name)
+        while busy := await collect(opened.ref, COLLECT_SECONDS):
             if progress is not None:
-                await told(aupdate_progress_artifact(progress, progress=100.0 * (asked - busy) / asked))
-            if time.monotonic() - published > PUBLISH_SECONDS:
-                await asyncio.to_thread(room.publish)
-                published = time.monotonic()
+                await posted(aupdate_progress_artifact(progress, progress=100.0 * (asked - busy) / asked))
+            if time.monotonic() - opened.published_at > PUBLISH_SECONDS:
+                await asyncio.to_thread(opened.publish)
         if progress is not None:
-            await told(aupdate_progress_artifact(progress, progress=100.0))
-        report = await asyncio.to_thread(room.report)
+            await posted(aupdate_progress_artifact(progress, progress=100.0))
+        report = await asyncio.to_thread(opened.report)
         about = "What the harvest came to."
-        await told(acreate_markdown_artifact(as_text(report), key=artifact_key("summary", name), description=about))
-        await asyncio.to_thread(room.complete)  # with it the ledger is where the link leads
-        await tell_links(name, room.store.uri, {"ledger": SNAPSHOT})
-        return kept(report)
-
-
-@asynccontextmanager
-async def _opened(config: RunConfig, name: str) -> AsyncIterator[Harvest]:
-    """The harvest of that name: the one the command line holds open, else one opened here."""
-    ref = RunRef(uri=str(run_root(config, name)), name=name)
-    if is_open(ref):
-        async with watched(resolve(ref)) as room:
-            yield room
-        return
-    with await asyncio.to_thread(open_harvest, config, name) as room:
-        async with watched(room):
-            yield room
+        key = artifact_key("summary", opened.name)
+        await posted(acreate_markdown_artifact(as_text(report), key=key, description=about))
+        await asyncio.to_thread(opened.complete)  # with it the ledger is where the link leads
+        await post_links(opened.name, opened.store.uri, {"ledger": SNAPSHOT})
+        return hold_result(report)
 
 
 def as_text(report: HarvestReport) -> str:

@@ -35,7 +35,7 @@ def enter_project() -> dict[str, str]:
     return {"directory": str(folder.resolve())}
 
 
-def require_place(config: RunConfig) -> None:
+def require_project(config: RunConfig) -> None:
     """Raises RunError where a deployment's run would be lost: a relative store in a folder that is not the project."""
     if not deployment.id or "://" in config.store or Path(config.store).expanduser().is_absolute():
         return

@@ -6,61 +6,61 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.runtime import deployment
 from rich.console import Console
 
-from flows.run_name import require_place, run_name
+from flows.run_name import require_project, run_name
 from flows.server.outage import LINE, begun, ended
 from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
 from relift.interrupt import StopFlag
-from relift.ledger import Ledger, RunStatus
+from relift.ledger import RunStatus
+from relift.opening.run import open_run
 from relift.run.identity import run_root
-from relift.run.opening import open_run
-from relift.run.run import Run, RunRef, is_open, resolve
+from relift.run.run import Run
+from relift.run.session import RunRef, Session
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Watched(Protocol):
-    """What a flow works on: a run, or a harvest."""
-
-    stop: StopFlag
-    ledger: Ledger
-
-    def publish(self) -> None: ...
-
-    def complete(self) -> None: ...
-
-
-Session = TypeVar("Session", bound=Watched)
+Open = TypeVar("Open", bound=Session)
 
 
 @asynccontextmanager
 async def opened(config: RunConfig, name: str, *, teaches: bool = True) -> AsyncIterator[Run]:
     """The run of that name: the one the command line holds open, else one opened here. See ``run_name``."""
-    require_place(config)
+    async with opened_by(Run, partial(open_run, teaches=teaches), config, name) as run:
+        yield run
+
+
+@asynccontextmanager
+async def opened_by(
+    kind: type[Open], make: Callable[[RunConfig, str], Open], config: RunConfig, name: str
+) -> AsyncIterator[Open]:
+    """The session of that kind and name: the one the command line holds open, else one that ``make`` opens here."""
+    require_project(config)
     if deployment.id:
         quiet_prefect(keep_message=True)
     name = run_name(name)
     ref = RunRef(uri=str(run_root(config, name)), name=name)
-    if is_open(ref):
-        async with watched(resolve(ref)) as run:
-            yield run
+    if kind.is_open(ref):
+        async with watched(kind.resolve(ref)) as session:
+            yield session
         return
-    with await asyncio.to_thread(open_run, config, name, teaches=teaches) as run:
-        async with watched(run):
-            yield run
+    with await asyncio.to_thread(make, config, name) as session:
+        async with watched(session):
+            yield session
 
 
 @asynccontextmanager
-async def watched(run: Session) -> AsyncIterator[Session]:
+async def watched(run: Open) -> AsyncIterator[Open]:
     await asyncio.to_thread(run.ledger.set_status, RunStatus.RUNNING)
     with _told_of_its_end():
         try:
@@ -88,7 +88,7 @@ def _told_of_its_end() -> Iterator[None]:
     ended()
 
 
-def _end(run: Watched, status: RunStatus) -> None:
+def _end(run: Session, status: RunStatus) -> None:
     """Not awaited: the loop may be on its way out, and nothing else of the run moves any more.
 
     What goes wrong here is logged alone: what ended the run is what its user has to hear.

@@ -46,7 +46,7 @@ from prefect import flow
 
 from flows.artifacts import Announcer, finish
 from flows.run_name import flow_run_name
-from flows.server.outage import kept
+from flows.server.outage import hold_result
 from flows.session import opened
 from relift.config import RunConfig
 from relift.records import IterationReport, PolicyVersion
@@ -89,7 +89,7 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
         figures = await report(run.ref, iteration, version, before, after)
-        return kept(await finish(run, announcer, figures, began))
+        return hold_result(await finish(run, announcer, figures, began))
 
 
 async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[PolicyVersion, IterationReport]:

@@ -10,7 +10,8 @@
     |  |- LedgerError                the database or a query on it
     |  |  `- NewerLedgerError        a later relift wrote it
     |  |- RuleError                  an answer of a rule of one's own
-    |  `- RunError                   the run's name, its lock, a different configuration
+    |  `- RunError                   the run's name, its lock
+    |     `- ResumeError             a run of that name is there, and is another one
     |- SelfCheckFailed               a check of contract 9 refused to go on
     `- Interrupted                   the user asked to stop; what was recorded is kept
 
@@ -18,6 +19,8 @@ A message says what is wrong, what was found, why it matters and what to do, and
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ReliftError(Exception):
@@ -62,6 +65,24 @@ class RuleError(UserError):
 
 class RunError(UserError):
     """A run cannot be started or resumed under this name."""
+
+
+class ResumeError(RunError):
+    """The run of that name was started from something else, or cannot be read; ``differences`` says in what."""
+
+    def __init__(self, found: str, mend: str, differences: Sequence[str] = ()) -> None:
+        super().__init__(found, mend, differences)
+        self.found = found
+        self.mend = mend
+        """What lets it go on, as a request without its full stop."""
+        self.differences = tuple(differences)
+
+    def __str__(self) -> str:
+        return f"{self.found} {self.mend}."
+
+    def or_else(self, advice: str) -> ResumeError:
+        """The same with what whoever asked can do besides: under which options another run begins is not known here."""
+        return ResumeError(self.found, f"{self.mend}, or {advice}", self.differences)
 
 
 class SelfCheckFailed(ReliftError):

@@ -1,4 +1,4 @@
-"""All randomness of a run, as a function of what it is for (contract 4 of the design).
+"""All randomness of a run, as a function of what it is for (contract 4).
 
 Nothing ever reads or seeds a global generator, so no generator state needs saving, and leaving out a recorded phase
 changes nothing after it.

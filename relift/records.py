@@ -1,4 +1,4 @@
-"""The frozen records that pass between the rooms.
+"""The frozen records that pass between the packages.
 
 Everything here is plain Python: no torch, no pyarrow, no Prefect. A record is changed by ``dataclasses.replace``; what
 can be derived is a property. Closed sets are enums whose values are the strings stored in DuckDB.
@@ -35,6 +35,20 @@ class DecidedBy(StrEnum):
     GUARD = "guard"
     SYMPY = "sympy"
     CALLABLE = "callable"
+
+
+class RewardStatus(StrEnum):
+    """What came of a reward of one's own. All but the first are failures: the rollout is masked, its verdict stays."""
+
+    GIVEN = "given"
+    TIMEOUT = "timeout"
+    """It took longer than ``rl.reward.seconds``."""
+    ERROR = "error"
+    """It raised, filled its memory, or ended its process."""
+    NOT_FINITE = "not_finite"
+    """It gave NaN or an infinite number, alone, as a part or as the sum of the parts."""
+    NOT_A_NUMBER = "not_a_number"
+    """It gave something that is neither a number nor named numbers, such as a text or nothing."""
 
 
 class FinishReason(StrEnum):
@@ -129,6 +143,36 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GradedCompletion:
+    """What a reward of one's own is given, e.g. question ``"47*6?"``, gold ``"282"``, completion
+    ``"40*6+7*6=282"``, answer ``"282"``, status correct."""
+
+    question: str
+    """Its text."""
+    gold: str
+    completion: str
+    """What the verifier read: all that the policy wrote, its reasoning too, and as far as it came."""
+    answer: str | None
+    """The final answer that the verifier found in it; None when there was none."""
+    status: Status
+    """The verdict: correct, wrong, no_answer, malformed or truncated. What could not be graded is not asked about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewarded:
+    """The reward of a rollout, e.g. value 0.7, parts ``(("right", 1.0), ("long", -0.3))``, status given."""
+
+    value: float | None
+    """None where it failed, or where the verdict leaves the rollout out."""
+    parts: tuple[tuple[str, float], ...] = ()
+    """(name, value) of what the value is the sum of; empty where it was given as one number."""
+    status: RewardStatus | None = None
+    """None where no reward of one's own was asked."""
+    reason: str = ""
+    """One phrase for a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One completion and what the verifier made of it, e.g. status truncated with reward 0.0."""
 
@@ -137,7 +181,12 @@ class Rollout:
     completion: Completion
     verdict: Verdict
     reward: float | None
-    """None when the completion could not be graded; it then leaves the group statistics and the loss."""
+    """None when the completion could not be graded, or its reward failed; it then leaves the group statistics and the
+    loss."""
+    reward_parts: tuple[tuple[str, float], ...] = ()
+    """As in ``Rewarded``, and so are the next two."""
+    reward_status: RewardStatus | None = None
+    reward_reason: str = ""
 
     @property
     def is_correct(self) -> bool:
@@ -313,10 +362,11 @@ class UpdateReport:
 class PhaseRef:
     """Where a finished phase lies and what its manifest says.
 
-    Example: uri ``"runs/demo-0/iterations/00007/rollout"``, counts ``{"rollouts": 512, "tokens": 9210}``.
+    Example: key ``"iterations/00007/rollout"``, counts ``{"rollouts": 512, "tokens": 9210}``.
     """
 
-    uri: str
+    key: str
+    """In the run's store."""
     sha256: str
     """Of the manifest's bytes; names every file of the phase through it."""
     counts: Mapping[str, float] = field(default_factory=dict)
@@ -342,7 +392,7 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRef:
-    uri: str
+    key: str
     sha256: str
     iteration: int
     """The first iteration that has not run yet."""
@@ -352,7 +402,7 @@ class CheckpointRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterationReport:
-    """One line of a run's story, for the ledger, the live view and the Prefect artifact."""
+    """One line of a run's history, for the ledger, the live view and the Prefect artifact."""
 
     iteration: int
     questions: int
@@ -373,6 +423,9 @@ class IterationReport:
     """Wall seconds by phase."""
     mean_tokens: float = 0.0
     """Mean completion length in tokens."""
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Of a reward of one's own: the mean of those given under "reward", of each part under its name after "reward/",
+    and the share that failed under "failed"; empty with the reward correct."""
 
     @property
     def trained_tokens_per_second(self) -> float:

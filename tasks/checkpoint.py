@@ -6,7 +6,7 @@ from prefect import task
 
 from relift.phases.checkpoint import checkpoint as body
 from relift.records import CheckpointRef, PolicyVersion
-from relift.run.run import RunRef
+from relift.run.session import RunRef
 from tasks.compute import in_compute
 
 

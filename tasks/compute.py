@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from relift.run.run import Run, RunRef, resolve
+from relift.run.run import Run
+from relift.run.session import RunRef
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -23,14 +24,14 @@ async def in_compute(
 
     When the waiting task is cancelled the body is asked to stop, and waited for: its weights are never left in use.
     """
-    return await _timed(_compute, phase, body, resolve(ref), args, kwargs)
+    return await _timed(_compute, phase, body, Run.resolve(ref), args, kwargs)
 
 
 async def beside_compute(
     phase: str, body: Callable[Concatenate[Run, Args], Result], ref: RunRef, *args: Args.args, **kwargs: Args.kwargs
 ) -> Result:
     """The same on a thread of the loop's own, for phases that wait for the outside while an update runs."""
-    return await _timed(None, phase, body, resolve(ref), args, kwargs)
+    return await _timed(None, phase, body, Run.resolve(ref), args, kwargs)
 
 
 async def _timed(

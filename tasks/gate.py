@@ -6,7 +6,7 @@ from prefect import task
 
 from relift.phases.gate import gate as body
 from relift.records import PhaseRef
-from relift.run.run import RunRef
+from relift.run.session import RunRef
 from tasks.compute import in_compute
 
 

@@ -6,17 +6,17 @@ import asyncio
 
 from prefect import task
 
-from relift.run.harvest import resolve
-from relift.run.run import RunRef
+from relift.run.harvest import Harvest
+from relift.run.session import RunRef
 
 
 @task(name="ask_teachers", persist_result=False)
 async def ask_teachers(harvest: RunRef, limit: int) -> int:
     """How many open questions were handed in."""
-    return await asyncio.to_thread(resolve(harvest).ask, limit)
+    return await asyncio.to_thread(Harvest.resolve(harvest).ask, limit)
 
 
 @task(name="collect", persist_result=False)
 async def collect(harvest: RunRef, seconds: float) -> int:
     """Wait so long at most and record what came; how many questions are still being asked."""
-    return await asyncio.to_thread(resolve(harvest).collect, seconds)
+    return await asyncio.to_thread(Harvest.resolve(harvest).collect, seconds)

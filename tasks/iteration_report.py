@@ -6,7 +6,7 @@ from prefect import task
 
 from relift.phases.iteration_report import report_iteration as body
 from relift.records import IterationReport, PhaseRef
-from relift.run.run import RunRef
+from relift.run.session import RunRef
 from tasks.compute import in_compute
 
 

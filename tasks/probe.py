@@ -6,7 +6,7 @@ from prefect import task
 
 from relift.phases.probe import probe as body
 from relift.records import PhaseRef, PolicyVersion
-from relift.run.run import RunRef
+from relift.run.session import RunRef
 from tasks.compute import in_compute
 
 

@@ -9,7 +9,7 @@ from prefect import State, task
 from relift.errors import ReliftError
 from relift.phases.source import source as body
 from relift.records import PhaseRef
-from relift.run.run import RunRef
+from relift.run.session import RunRef
 from tasks.compute import beside_compute
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from relift.errors import Interrupted, RunError
 from relift.interrupt import StopFlag
-from relift.run.opening import open_run
+from relift.opening.run import open_run
 from tests.small_run import small_config
 
 
@@ -49,7 +49,7 @@ def test_a_run_that_is_asked_to_stop_publishes_what_takes_moments_and_waits_for_
         run.stop.set()
         run.publish()
         published = run.snapshot_path.stat().st_mtime_ns
-        monkeypatch.setattr("relift.run.run.SNAPSHOT_SECONDS", 0.0)
+        monkeypatch.setattr("relift.run.session.SNAPSHOT_SECONDS", 0.0)
         run.publish_beside()
         with pytest.raises(Interrupted):
             run.publish()

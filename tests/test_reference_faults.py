@@ -1,6 +1,6 @@
-"""The 24 faults of the reference implementation (method note, section 5), in its order: a test against each.
+"""24 faults of the reference implementation (github.com/TheRoadQaQ/ReLIFT, both releases): a test against each.
 
-Where a room has the test already, ELSEWHERE names it; the others are here. None of them passes with the fault put in.
+Where a folder has the test already, ELSEWHERE names it; the others are here. None of them passes with the fault put in.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from relift.config import PolicyConfig, ReliftRuleConfig, RunConfig, Section, Sf
 from relift.config.recipe import differences, load_recipe, recipe_names
 from relift.errors import ConfigError, Interrupted, SelfCheckFailed
 from relift.learning import demonstration_sequence, micro_batches
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.gate import gate
-from relift.phases.phase import finish, place_of
+from relift.phases.phase import finish, phase_key
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import FILE as ROLLOUTS
 from relift.phases.rollout import rollout
@@ -48,7 +49,6 @@ from relift.records import (
     UpdateKind,
     UpdateReport,
 )
-from relift.run.opening import open_run
 from relift.run.progress import METRICS
 from relift.run.recorded import EvaluationRecord, UpdateRecord
 from relift.run.run import Run
@@ -172,8 +172,8 @@ def test_the_labels_decode_to_the_demonstration_and_end_of_sequence_and_the_rest
     prompt = student.prompt(Question(id="q", text="6*7?", answer="42", source="test"))
     made = demonstration_sequence("q", prompt.token_ids, student.solution_ids(text))
     (batch,) = micro_batches([made, made], max_tokens=1000)
-    for place in range(2):
-        assert student.tokenizer.decode(batch.targets_C[batch.sequence_C == place].tolist()) == text + "<eos>"
+    for slot in range(2):
+        assert student.tokenizer.decode(batch.targets_C[batch.sequence_C == slot].tolist()) == text + "<eos>"
     assert batch.targets_C.tolist() == batch.token_ids_P[batch.predictors_C + 1].tolist()
     shown = [token for token, in_loss in zip(made.token_ids, made.loss_mask, strict=True) if not in_loss]
     messages = [{"role": "user", "content": "6*7?"}]
@@ -199,7 +199,7 @@ def test_no_benchmark_is_asked_between_checkpoints_or_chooses_one_or_is_trained_
 
     def asked(iteration: int, full: bool) -> set[str]:
         ref = evaluate(run, iteration, run.base, full)
-        return {question for question, _, _ in completions_from_parquet(run.store.read(ref.uri, ROLLOUTS))}
+        return {question for question, _, _ in completions_from_parquet(run.store.read(ref.key, ROLLOUTS))}
 
     assert benchmarks < asked(0, full=True)
     assert asked(2, full=False) and not benchmarks & asked(2, full=False)
@@ -248,24 +248,24 @@ def test_never_ending_expressions_cost_bounded_time_in_any_thread_and_are_counte
     verify_in_thread(1, [endless] * 3)
     first, second = found
     assert dict(first.counts) == {"correct": 1, "timeout": 2, "wrong": 1}
-    rows = from_parquet(run.store.read(first.uri, VERDICTS))
+    rows = from_parquet(run.store.read(first.key, VERDICTS))
     assert [row["reward"] for row in rows] == [None, None, 1.0, 0.0]
     assert rows[0]["seconds"] < 10, "the limit of one second and a new worker, on a busy machine too"
     assert "3 of 5 verdicts are timeout or error" in str(second)
-    assert run.store.manifest(place_of(1, "verify")) is None
+    assert run.store.manifest(phase_key(1, "verify")) is None
 
 
 def test_refused_updates_are_counted_and_ten_in_a_row_stop_the_run(opener: Opener) -> None:
     """Fault 20: an update is not left out without a word."""
     run = opener("rl.optimizer.skip_above=1e-9", "sft=off")
     drive(run, 1)
-    (report,) = reports_of(run, place_of(0, "rl_update"))
+    (report,) = reports_of(run, phase_key(0, "rl_update"))
     assert (report.refused, report.steps) == (2, 0)
     assert run.ledger.execute("SELECT refused, version, checksum FROM updates") == [(2, 0, run.base.checksum)]
 
     def update(iteration: int, **steps: int) -> PolicyVersion:
         made = UpdateRecord(version=run.base, reports=(UpdateReport(kind=UpdateKind.RL, **steps),), uses=(), lr=1e-6)
-        return record_update(run, iteration, place_of(iteration, "rl_update"), made, files={}, inputs="")
+        return record_update(run, iteration, phase_key(iteration, "rl_update"), made, files={}, inputs="")
 
     for iteration in range(1, 9):
         update(iteration, refused=1)
@@ -275,7 +275,7 @@ def test_refused_updates_are_counted_and_ten_in_a_row_stop_the_run(opener: Opene
     update(19, skipped=1)  # nothing had signal, which says nothing
     with pytest.raises(SelfCheckFailed, match="10 updates in a row were refused"):
         update(20, refused=1)
-    assert run.store.manifest(place_of(20, "rl_update")) is None
+    assert run.store.manifest(phase_key(20, "rl_update")) is None
 
 
 def test_without_sft_a_run_is_plain_grpo_and_nothing_else_differs(opener: Opener) -> None:
@@ -291,7 +291,7 @@ def test_without_sft_a_run_is_plain_grpo_and_nothing_else_differs(opener: Opener
     for ours, theirs in zip(*(fact["reports"] for fact in first), strict=True):
         timed = {"seconds", "peak_memory_bytes"}
         assert {k: v for k, v in ours.items() if k not in timed} == {k: v for k, v in theirs.items() if k not in timed}
-    assert reports_of(taught, place_of(0, "sft_update")) and not reports_of(plain, place_of(0, "sft_update"))
+    assert reports_of(taught, phase_key(0, "sft_update")) and not reports_of(plain, phase_key(0, "sft_update"))
 
 
 def sections(section: type[Section], path: str = "") -> Iterator[tuple[str, type[Section]]]:
@@ -348,7 +348,7 @@ def test_a_batch_is_one_optimizer_step_and_waits_until_its_update_is_committed(o
 
     again = opener(HARD, "policy.micro_batch_tokens=96", **settings)
     drive(again, 1)
-    (report,) = reports_of(again, place_of(0, "sft_update"))
+    (report,) = reports_of(again, phase_key(0, "sft_update"))
     assert (report.steps, report.sequences) == (1, 4)
     assert [entry.question_id for entry in again.interleaving.buffer.waiting] == waiting[4:]
     assert {q for (q,) in again.ledger.execute("SELECT question_id FROM uses")} == set(waiting[:4])
@@ -360,7 +360,7 @@ def taught_by(rule: ReliftRuleConfig) -> Callable[[RunConfig], RunConfig]:
 
 
 def facts(run: Run, iteration: int, phase: str) -> Any:
-    manifest = run.store.manifest(place_of(iteration, phase))
+    manifest = run.store.manifest(phase_key(iteration, phase))
     assert manifest is not None
     return manifest.facts
 

@@ -1,4 +1,4 @@
-"""The commands that read or make something small: the ledger, a question's story, a run's report, the base model.
+"""The commands that read or make something small: the ledger, a question's history, a run's report, the base model.
 
 What a model or a dataset wrote is printed as it is, never as markup of the terminal.
 """
@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 
 from flows.terminal.printing import new_console, shown
-from flows.terminal.question_history import story_lines
+from flows.terminal.question_history import history_lines
 from flows.terminal.tables import print_table
 from relift.errors import ModelError, RunError
 
@@ -34,10 +34,10 @@ def print_query(store: Path, sql: str) -> None:
 
 def print_story(store: Path, question: str) -> None:
     """One question through all phases, run by run. Raises LedgerError with near matches where none or several fit."""
-    from relift.ledger import story
+    from relift.ledger import question_history
 
     console = new_console()
-    for line in story_lines(story(store, question)):
+    for line in history_lines(question_history(store, question)):
         console.print(line)
 
 

@@ -23,34 +23,34 @@ RUNS = "runs"
 """What --store is where nobody says otherwise."""
 
 
-def attach_command(store: str, place: str, name: str) -> None:
-    """Attach a place and say what it holds; without one list what is attached. Raises LedgerError or StoreError."""
+def attach_command(store: str, location: str, name: str) -> None:
+    """Attach a location and say what it holds; without one list what is attached. Raises LedgerError or StoreError."""
     from relift.ledger import write_init_script
-    from relift.ledger.attached import attach, places, runs_of
+    from relift.ledger.attached import attach, locations, runs_of
 
     console = new_console()
     folder = ledgers_folder(store)
-    if not place:
-        attached = places(folder)
+    if not location:
+        attached = locations(folder)
         grid = Grid.grid(padding=(0, 2))
         for one in attached:
             grid.add_row(shown(one.name, style="bold"), shown(one.uri))
         console.print(grid if attached else shown(f"Nothing is attached to {store}."))
         return
-    made, found = attach(folder, place, name)
+    made, found = attach(folder, location, name)
     write_init_script(folder)
     runs = runs_of(found)
     listed = ", ".join(runs[:8]) + (f" and {len(runs) - 8} more" if len(runs) > 8 else "")
-    console.print(shown(f"{place} is attached as {made.name}: {_counted(len(runs), 'run')}, {listed}"))
+    console.print(shown(f"{location} is attached as {made.name}: {_counted(len(runs), 'run')}, {listed}"))
 
 
-def detach_command(store: str, place: str) -> None:
+def detach_command(store: str, location: str) -> None:
     """Raises LedgerError with what is attached, where that is not."""
     from relift.ledger import write_init_script
     from relift.ledger.attached import detach
 
     folder = ledgers_folder(store)
-    gone = detach(folder, place)
+    gone = detach(folder, location)
     write_init_script(folder)
     new_console().print(shown(f"{gone.uri} is no longer attached as {gone.name}; nothing of it was changed."))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from flows.server.outage import run_flow
 from relift.config import RunConfig
 from relift.config.batch_arithmetic import batch_arithmetic
 from relift.config.recipe import load_recipe
-from relift.errors import RunError
+from relift.errors import ResumeError, RunError
 from relift.evaluation import pass_interval
 from relift.policy.vllm_install import require_engine
-from relift.run.identity import BY_TRAINING, find_run, is_run, require_same_configuration, run_store
+from relift.run.identity import find_run, is_run, require_same_configuration, run_store
 from relift.run.summary import RunSummary, stored_summary
 from relift.store.uris import is_bucket
 
@@ -26,38 +27,51 @@ if TYPE_CHECKING:
     from relift.run.run import Run
 
 console = Console()
+BY_NAME = "start under another name with --name"
+BY_TRAINING = f"{BY_NAME}, or anew with --fresh"
 BY_COMMAND = "start another run with `relift train`"
-"""Instead of resuming by URI: that command takes neither --name nor --fresh."""
+"""What else to do where a run cannot be gone on with, by what the command that was given takes."""
+
+
+@contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """A run that cannot be gone on with is refused with what the command at hand can do besides."""
+    try:
+        yield
+    except ResumeError as problem:
+        raise problem.or_else(advice) from problem
 
 
 def train_command(recipe: str, settings: Sequence[str], name: str, fresh: bool) -> None:
     """Open the run, start a Prefect server if there is none, run the flow, print the table."""
     config = load_recipe(recipe, settings)
     name = name or f"{config.recipe}-{config.seed}"
-    _train(config, name, fresh=fresh)
+    with advising(BY_TRAINING):
+        _train(config, name, advice=BY_TRAINING, fresh=fresh)
 
 
 def resume_command(uri: str, settings: Sequence[str]) -> None:
     """Go on with the run at a URI, wherever it was started: the URI is all that has to be known."""
-    config, name = find_run(uri, settings, instead=BY_COMMAND)
-    _train(config, name, instead=BY_COMMAND)
+    with advising(BY_COMMAND):
+        config, name = find_run(uri, settings)
+        _train(config, name, advice=BY_COMMAND)
 
 
-def _train(config: RunConfig, name: str, *, fresh: bool = False, instead: str = BY_TRAINING) -> None:
+def _train(config: RunConfig, name: str, *, advice: str, fresh: bool = False) -> None:
     store = run_store(config, name)
     root = store.root
     if not fresh:
-        require_same_configuration(store, config, instead=instead)
+        require_same_configuration(store, config)
         if (ended := stored_summary(store)) and (config.iterations or 0) <= ended.iterations:
             print_summary(ended, config)
-            console.print(f"The run {name} is finished. To train again, {instead}.", highlight=False)
+            console.print(f"The run {name} is finished. To train again, {advice}.", highlight=False)
             return
     require_engine(config)
     server = _started()
     try:
         if fresh:
             server.wait()  # a run that cannot be started anew is not removed
-        from relift.run.opening import open_run
+        from relift.opening.run import open_run
 
         with open_run(config, name, fresh=fresh) as run:
             print_arithmetic(run)
@@ -78,9 +92,9 @@ def evaluate_command(recipe: str, settings: Sequence[str], name: str) -> None:
     require_engine(config)
     server = _started()
     try:
-        from relift.run.opening import open_run
+        from relift.opening.run import open_run
 
-        with open_run(config, name, teaches=False) as run:
+        with advising(BY_NAME), open_run(config, name, teaches=False) as run:
             server.wait()
             from flows.evaluate import evaluate
             from flows.session import flush_prefect, quiet_prefect
@@ -118,19 +132,20 @@ def _trained(run: str, settings: Sequence[str]) -> tuple[RunConfig, str]:
             f"{run} holds no folder {MODEL}, so there is nothing that it trained: a run writes it when it ends. Give "
             f"a finished run, or a recipe."
         )
-    return find_run(run, [f"policy.model={folder}", *settings], instead="name a recipe")
+    with advising("name a recipe"):
+        return find_run(run, [f"policy.model={folder}", *settings])
 
 
 def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int) -> None:
     """The teachers of a recipe, or of a run, are asked for what is open in the project's ledgers."""
-    is_of_run = is_run(recipe)
-    config = find_run(recipe, settings, instead="name a recipe")[0] if is_of_run else load_recipe(recipe, settings)
+    with advising("name a recipe"):
+        config = find_run(recipe, settings)[0] if is_run(recipe) else load_recipe(recipe, settings)
     name = name or f"harvest-{config.recipe}-{config.seed}"
     server = _started()
     try:
-        from relift.run.harvest import open_harvest
+        from relift.opening.harvest import open_harvest
 
-        with open_harvest(config, name) as room:
+        with open_harvest(config, name) as opened:
             server.wait()
             from flows.harvest import as_text, harvest
             from flows.session import flush_prefect, quiet_prefect
@@ -141,7 +156,7 @@ def harvest_command(recipe: str, settings: Sequence[str], name: str, limit: int)
             finally:
                 flush_prefect()
             console.print(as_text(report), highlight=False, markup=False)
-            console.print(f"Ledger: {room.root}", highlight=False, markup=False)
+            console.print(f"Ledger: {opened.root}", highlight=False, markup=False)
     finally:
         server.stop()
 

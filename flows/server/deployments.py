@@ -120,7 +120,7 @@ async def _watch_heartbeats(client: PrefectClient) -> None:
 def deploy(environment: Mapping[str, str]) -> None:
     """Deploy everything in prefect.yaml. Raises RunError with what Prefect said."""
     try:
-        told = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -135,6 +135,6 @@ def deploy(environment: Mapping[str, str]) -> None:
             f"{shown_url(environment.get('PREFECT_API_URL', ''))} or this machine is too busy. Run the same command "
             f"again: what was deployed is not made twice."
         ) from None
-    if told.returncode or "Traceback" in told.stdout:
-        said = without_passwords("\n".join((told.stdout + told.stderr).strip().splitlines()[-15:]))
+    if completed.returncode or "Traceback" in completed.stdout:
+        said = without_passwords("\n".join((completed.stdout + completed.stderr).strip().splitlines()[-15:]))
         raise RunError(f"{PROJECT_FILE} could not be deployed; Prefect said:\n{said}")

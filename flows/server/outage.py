@@ -97,7 +97,7 @@ def begun() -> None:
     WORK.has_begun, WORK.has_ended, WORK.problem = True, False, None
 
 
-def kept(value: Result) -> Result:
+def hold_result(value: Result) -> Result:
     """What the flow is about to return, kept for the case that nobody takes its last state."""
     WORK.value = value
     return value
@@ -108,12 +108,12 @@ def ended(problem: BaseException | None = None) -> None:
 
 
 class ServerGone(Exception):
-    """Nobody takes what was to be told."""
+    """Nobody takes what was to be posted."""
 
 
-async def unless_gone(telling: Awaitable[Result]) -> Result:
+async def unless_gone(posting: Awaitable[Result]) -> Result:
     """Raises ServerGone as soon as the server is."""
-    task = asyncio.ensure_future(telling)
+    task = asyncio.ensure_future(posting)
     while not task.done():
         if LINE.is_gone:
             task.cancel()

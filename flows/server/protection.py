@@ -101,7 +101,7 @@ def named_origins(environment: Mapping[str, str]) -> Iterator[str]:
     """Those of the user's setting. Raises RunError."""
     for origin in (environment.get(ORIGINS) or environment.get(ORIGINS_TOO) or "").split(","):
         given = origin.strip().rstrip("/").lower()
-        if given and origin_place(given) is None:
+        if given and host_and_port(given) is None:
             raise RunError(
                 f"{ORIGINS_TOO} names {origin.strip()!r}, which is no origin"
                 f"{' and would let every web page in' if given == '*' else ''}. Give the addresses under which the "
@@ -111,7 +111,7 @@ def named_origins(environment: Mapping[str, str]) -> Iterator[str]:
             yield given
 
 
-def origin_place(origin: str) -> tuple[str, int] | None:
+def host_and_port(origin: str) -> tuple[str, int] | None:
     """(host, port) of an origin such as http://127.0.0.1:4200; None for what is none, "null" and "*" among them."""
     try:
         parts = urlsplit(origin)

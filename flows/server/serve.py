@@ -109,7 +109,7 @@ class WorkerProcess:
         )
         self.start()
 
-    def tell(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         for group in self.groups:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
@@ -208,7 +208,7 @@ def _serve(server: PrefectServer, workers: list[WorkerProcess], level: str, limi
 
 def worker_environment(base: Mapping[str, str], *, level: str = "INFO") -> dict[str, str]:
     """What workers and their flow runs are told; what the user has set stays."""
-    told = {
+    variables = {
         "RELIFT_HOME": str(Path.cwd()),
         "OMP_NUM_THREADS": "1",  # a run's own setting (policy.threads) comes later and rules
         # Told on a flow run's page: what the run says of itself, not that each of its thousand tasks has finished.
@@ -217,7 +217,7 @@ def worker_environment(base: Mapping[str, str], *, level: str = "INFO") -> dict[
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
     }
-    return {**told, **base, "PREFECT_LOGGING_LEVEL": level}
+    return {**variables, **base, "PREFECT_LOGGING_LEVEL": level}
 
 
 def how_to_get_in(key_file: Path | None) -> str:
@@ -243,7 +243,7 @@ def end(workers: Sequence[WorkerProcess]) -> None:
     while not all(worker.is_gone() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     for worker in workers:
-        worker.tell(signal.SIGKILL)
+        worker.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 3
     while not all(worker.is_gone() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from flows.server.protection import ORIGINS, ORIGINS_TOO, as_address, is_loopback, origin_place
+from flows.server.protection import ORIGINS, ORIGINS_TOO, as_address, host_and_port, is_loopback
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,8 +56,8 @@ class OwnPagesOnly:
     def __init__(self, app: App, *, host: str, origins: Collection[str]) -> None:
         self.app = app
         self.takes_addresses = not is_loopback(host)
-        self.places = {place for origin in origins if (place := origin_place(origin))}
-        self.names = {name for name, _ in self.places}
+        self.addresses = {address for origin in origins if (address := host_and_port(origin))}
+        self.names = {name for name, _ in self.addresses}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -74,8 +74,8 @@ class OwnPagesOnly:
     def refusal(self, headers: Collection[tuple[bytes, bytes]]) -> str:
         """Why a request with these headers is not answered; empty for one that is."""
         hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
-        place = origin_place(f"http://{hosts[0]}") if len(hosts) == 1 else None
-        if place is None or not (place[0] in self.names or (self.takes_addresses and as_address(place[0]))):
+        address = host_and_port(f"http://{hosts[0]}") if len(hosts) == 1 else None
+        if address is None or not (address[0] in self.names or (self.takes_addresses and as_address(address[0]))):
             return f"this server does not go by that name; {ORIGINS_TOO}=http://NAME:PORT gives it one"
         for name, value in headers:
             if name == b"origin" and not self._is_own(value.decode("latin-1").lower(), hosts[0]):
@@ -83,9 +83,9 @@ class OwnPagesOnly:
         return ""
 
     def _is_own(self, origin: str, host: str) -> bool:
-        place = origin_place(origin)
+        address = host_and_port(origin)
         scheme = origin.partition("://")[0]
-        return place is not None and (place in self.places or place == origin_place(f"{scheme}://{host}"))
+        return address is not None and (address in self.addresses or address == host_and_port(f"{scheme}://{host}"))
 
 
 def _without_frames(send: Send) -> Send:

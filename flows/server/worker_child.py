@@ -26,14 +26,14 @@ def end_groups(groups: Collection[int], grace_seconds: float) -> None:
     Flow runs first, and alone: a worker that is told to stop kills its flow runs before they could say how they ended.
     Until it is told it may start another one, so these are looked for again and again.
     """
-    told: set[int] = set()
+    signalled: set[int] = set()
     deadline = time.monotonic() + grace_seconds
     try:
         while running := flow_runs(groups):
-            for flow_run in running - told:
+            for flow_run in running - signalled:
                 with suppress(ProcessLookupError):
                     os.kill(flow_run, signal.SIGTERM)
-            told |= running
+            signalled |= running
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.terminal.text import cropped, short_benchmark, written
-from flows.terminal.time_left import Pace, Past, as_clock
+from flows.terminal.time_left import Past, Stopwatch, as_clock
 from relift.records import EvalResult, IterationReport, Status
 from relift.run.progress import Example
 
@@ -28,10 +28,10 @@ BESIDE = frozenset({"rl_update", "source"})
 class LiveView:
     """What is known of the run, and a picture of it at any moment. Told and drawn from different threads."""
 
-    def __init__(self, console: Console, name: str, pace: Pace, past: Past) -> None:
+    def __init__(self, console: Console, name: str, stopwatch: Stopwatch, past: Past) -> None:
         self.console = console
         self.name = name
-        self.pace = pace
+        self.stopwatch = stopwatch
         self._accuracies = dict(past.accuracies)
         self._taught = dict(past.taught)
         self._phase = ""
@@ -43,16 +43,16 @@ class LiveView:
 
     def phase(self, name: str) -> None:
         with self._lock:
-            self.pace.phase(name)
+            self.stopwatch.phase(name)
             self._phase = "rl_update, source" if {name, self._phase} == BESIDE else name
 
     def tokens(self, count: int) -> None:
         with self._lock:
-            self.pace.tokens(count)
+            self.stopwatch.tokens(count)
 
     def iteration(self, report: IterationReport, examples: Sequence[Example]) -> None:
         with self._lock:
-            self.pace.iteration(report.iteration)
+            self.stopwatch.iteration(report.iteration)
             self._report = report
             self._examples = tuple(examples)
             self._accuracies[report.iteration] = report.accuracy
@@ -88,11 +88,11 @@ class LiveView:
         line = Table.grid(padding=(0, 2), expand=True)
         for ratio in (None, 1, None, None):
             line.add_column(ratio=ratio, no_wrap=True)
-        left = self.pace.seconds_left
+        left = self.stopwatch.seconds_left
         line.add_row(
-            f"iteration {done} of {self.pace.iterations}",
+            f"iteration {done} of {self.stopwatch.iterations}",
             ProgressBar(
-                total=max(1, self.pace.iterations), completed=done, complete_style="cyan", finished_style="green"
+                total=max(1, self.stopwatch.iterations), completed=done, complete_style="cyan", finished_style="green"
             ),
             Text(self._phase, style="cyan"),
             Text("" if left is None else f"{as_clock(left)} left"),
@@ -103,7 +103,7 @@ class LiveView:
         last = report.iteration
         trend = means([self._accuracies[i] for i in sorted(self._accuracies) if i <= last], TREND)
         taught = sum(count for iteration, count in self._taught.items() if iteration <= last)
-        rate = self.pace.tokens_per_second
+        rate = self.stopwatch.tokens_per_second
         blocks = ASCII_BLOCKS if self.console.options.ascii_only else BLOCKS
         cells = {
             "accuracy": Text.assemble((f"{100 * report.accuracy:.1f} % ", "bold"), (sparkline(trend, blocks), "cyan")),
@@ -128,8 +128,8 @@ class LiveView:
         each = "  ".join(f"{name} {100 * share:.0f}" for name, share in _means(results).items())
         head = f"held-out after {iteration} iterations  "
         figure = f"{100 * mean:.1f} %  "
-        room = max(0, width - len(head) - len(figure))
-        return Text.assemble((head, "dim"), (figure, "bold"), (cropped(each, room), "dim"), no_wrap=True)
+        available = max(0, width - len(head) - len(figure))
+        return Text.assemble((head, "dim"), (figure, "bold"), (cropped(each, available), "dim"), no_wrap=True)
 
 
 def _means(results: Sequence[EvalResult]) -> dict[str, float]:
@@ -156,9 +156,9 @@ def _example(example: Example, width: int) -> Text:
     """One line: verdict, question, completion, gold answer. A long completion keeps its end, where the answer is."""
     verdict = f"{example.verdict.status:<10}"
     gold = f"  gold {cropped(example.gold, 16)}"
-    room = max(8, width - len(verdict) - len(gold) - 4)
-    asked = cropped(example.question, max(4, 2 * room // 5))
-    wrote = written(example.text, room - len(asked))
+    available = max(8, width - len(verdict) - len(gold) - 4)
+    asked = cropped(example.question, max(4, 2 * available // 5))
+    wrote = written(example.text, available - len(asked))
     is_correct = example.verdict.status is Status.CORRECT
     return Text.assemble(
         (verdict, "green" if is_correct else "red"), asked, ("  → ", "dim"), wrote, (gold, "dim"), no_wrap=True

@@ -1,4 +1,4 @@
-"""A question's story in the order it happened: rollouts, verdicts, demonstration, update, later rollouts."""
+"""A question's history in the order it happened: rollouts, verdicts, demonstration, update, later rollouts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from flows.terminal.text import cropped, lines, one_line, written
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from relift.ledger import QuestionStory
-    from relift.ledger.show import DemonstrationStory, GroupStory, LeavingStory, UseStory
+    from relift.ledger import QuestionHistory
+    from relift.ledger.show import HistoryDemonstration, HistoryGroup, HistoryLeaving, HistoryUse
 
 MOST_CHARACTERS = 400
 """Of a rollout's text; a demonstration is shown whole."""
@@ -25,16 +25,16 @@ PLACES = {"evaluation": EVALUATED, "confirm": CONFIRMED, "probe": PROBED, "train
 WORDS = {"train": "rollouts", "confirm": "confirmation"}
 
 
-def story_lines(told: QuestionStory) -> Iterator[RenderableType]:
+def history_lines(history: QuestionHistory) -> Iterator[RenderableType]:
     """What to print, run by run."""
-    yield Text.assemble(("question  ", "dim"), (lines(told.text), "bold"))
-    yield Text.assemble(("gold      ", "dim"), cropped(told.gold, 200))
-    yield Text.assemble(("source    ", "dim"), f"{cropped(told.source, 80)}, id {one_line(told.id)}")
-    for state in told.states:
+    yield Text.assemble(("question  ", "dim"), (lines(history.text), "bold"))
+    yield Text.assemble(("gold      ", "dim"), cropped(history.gold, 200))
+    yield Text.assemble(("source    ", "dim"), f"{cropped(history.source, 80)}, id {one_line(history.id)}")
+    for state in history.states:
         yield Text()
         title = f"{state.run}: {state.state or _never_hard(state.split, state.gold_status)}"
         yield Text.assemble(("── ", "dim"), (cropped(title, 100), "bold"))
-        yield from _events(told, state.run)
+        yield from _events(history, state.run)
 
 
 def _never_hard(split: str, gold_status: str) -> str:
@@ -43,18 +43,18 @@ def _never_hard(split: str, gold_status: str) -> str:
     return "never called hardest" if split == "train" else f"{split}, never trained on"
 
 
-def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
+def _events(history: QuestionHistory, run: str) -> Iterator[RenderableType]:
     events: list[tuple[int, int, list[RenderableType]]] = []
-    for group in told.groups:
+    for group in history.groups:
         if group.run == run:
             events.append((group.iteration, PLACES.get(group.purpose, SAMPLED), list(_group(group))))
-    for offered in told.demonstrations:
-        if offered.run == run:
-            events.append((offered.iteration, OFFERED, list(_demonstration(offered))))
-    for use in told.uses:
+    for demonstration in history.demonstrations:
+        if demonstration.run == run:
+            events.append((demonstration.iteration, OFFERED, list(_demonstration(demonstration))))
+    for use in history.uses:
         if use.run == run:
             events.append((use.iteration, TAUGHT, list(_use(use))))
-    for gone in told.leavings:
+    for gone in history.leavings:
         if gone.run == run:
             events.append((gone.iteration, RETIRED if gone.reason == "retired" else LEFT, [_leaving(gone)]))
     if not events:
@@ -63,7 +63,7 @@ def _events(told: QuestionStory, run: str) -> Iterator[RenderableType]:
         yield from parts
 
 
-def _group(group: GroupStory) -> Iterator[RenderableType]:
+def _group(group: HistoryGroup) -> Iterator[RenderableType]:
     statuses = ", ".join(f"{count} {status}" for status, count in group.statuses)
     what = WORDS.get(group.purpose, group.purpose)
     about = f"{statuses}{_gate(group)}{_after(group)}  (policy version {group.policy_version})"
@@ -76,13 +76,13 @@ def _group(group: GroupStory) -> Iterator[RenderableType]:
             yield _indented(shown(f"{sample.status}: {answer}{reason}", style="red"), by=14)
 
 
-def _gate(group: GroupStory) -> str:
+def _gate(group: HistoryGroup) -> str:
     if not group.is_hardest:
         return ""
     return "; hardest, kept from teaching as a control" if group.is_control else "; hardest"
 
 
-def _after(group: GroupStory) -> str:
+def _after(group: HistoryGroup) -> str:
     """How long after teaching a probe came."""
     if group.distance is None:
         return ""
@@ -90,22 +90,22 @@ def _after(group: GroupStory) -> str:
     return f"; {group.distance} {'iteration' if group.distance == 1 else 'iterations'} after {since}"
 
 
-def _demonstration(offered: DemonstrationStory) -> Iterator[RenderableType]:
-    cost = f", ${offered.cost_usd:.4f}" if offered.cost_usd else ""
-    verdict = "admitted" if offered.refusal is None else f"refused: {cropped(offered.refusal, 120)}"
-    about = f"{verdict}  (from {cropped(offered.source, 40)}, {offered.tokens} tokens{cost})"
-    yield _headline(offered.iteration, "demonstration", about)
-    yield _indented(shown(lines(offered.text), style="green" if offered.refusal is None else "dim"))
+def _demonstration(demonstration: HistoryDemonstration) -> Iterator[RenderableType]:
+    cost = f", ${demonstration.cost_usd:.4f}" if demonstration.cost_usd else ""
+    verdict = "admitted" if demonstration.refusal is None else f"refused: {cropped(demonstration.refusal, 120)}"
+    about = f"{verdict}  (from {cropped(demonstration.source, 40)}, {demonstration.tokens} tokens{cost})"
+    yield _headline(demonstration.iteration, "demonstration", about)
+    yield _indented(shown(lines(demonstration.text), style="green" if demonstration.refusal is None else "dim"))
 
 
-def _use(use: UseStory) -> Iterator[RenderableType]:
+def _use(use: HistoryUse) -> Iterator[RenderableType]:
     likelihood = ""
     if use.nll_before is not None and use.nll_after is not None:
         likelihood = f"; NLL {use.nll_before:.3f} -> {use.nll_after:.3f} nats per token"
     yield _headline(use.iteration, "taught", f"supervised update to policy version {use.version}{likelihood}")
 
 
-def _leaving(gone: LeavingStory) -> RenderableType:
+def _leaving(gone: HistoryLeaving) -> RenderableType:
     if gone.reason == "retired":
         return _headline(gone.iteration, "retired", "taught as often as the run allows")
     return _headline(gone.iteration, "left", f"its demonstration waits no more: {gone.reason.replace('_', ' ')}")

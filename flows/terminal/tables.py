@@ -26,10 +26,10 @@ PADDINGS = (1, 0)
 def print_table(console: Console, table: Table) -> None:
     """All rows, side by side or, where the terminal is too narrow for that, one block a row."""
     rows = [[cell(value) for value in row] for row in table.rows]
-    places = range(len(table.columns))
-    numeric = [_is_numeric([row[place] for row in table.rows]) for place in places]
-    headers = [_folded(table.columns[place], _widest(row[place] for row in rows)) for place in places]
-    widths = [_widest([*headers[place].splitlines(), *(row[place] for row in rows)]) for place in places]
+    columns = range(len(table.columns))
+    numeric = [_is_numeric([row[column] for row in table.rows]) for column in columns]
+    headers = [_folded(table.columns[column], _widest(row[column] for row in rows)) for column in columns]
+    widths = [_widest([*headers[column].splitlines(), *(row[column] for row in rows)]) for column in columns]
     for padding in PADDINGS:
         fitted = fit(widths, numeric, console.width - (padding + 1) * len(widths))
         if fitted is not None:
@@ -41,14 +41,14 @@ def print_table(console: Console, table: Table) -> None:
     console.print(shown(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}{rest}", style="dim"))
 
 
-def fit(widths: Sequence[int], is_fixed: Sequence[bool], room: int) -> list[int] | None:
+def fit(widths: Sequence[int], is_fixed: Sequence[bool], available: int) -> list[int] | None:
     """Widths that sum to at most ``room``, taken from the widest of the columns that may shrink; None without a way."""
     fitted = list(widths)
-    while sum(fitted) > room:
+    while sum(fitted) > available:
         shrinkable = [p for p, width in enumerate(fitted) if not is_fixed[p] and width > NARROWEST_TEXT]
         if not shrinkable:
             return None
-        fitted[max(shrinkable, key=lambda place: fitted[place])] -= 1
+        fitted[max(shrinkable, key=lambda column: fitted[column])] -= 1
     return fitted
 
 

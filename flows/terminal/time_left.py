@@ -36,7 +36,7 @@ def read_past(metrics: Path) -> Past:
     )
 
 
-class Pace:
+class Stopwatch:
     """A stopwatch over the iterations that this process works itself; not safe between threads."""
 
     def __init__(self, iterations: int, *, recorded: int = -1, clock: Callable[[], float] = time.monotonic) -> None:

@@ -10,7 +10,7 @@ from rich.live import Live
 
 from flows.terminal.dashboard import LiveView
 from flows.terminal.text import cropped, one_line, short_benchmark, written
-from flows.terminal.time_left import Pace, as_clock, read_past
+from flows.terminal.time_left import Stopwatch, as_clock, read_past
 from relift.records import EvalResult, IterationReport
 from relift.run.progress import METRICS, Example, View
 from relift.run.run import Run
@@ -27,11 +27,11 @@ def make_view(console: Console, run: Run) -> Iterator[View]:
     A terminal that goes away is not the run's fault: the view then falls silent.
     """
     past = read_past(run.root / METRICS)
-    pace = Pace(run.iterations, recorded=past.last)
+    stopwatch = Stopwatch(run.iterations, recorded=past.last)
     if not console.is_terminal or console.is_dumb_terminal:
-        yield LineView(console, pace)
+        yield LineView(console, stopwatch)
         return
-    view = LiveView(console, run.name, pace, past)
+    view = LiveView(console, run.name, stopwatch, past)
     live = PatientLive(console=console, get_renderable=view.render, refresh_per_second=REFRESH_PER_SECOND)
     is_shown = quietly(console, live.start)
     try:
@@ -77,21 +77,21 @@ def speeds(report: IterationReport) -> list[str]:
 class LineView:
     """A line per iteration, and two for its examples."""
 
-    def __init__(self, console: Console, pace: Pace) -> None:
+    def __init__(self, console: Console, stopwatch: Stopwatch) -> None:
         self.console = console
-        self.pace = pace
+        self.stopwatch = stopwatch
 
     def phase(self, name: str) -> None:
-        self.pace.phase(name)
+        self.stopwatch.phase(name)
 
     def tokens(self, count: int) -> None:
-        self.pace.tokens(count)
+        self.stopwatch.tokens(count)
 
     def iteration(self, report: IterationReport, examples: Sequence[Example]) -> None:
-        is_replayed = report.iteration <= self.pace.recorded
-        self.pace.iteration(report.iteration)
+        is_replayed = report.iteration <= self.stopwatch.recorded
+        self.stopwatch.iteration(report.iteration)
         parts = [
-            f"iteration {report.iteration + 1}/{self.pace.iterations}",
+            f"iteration {report.iteration + 1}/{self.stopwatch.iterations}",
             f"accuracy {report.accuracy:.3f}",
             f"unsolved {report.unsolved}",
             f"buffer {report.buffer}",
@@ -100,8 +100,8 @@ class LineView:
         if is_replayed:
             parts.append("recorded before")
         else:
-            parts += [f"sampled {self.pace.tokens_per_second or 0:.0f} tokens/s", *speeds(report)]
-        if (left := self.pace.seconds_left) is not None:
+            parts += [f"sampled {self.stopwatch.tokens_per_second or 0:.0f} tokens/s", *speeds(report)]
+        if (left := self.stopwatch.seconds_left) is not None:
             parts.append(f"{as_clock(left)} left")
         self._print("  ".join(parts))
         if is_replayed:

@@ -86,7 +86,7 @@ def _worked_line(worked: Worked) -> Line:
 
 def _first_number(solution: str) -> str:
     """``66+14+26=80+26=106`` -> ``66``."""
-    end = next((place for place, figure in enumerate(solution) if not figure.isdigit()), len(solution))
+    end = next((index for index, figure in enumerate(solution) if not figure.isdigit()), len(solution))
     return solution[:end]
 
 

@@ -76,12 +76,12 @@ def sum_chain(terms: Sequence[int]) -> str:
 
 def split_product(factor: int, digit: int) -> str:
     """Multiplies place by place: (47, 6) -> ``40*6+7*6=240+42=282``; a round factor is known: (40, 6) -> ``240``."""
-    places = [int(figure) * 10**power for power, figure in reversed(list(enumerate(reversed(str(factor)))))]
-    places = [place for place in places if place]
-    if len(places) == 1:
+    parts = [int(figure) * 10**power for power, figure in reversed(list(enumerate(reversed(str(factor)))))]
+    parts = [part for part in parts if part]
+    if len(parts) == 1:
         return str(factor * digit)
-    split = "+".join(f"{place}*{digit}" for place in places)
-    products = [place * digit for place in places]
+    split = "+".join(f"{part}*{digit}" for part in parts)
+    products = [part * digit for part in parts]
     return f"{split}={'+'.join(map(str, products))}={sum_chain(products)}"
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 PAD, EOS = "<pad>", "<eos>"
 CHARACTERS = "0123456789+-*/()=x?"
 TOKENS = (PAD, EOS, *CHARACTERS)
-"""A token's id is its place here."""
+"""A token's id is its index here."""
 
 VOCABULARY_SIZE = 64
 """Rows of the model's embedding. Ids from ``len(tokenizer)`` on pad it to a size that every engine serves; a sampler

@@ -28,6 +28,7 @@ from relift.config.losses import (
 from relift.config.plugin import PluginConfig
 from relift.config.policy import LoraConfig, PolicyConfig, RolloutConfig, VllmConfig
 from relift.config.questions import BenchmarkConfig, QuestionsConfig
+from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
 from relift.config.teach import ReliftRuleConfig, RuleConfig, TeachConfig
@@ -45,6 +46,7 @@ __all__ = [
     "CispoClipConfig",
     "CispoConfig",
     "ClipConfig",
+    "CorrectConfig",
     "CorrectionConfig",
     "EvaluationConfig",
     "GateConfig",
@@ -57,12 +59,14 @@ __all__ = [
     "LoraConfig",
     "Loss",
     "OverlongConfig",
+    "OwnRewardConfig",
     "PluginConfig",
     "PolicyConfig",
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
     "ReliftRuleConfig",
+    "RewardConfig",
     "RlConfig",
     "RolloutConfig",
     "RuleConfig",

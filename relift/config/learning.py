@@ -15,6 +15,7 @@ from relift.config.losses import (
     PpoConfig,
     TokenWeights,
 )
+from relift.config.rewards import CorrectConfig, RewardConfig
 from relift.config.section import Section, Share, none_if_off
 
 _MOVED_TO_LOSS = {
@@ -76,6 +77,8 @@ class RlConfig(Section):
     """How token losses become one number; constant divides by sequences * rollout.max_tokens."""
     loss: Loss = PpoConfig()
     """What each token is to maximise: ppo, gspo, cispo or one's own, each with its own settings."""
+    reward: RewardConfig = CorrectConfig()
+    """What a completion is worth: correct, or one's own. What counts as hardest never depends on it."""
     kl: KlConfig | None = None
     """Penalty on the distance to the start model; off: none, and no reference model is kept."""
     correction: CorrectionConfig | None = None
@@ -83,7 +86,8 @@ class RlConfig(Section):
     entropy_weight: float = Field(0.0, ge=0)
     """Weight of the entropy bonus; 0 allows groups without signal to be skipped."""
     truncated: Literal["zero", "mask"] = "zero"
-    """A completion that ran out of tokens: reward 0 as in the paper, or left out of statistics and loss."""
+    """A completion that ran out of tokens: reward 0 as in the paper (or what a reward of one's own gives), or left out
+    of statistics and loss."""
     overlong: OverlongConfig | None = None
     """Soft penalty on nearly overlong completions; off: none. What counts as hardest never depends on it."""
     optimizer: AdamConfig = AdamConfig()
@@ -94,7 +98,7 @@ class RlConfig(Section):
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
 
-    @field_validator("loss", mode="before")
+    @field_validator("loss", "reward", mode="before")
     @classmethod
     def _by_its_name(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value

@@ -152,4 +152,4 @@ class OverlongConfig(Section):
     buffer: int = Field(ge=1)
     """The penalty grows over this many tokens before rollout.max_tokens, from 0 to its full size."""
     penalty: float = Field(1.0, gt=0)
-    """Taken off the reward, 0 or 1, of a completion of rollout.max_tokens. DAPO's 1, for rewards -1 and 1, is 0.5."""
+    """Taken off the reward of a completion of rollout.max_tokens. DAPO's 1, for rewards -1 and 1, is 0.5."""

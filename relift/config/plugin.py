@@ -17,13 +17,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ConfigDict, Discriminator, Field, JsonValue, ValidationError, create_model, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from relift.config.section import Section
 from relift.errors import ConfigError
 
 BY_IMPORT = "import path"
-"""Tag of ``PluginConfig`` in a union by kind."""
+"""Tag of ``PluginConfig`` in a union."""
+BY_NAME = "name"
+"""Tag of the names of what comes with relift, beside it."""
 _DIGEST = "__relift_sha256__"
 
 
@@ -34,6 +45,11 @@ class PluginConfig(Section):
     """Its import path, package.module:Name."""
     settings: dict[str, JsonValue] = Field({})
     """Its own settings by name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, tree: Any) -> Any:
+        return {"kind": tree} if isinstance(tree, str) else tree
 
     @field_validator("settings")
     @classmethod
@@ -62,6 +78,24 @@ def by_kind(*kinds: str) -> Discriminator:
     )
 
 
+def by_name(*names: str) -> Discriminator:
+    """Picks between ``names`` of what comes with relift and an import path, alone or as the kind of a section."""
+
+    def tag(value: Any) -> str | None:
+        kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", value)
+        if isinstance(kind, str) and ":" in kind:
+            return BY_IMPORT
+        return BY_NAME if isinstance(value, str) and value in names else None
+
+    named = ", ".join(repr(name) for name in names)
+    return Discriminator(
+        tag,
+        custom_error_type="unknown_name",
+        custom_error_message=f"it is one of {named} or the import path of your own, such as 'my_module:MyName', with "
+        f"settings as {{ kind = 'my_module:MyName', settings = {{ ... }} }}",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """One's own function or class with the settings it was given, e.g. path ``"my_losses:floored"``."""
@@ -78,13 +112,19 @@ class Plugin:
 
 
 def load_plugin(
-    path: str, *, kind: str, key: str, parameters: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+    path: str,
+    *,
+    kind: str,
+    key: str,
+    parameters: Sequence[str] = (),
+    made_with: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plugin:
     """What ``package.module:Name`` is: something to call with ``parameters`` and, by name, with its settings.
 
-    ``kind`` ("loss") and ``key`` ("rl.loss") are words for the messages. The working directory is looked through last,
-    in a worker process as in the one that started it. Raises ConfigError for what cannot be imported or called so, and
-    for settings that it does not take.
+    A class takes ``made_with`` instead, where that is given. ``kind`` ("loss") and ``key`` ("rl.loss") are words for
+    the messages. The working directory is looked through last, in a worker process as in the one that started it.
+    Raises ConfigError for what cannot be imported or called so, and for settings that it does not take.
     """
     module = _imported(path, key)
     name = path.partition(":")[2]
@@ -93,6 +133,8 @@ def load_plugin(
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"{key}.kind={path!r}: {module.__file__} has no {name!r}.{hint}")
     target = getattr(module, name)
+    if made_with is not None and inspect.isclass(target):
+        parameters = made_with
     taken = require_parameters(target, parameters, what=f"{key}.kind={path!r}", kind=kind)
     validated = _validated(taken, settings or {}, f"{key}.settings", owner=target)
     return Plugin(path=path, target=target, settings=validated, sha256=plugin_digest(module))
@@ -114,7 +156,10 @@ def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kin
 
     ``what`` names the target and ``kind`` its part in a run, for the message.
     """
-    wanted = f"a {kind} is something to call that takes ({', '.join((*parameters, '...'))}), its own settings last"
+    article = "an" if kind[0] in "aeiou" else "a"
+    wanted = (
+        f"{article} {kind} is something to call that takes ({', '.join((*parameters, '...'))}), its own settings last"
+    )
     if not callable(target):
         raise ConfigError(f"{what} is {type(target).__name__}; {wanted}")
     try:
@@ -122,8 +167,8 @@ def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kin
     except (TypeError, ValueError) as problem:
         raise ConfigError(f"{what} does not say what it takes ({problem}); {wanted}") from problem
     first, rest = taken[: len(parameters)], taken[len(parameters) :]
-    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if [p.name for p in first if p.kind in by_place] != list(parameters) or any(
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [p.name for p in first if p.kind in by_position] != list(parameters) or any(
         p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL) for p in rest
     ):
         raise ConfigError(f"{what} takes ({', '.join(map(str, taken))}); {wanted}")
@@ -166,7 +211,9 @@ def _validated(
     try:
         model = create_model("Settings", __config__=options, **fields).model_validate(dict(settings))
     except ValidationError as problem:
-        raise ConfigError("\n".join(_told(fault, key, [p.name for p in named]) for fault in problem.errors())) from None
+        raise ConfigError(
+            "\n".join(_explained(fault, key, [p.name for p in named]) for fault in problem.errors())
+        ) from None
     return {name: getattr(model, name) for name in settings}
 
 
@@ -184,13 +231,13 @@ def _annotation(parameter: inspect.Parameter, owner: Any) -> Any:
         return Any  # a name for the type checker alone
 
 
-def _told(fault: Any, key: str, known: Sequence[str]) -> str:
+def _explained(fault: Any, key: str, known: Sequence[str]) -> str:
     name = str(fault["loc"][0])
-    place = ".".join((key, *map(str, fault["loc"])))
+    path = ".".join((key, *map(str, fault["loc"])))
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, known, n=1)
         listed = f"known here: {', '.join(known)}" if known else "it takes none"
-        return f"{place}: no such setting ({f'did you mean {key}.{near[0]}?' if near else listed})"
+        return f"{path}: no such setting ({f'did you mean {key}.{near[0]}?' if near else listed})"
     if fault["type"] == "missing":
-        return f"{place}: missing; it has no default"
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r})"
+        return f"{path}: missing; it has no default"
+    return f"{path}: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r})"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, Tag, field_validator
 
+from relift.config.plugin import BY_IMPORT, BY_NAME, PluginConfig, by_name
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 
 TemplateValue = bool | int | float | str
@@ -107,11 +108,18 @@ class VllmConfig(Section):
     """Without CUDA graphs and compilation: starts faster, samples slower. A CPU always is."""
 
 
+Engine = Annotated[
+    Annotated[Literal["transformers", "vllm"], Tag(BY_NAME)] | Annotated[PluginConfig, Tag(BY_IMPORT)],
+    by_name("transformers", "vllm"),
+]
+
+
 class RolloutConfig(Section):
     """How rollouts are sampled in training."""
 
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """What samples: transformers runs on any machine; vllm (pip install -e '.[vllm]') is for a GPU."""
+    engine: Engine = "transformers"
+    """What samples: transformers runs on any machine; vllm (pip install -e '.[vllm]') is for a GPU; or one's own by
+    import path, package.module:Name, or as { kind, settings }."""
     samples: int = Field(8, ge=2)
     """Rollouts per question; a group of one has no advantage."""
     temperature: float = Field(1.0, gt=0)

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 
@@ -79,7 +79,11 @@ def leaves(section: BaseModel, prefix: str = "", *, fixed_only: bool = False) ->
             yield from leaves(value, f"{prefix}{name}.", fixed_only=fixed_only)
         elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
             for number, item in enumerate(value):
-                yield from leaves(item, f"{prefix}{name}.{number}.", fixed_only=fixed_only)
+                path = f"{prefix}{name}.{number}"
+                if isinstance(item, BaseModel):
+                    yield from leaves(item, f"{path}.", fixed_only=fixed_only)
+                else:
+                    yield path, repr(item)
         else:
             yield f"{prefix}{name}", repr(value)
 
@@ -124,9 +128,12 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
 def _below(node: Any, part: str, setting: str) -> Any:
     """The section, or list of them, under a key; in a list the key is a number from 0."""
     if isinstance(node, list):
-        if not part.isdecimal() or int(part) >= len(node) or not isinstance(node[int(part)], dict):
+        item = node[int(part)] if part.isdecimal() and int(part) < len(node) else None
+        if isinstance(item, str) and ":" in item:  # an import path alone: the setting is one of its
+            item = node[int(part)] = {"kind": item}
+        if not isinstance(item, dict):
             raise ConfigError(f"--set {setting!r}: {part} is no section in that list of {len(node)}, counted from 0")
-        return node[int(part)]
+        return item
     child = node.setdefault(part, {})
     if not isinstance(child, dict | list):
         # sft = "off" in the recipe: the setting switches it on again. rl.loss = "cispo": the setting is one of its.
@@ -143,11 +150,11 @@ def _value(text: str) -> Any:
 
 
 def _explain(fault: Any) -> str:
-    place, known = _placed([str(part) for part in fault["loc"]])
-    key = ".".join(place) or "the recipe"
+    path, known = _divided([str(part) for part in fault["loc"]])
+    key = ".".join(path) or "the recipe"
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {'.'.join([*place[:-1], near[0]])}?" if near else f"known here: {', '.join(known)}"
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {'.'.join([*path[:-1], near[0]])}?" if near else f"known here: {', '.join(known)}"
         return f"{key}: no such key ({hint})"
     if fault["type"] == "missing":
         return f"{key}: missing; set it in the recipe or with --set {key}=..."
@@ -156,12 +163,12 @@ def _explain(fault: Any) -> str:
     return f"{key}: {message}{got}"
 
 
-def _placed(location: Sequence[str]) -> tuple[list[str], list[str]]:
+def _divided(location: Sequence[str]) -> tuple[list[str], list[str]]:
     """(key, keys that are known beside it) of pydantic's way to a fault.
 
     After a union by kind pydantic names the member, which is no part of the key.
     """
-    place = list[str]()
+    path = list[str]()
     section: Any = RunConfig
     beside: Any = None
     by_kind: dict[str, Any] = {}
@@ -169,11 +176,22 @@ def _placed(location: Sequence[str]) -> tuple[list[str], list[str]]:
         if part in by_kind:
             section, by_kind = by_kind[part], {}
             continue
-        place.append(part)
+        path.append(part)
         beside = section
         field = section.model_fields.get(part) if section else None
         if field is not None:
-            options = [get_args(option) or (option,) for option in get_args(field.annotation) or (field.annotation,)]
-            by_kind = {tag.tag: option for option, *more in options for tag in more if isinstance(tag, Tag)}
-            section = next((o for o, *_ in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return place, list(beside.model_fields) if beside else []
+            members = list(_members(field.annotation))
+            by_kind = {tag: member for member, tag in members if tag}
+            section = next((m for m, _ in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
+    return path, list(beside.model_fields) if beside else []
+
+
+def _members(annotation: Any) -> Iterator[tuple[Any, str]]:
+    """(type, its tag in a union by kind, else "") of all that a field, or an item of its list, may be."""
+    inner, *more = get_args(annotation) or (annotation,)
+    tag = next((each.tag for each in more if isinstance(each, Tag)), "")
+    if tag or not get_args(annotation) or get_origin(annotation) is Literal:
+        yield (inner if tag else annotation), tag
+    else:
+        for argument in (inner,) if get_origin(annotation) is Annotated else (inner, *more):
+            yield from _members(argument)

@@ -13,20 +13,28 @@ from typing import Any
 Translation = Callable[[dict[str, Any]], None]
 
 
+def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a recorded tree as this relift would have written it; without checks, since parts of it may do."""
+    tree = copy.deepcopy(dict(recorded))
+    for translate in TRANSLATIONS:
+        translate(tree)
+    return tree
+
+
 def _loss_by_kind(tree: dict[str, Any]) -> None:
-    """0.1.0 set clip, ratio and surrogate beside each other."""
+    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``."""
     rl = tree.get("rl")
-    if not isinstance(rl, dict) or not {"clip", "ratio", "surrogate"} & rl.keys():
+    if not isinstance(rl, dict) or "surrogate" not in rl:
         return
-    clip, ratio, surrogate = rl.pop("clip", {}), rl.pop("ratio", "token"), rl.pop("surrogate", "ppo")
-    kind = "cispo" if surrogate == "cispo" else "gspo" if ratio == "sequence" else "ppo"
-    if kind == "cispo" and isinstance(clip, dict):
-        clip = {key: value for key, value in clip.items() if key != "dual"}
-    rl["loss"] = {"kind": kind, "clip": clip}
+    surrogate, ratio, clip = rl.pop("surrogate"), rl.pop("ratio"), rl.pop("clip")
+    if surrogate == "cispo":
+        rl["loss"] = {"kind": "cispo", "clip": {bound: clip[bound] for bound in ("low", "high")}}
+    else:
+        rl["loss"] = {"kind": "gspo" if ratio == "sequence" else "ppo", "clip": clip}
 
 
 def _rule_has_a_section(tree: dict[str, Any]) -> None:
-    """0.1.0 set when to teach, and what never, in the section of the supervised update."""
+    """When to teach, and what never, left the section of the supervised update for ``teach``."""
     sft = tree.get("sft")
     if not isinstance(sft, dict):
         return
@@ -38,11 +46,3 @@ def _rule_has_a_section(tree: dict[str, Any]) -> None:
 
 TRANSLATIONS: tuple[Translation, ...] = (_loss_by_kind, _rule_has_a_section)
 """One for each change of keys, oldest first. Each moves in place what it knows and leaves any other tree as it is."""
-
-
-def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a recorded tree as this relift would have written it; without checks, since parts of it may do."""
-    tree = copy.deepcopy(dict(recorded))
-    for translate in TRANSLATIONS:
-        translate(tree)
-    return tree

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
+from relift.config.plugin import BY_IMPORT, BY_NAME, PluginConfig, by_name
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 
 MOST_TOKENS = 10_000_000
@@ -92,12 +93,19 @@ class ApiTeacherConfig(Section, allow_inf_nan=False):
         return self
 
 
+Source = Annotated[
+    Annotated[Literal["dataset", "api"], Tag(BY_NAME)] | Annotated[PluginConfig, Tag(BY_IMPORT)],
+    by_name("dataset", "api"),
+]
+
+
 class TeacherConfig(Section):
     """Where demonstrations come from, asked in this order."""
 
-    sources: tuple[Literal["dataset", "api"], ...] = Field(("dataset",), min_length=1)
+    sources: tuple[Source, ...] = Field(("dataset",), min_length=1)
     """Asked in this order, each for what the ones before could not solve. dataset: the solution column of the
-    questions; api: the model of teacher.api."""
+    questions; api: the model of teacher.api; or one's own by import path, package.module:Name, or as { kind, settings
+    }."""
     max_tokens: int = Field(8192, ge=1, le=MOST_TOKENS)
     """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
     wait_seconds: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
@@ -112,8 +120,9 @@ class TeacherConfig(Section):
 
     @model_validator(mode="after")
     def _sources_are_there(self) -> TeacherConfig:
-        if len(set(self.sources)) < len(self.sources):
-            raise ValueError(f"sources names one twice: {', '.join(self.sources)}")
+        if any(source in self.sources[:index] for index, source in enumerate(self.sources)):
+            named = (source if isinstance(source, str) else source.kind for source in self.sources)
+            raise ValueError(f"sources names one twice: {', '.join(named)}")
         if ("api" in self.sources) is not (self.api is not None):
             raise ValueError(
                 "the source 'api' and the section teacher.api belong together: set teacher.api.model and name 'api' in "

@@ -80,7 +80,7 @@ def student_quantile(freedom: int) -> float:
 
 
 def band(accuracy: float) -> str:
-    """Difficulty of a question by its share of correct samples (method note, section 9, stated for 8 samples)."""
+    """Difficulty of a question by its share of correct samples (as in arXiv 2506.07527, stated for 8 samples)."""
     if accuracy >= 6 / 8:
         return "easy"
     if accuracy >= 3 / 8:

@@ -2,7 +2,7 @@
 
 hard_set.py   what is exported, as records            card.py      the dataset card
 folder.py     as a Hugging Face dataset folder        human.py     as JSONL for people to fill in
-offered.py    solutions found in whatever is given    imports.py   each verified, all taken in or none
+candidates.py solutions found in whatever is given    imports.py   each verified, all taken in or none
 """
 
 from relift.exchange.folder import write_folder

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from relift.config import PolicyConfig, QuestionsConfig, TeacherConfig
 from relift.config.recorded import in_todays_keys
 from relift.errors import LedgerError, ModelError
-from relift.exchange.offered import Offered
+from relift.exchange.candidates import Candidate
 from relift.questions.solutions import render_solution
 from relift.records import Demonstration, Question, Written, demonstration_id
 from relift.teacher.admission import admit
@@ -90,8 +90,8 @@ class Checker:
         for rules in self._rules.values():
             rules.verifier.close()
 
-    def check(self, offered: Offered, known_as: Mapping[str, Question]) -> tuple[Demonstration, str | None]:
-        """(the demonstration as it is offered, why a run that knows the question would refuse it).
+    def check(self, candidate: Candidate, known_as: Mapping[str, Question]) -> tuple[Demonstration, str | None]:
+        """(the demonstration as it is given, why a run that knows the question would refuse it).
 
         ``known_as``: the question as each of those runs knows it, with its gold.
         """
@@ -100,22 +100,22 @@ class Checker:
             key = self._settings[run].key
             if (key, question.answer) in seen:
                 continue
-            judged = self._judge(offered, question, self._rules_of(run))
+            judged = self._judge(candidate, question, self._rules_of(run))
             seen[key, question.answer] = judged
             if judged.refusal is not None:
                 return judged, f"{judged.refusal} (run {run})"
         first = next(iter(seen.values()))
-        # As it was offered: each run writes it in its own answer form when it takes it.
-        return _as_offered(offered, first.tokens), None
+        # As it was given: each run writes it in its own answer form when it takes it.
+        return _as_given(candidate, first.tokens), None
 
-    def _judge(self, offered: Offered, question: Question, rules: _Rules) -> Demonstration:
+    def _judge(self, candidate: Candidate, question: Question, rules: _Rules) -> Demonstration:
         asked = Question(
-            id=question.id, text=question.text, answer=question.answer, source=question.source, solution=offered.text
+            id=question.id, text=question.text, answer=question.answer, source=question.source, solution=candidate.text
         )
         return admit(
             asked,
             render_solution(asked, rules.settings.questions),
-            source=offered.source,
+            source=candidate.source,
             verifier=rules.verifier,
             write=rules.write,
             max_tokens=rules.max_tokens,
@@ -128,12 +128,12 @@ class Checker:
         return self._rules[settings.key]
 
 
-def _as_offered(offered: Offered, tokens: int) -> Demonstration:
+def _as_given(candidate: Candidate, tokens: int) -> Demonstration:
     return Demonstration(
-        id=demonstration_id(offered.question_id, offered.text),
-        question_id=offered.question_id,
-        text=offered.text,
-        source=offered.source,
+        id=demonstration_id(candidate.question_id, candidate.text),
+        question_id=candidate.question_id,
+        text=candidate.text,
+        source=candidate.source,
         tokens=tokens,
     )
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import duckdb
 
 from relift.errors import LedgerError
+from relift.exchange.candidates import Candidate, read_candidates
 from relift.exchange.check import Checker, Settings, settings_of
 from relift.exchange.hard_set import LENT_SPLITS
-from relift.exchange.offered import Offered, offered_in
 from relift.ledger.imported import PREFIX
 from relift.ledger.project import open_project, write_init_script
-from relift.ledger.rows import storable
+from relift.ledger.rows import RunStatus, storable
 from relift.ledger.runs import known_runs
 from relift.ledger.schema import SNAPSHOT
-from relift.ledger.writer import Ledger, RunStatus
+from relift.ledger.writer import Ledger
 from relift.records import Demonstration, Question
 from relift.store.folder import sha256_of
 from relift.store.manifest import digest
@@ -48,11 +48,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What an import came to, e.g. offered 40, left_empty 12, taken 28."""
+    """What an import came to, e.g. candidates 40, left_empty 12, taken 28."""
 
     name: str
     """Of the ledger it was published as; empty where nothing was taken."""
-    offered: int
+    candidates: int
     left_empty: int
     """Rows that nobody has filled in."""
     repeated: int
@@ -81,8 +81,8 @@ def import_solutions(
     in every such run that knows its question; otherwise nothing is taken, unless ``skip_rejected`` leaves such rows
     out. Taken twice, it is there once. Raises LedgerError for runs that are not there and for what cannot be read.
     """
-    offered = offered_in(path_or_uri)
-    filled = [one for one in offered if one.text]
+    candidates = read_candidates(path_or_uri)
+    filled = [one for one in candidates if one.text]
     distinct = {(one.question_id, one.text): one for one in reversed(filled)}
     ordered = [one for one in filled if distinct[one.question_id, one.text] is one]
     with open_project(folder, own_alone=True) as connection:
@@ -96,8 +96,8 @@ def import_solutions(
         name, was_there = _publish(Path(path_or_uri).name, taken, questions, whom, store, folder)
     return ImportReport(
         name=name,
-        offered=len(offered),
-        left_empty=len(offered) - len(filled),
+        candidates=len(candidates),
+        left_empty=len(candidates) - len(filled),
         repeated=len(filled) - len(ordered),
         taken=len(taken) if name else 0,
         rejected=tuple(rejected),
@@ -139,13 +139,13 @@ def _asked(connection: duckdb.DuckDBPyConnection, ids: set[str]) -> dict[str, li
 
 
 def _checked(
-    offered: Sequence[Offered], asked: Mapping[str, Sequence[_Asked]], settings: Mapping[str, Settings]
+    candidates: Sequence[Candidate], asked: Mapping[str, Sequence[_Asked]], settings: Mapping[str, Settings]
 ) -> tuple[list[Demonstration], list[Rejected]]:
     taken: list[Demonstration] = []
     rejected: list[Rejected] = []
     with ExitStack() as stack:
         checker = stack.enter_context(Checker(settings))
-        for one in offered:
+        for one in candidates:
             found = asked.get(one.question_id, ())
             mine = [known for known in found if known.run in settings]
             reason = _why_not(one, found, mine, settings)
@@ -158,7 +158,7 @@ def _checked(
 
 
 def _why_not(
-    one: Offered, found: Sequence[_Asked], mine: Sequence[_Asked], settings: Mapping[str, Settings]
+    one: Candidate, found: Sequence[_Asked], mine: Sequence[_Asked], settings: Mapping[str, Settings]
 ) -> str | None:
     if not one.question_id:
         return "it names no question: give question_id, or the text as question"
@@ -191,8 +191,8 @@ def _publish(
     making = folder / f".{name}.partial"
     shutil.rmtree(making, ignore_errors=True)
     with Ledger.open(making / "ledger.duckdb", name) as ledger:
-        told = {"import": {"from": storable(origin), "runs": list(runs) or None}}
-        ledger.record_run(f"{name}/run", config_json=json.dumps(told), base_model="", code_version=version("relift"))
+        config = {"import": {"from": storable(origin), "runs": list(runs) or None}}
+        ledger.record_run(f"{name}/run", config_json=json.dumps(config), base_model="", code_version=version("relift"))
         ledger.record_questions(f"{name}/questions", list(questions.values()), split=SPLIT)
         ledger.record_demonstrations(f"{name}/demonstrations", 0, demonstrations)
         ledger.set_status(RunStatus.FINISHED)
@@ -214,10 +214,10 @@ def require_taken(report: ImportReport) -> None:
         return
     if report.rejected:
         raise LedgerError(
-            f"Nothing was imported: {len(report.rejected)} of {report.offered - report.left_empty} solutions were "
+            f"Nothing was imported: {len(report.rejected)} of {report.candidates - report.left_empty} solutions were "
             f"rejected, and an import is whole or not at all. Mend or remove those rows, or take the others with "
             f"--skip-rejected."
         )
     raise LedgerError(
-        f"Nothing was imported: of {report.offered} rows none holds a solution. Fill in the column 'solution'."
+        f"Nothing was imported: of {report.candidates} rows none holds a solution. Fill in the column 'solution'."
     )

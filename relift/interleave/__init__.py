@@ -5,7 +5,7 @@ Plain Python without draws or clocks (a rule of one's own may draw by the run's 
 all of it by calling the same functions over the recorded phases.
 """
 
-from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Departure, Entry, Leaving
+from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry, LeavingEvent, LeavingReason
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
@@ -17,14 +17,14 @@ __all__ = [
     "BufferSnapshot",
     "Decision",
     "DemonstrationBuffer",
-    "Departure",
     "Drop",
     "Entry",
     "Gate",
     "GuidedPrompt",
     "Interleaving",
     "Join",
-    "Leaving",
+    "LeavingEvent",
+    "LeavingReason",
     "Lesson",
     "Moment",
     "OwnCorrect",

@@ -1,8 +1,8 @@
 """The buffer: hard questions that wait, with a demonstration, for a supervised update.
 
     add -> waiting -> take -> taken -> used           leaves once the update is committed
-              |                 `----> put_back       waits again, in its old place
-              |-> evicted   (capacity: the oldest entry makes room)
+              |                 `----> put_back       waits again, in its old position
+              |-> evicted   (capacity: the oldest entry leaves for it)
               |-> expired   (not seen unsolved for more than max_age iterations)
               `-> solved_meanwhile   (unless leave_when_solved is off)
 
@@ -24,7 +24,7 @@ from typing import Any
 from relift.config import BufferConfig
 
 
-class Leaving(StrEnum):
+class LeavingReason(StrEnum):
     """Why an entry left the buffer."""
 
     USED = "used"
@@ -47,12 +47,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Departure:
-    """A demonstration that waits no more, for another reason than being taught, e.g. reason ``Leaving.EXPIRED``."""
+class LeavingEvent:
+    """A demonstration waits no more, for another reason than being taught, e.g. ``LeavingReason.EXPIRED``.
+
+    The ledger writes it as a ``LeavingRecord``.
+    """
 
     question_id: str
     demonstration_id: str
-    reason: Leaving
+    reason: LeavingReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class DemonstrationBuffer:
         self._taken: set[str] = set()
         self._left: Counter[str] = Counter()
         self._uses: Counter[str] = Counter()
-        self._departures: list[Departure] = []
+        self._leavings: list[LeavingEvent] = []
         if snapshot is not None:
             self.restore(snapshot)
 
@@ -102,12 +105,12 @@ class DemonstrationBuffer:
         return tuple(entry for entry in self._entries.values() if entry.question_id not in self._taken)
 
     @property
-    def left(self) -> Mapping[Leaving, int]:
+    def left(self) -> Mapping[LeavingReason, int]:
         """How many entries have left, by reason; every reason is present."""
-        return {reason: self._left[reason.value] for reason in Leaving}
+        return {reason: self._left[reason.value] for reason in LeavingReason}
 
     def add(self, question_id: str, demonstration_id: str, iteration: int) -> bool:
-        """Whether the question is new here; one that already waits keeps its place and demonstration and is counted."""
+        """Whether the question is new here; one that waits already keeps position and demonstration and is counted."""
         if self.is_retired(question_id):
             return False
         known = self._entries.get(question_id)
@@ -123,7 +126,7 @@ class DemonstrationBuffer:
             last_iteration=iteration,
         )
         if self._config.capacity is not None and len(self) > self._config.capacity:
-            self._leave(self.waiting[0].question_id, Leaving.EVICTED)
+            self._leave(self.waiting[0].question_id, LeavingReason.EVICTED)
         return True
 
     def expire(self, iteration: int) -> None:
@@ -132,7 +135,7 @@ class DemonstrationBuffer:
             return
         for entry in self.waiting:
             if iteration - entry.last_iteration > self._config.max_age:
-                self._leave(entry.question_id, Leaving.EXPIRED)
+                self._leave(entry.question_id, LeavingReason.EXPIRED)
 
     def take(self, question_ids: Iterable[str]) -> tuple[Entry, ...]:
         """Entries that wait, for an update. They stay in the snapshot until ``used`` or ``put_back`` names them."""
@@ -145,24 +148,24 @@ class DemonstrationBuffer:
     def used(self, batch: Iterable[Entry]) -> None:
         """The supervised update on this batch is committed: its entries leave for good."""
         for entry in batch:
-            self._leave(self._taken_id(entry), Leaving.USED)
+            self._leave(self._taken_id(entry), LeavingReason.USED)
             if self._config.max_uses is None:
                 continue
             self._uses[entry.question_id] += 1
             if self.is_retired(entry.question_id):
-                self._depart(entry, Leaving.RETIRED)
+                self._note_leaving(entry, LeavingReason.RETIRED)
 
     def is_retired(self, question_id: str) -> bool:
         """Whether the question was taught as often as the configuration allows."""
         return self._config.max_uses is not None and self._uses[question_id] >= self._config.max_uses
 
-    def take_departures(self) -> tuple[Departure, ...]:
+    def take_leavings(self) -> tuple[LeavingEvent, ...]:
         """Who left untaught since this was last asked, in order; and who was retired."""
-        departures, self._departures = tuple(self._departures), []
-        return departures
+        leavings, self._leavings = tuple(self._leavings), []
+        return leavings
 
     def put_back(self, batch: Iterable[Entry]) -> None:
-        """The supervised update did not happen: the batch waits again, in its old place."""
+        """The supervised update did not happen: the batch waits again, in its old position."""
         for entry in batch:
             self._taken.remove(self._taken_id(entry))
 
@@ -170,7 +173,7 @@ class DemonstrationBuffer:
         """Whether a waiting question left because a later rollout solved it."""
         if not self._config.leave_when_solved or question_id not in self._entries or question_id in self._taken:
             return False
-        self._leave(question_id, Leaving.SOLVED_MEANWHILE)
+        self._leave(question_id, LeavingReason.SOLVED_MEANWHILE)
         return True
 
     def snapshot(self) -> BufferSnapshot:
@@ -183,20 +186,20 @@ class DemonstrationBuffer:
         self._taken = set()
         self._left = Counter(snapshot.left)
         self._uses = Counter(snapshot.uses)
-        self._departures = []
+        self._leavings = []
 
-    def _leave(self, question_id: str, reason: Leaving) -> None:
+    def _leave(self, question_id: str, reason: LeavingReason) -> None:
         entry = self._entries.pop(question_id)
         self._taken.discard(question_id)
-        if reason is Leaving.USED:
+        if reason is LeavingReason.USED:
             self._left[reason.value] += 1
         else:
-            self._depart(entry, reason)
+            self._note_leaving(entry, reason)
 
-    def _depart(self, entry: Entry, reason: Leaving) -> None:
+    def _note_leaving(self, entry: Entry, reason: LeavingReason) -> None:
         self._left[reason.value] += 1
-        self._departures.append(
-            Departure(question_id=entry.question_id, demonstration_id=entry.demonstration_id, reason=reason)
+        self._leavings.append(
+            LeavingEvent(question_id=entry.question_id, demonstration_id=entry.demonstration_id, reason=reason)
         )
 
     def _taken_id(self, entry: Entry) -> str:

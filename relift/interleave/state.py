@@ -172,9 +172,9 @@ class Interleaving:
         self.refused_in_a_row = tree["refused_in_a_row"]
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
-        told = self._moment(batch.iteration, [group.question.id for group in batch.groups])
+        before = self._moment(batch.iteration, [group.question.id for group in batch.groups])
         may_be_taught = tuple(question for question in hardest if not self.is_control(question))
-        return replace(told, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
+        return replace(before, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
 
     def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
         return Moment(iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=self._waiting())

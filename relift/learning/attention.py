@@ -13,7 +13,7 @@ sequences, Q tokens that ask, T that are there, the last Q of them those that as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -23,11 +23,10 @@ import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.branches import Span
+from relift.learning.packing import Packing
 from relift.learning.spans import attend
 
 if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
     from transformers import PreTrainedModel
 
 NAME = "relift_packed"
@@ -38,54 +37,6 @@ WAY_OUT = "Use a model with plain causal attention (Qwen2, Qwen3, Llama, Mistral
 WINDOW = "relift_window"
 """Attribute of a mask that the library makes for us: how far back it lets a token look; None for no limit."""
 _in_packed_forward: ContextVar[bool] = ContextVar("in_packed_forward", default=False)
-
-
-class Packing:
-    """Which tokens of a micro-batch belong together; see ``Span``.
-
-    It travels to the layers as an argument, so that activation checkpointing hands them the same one again.
-    """
-
-    def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
-        self.spans = spans
-        self.longest = max(span.stop - span.start + span.prefix_stop - span.prefix_start for span in spans)
-        self.device = device
-        self._bounds: Tensor | None = None
-        self._block_masks: dict[int | None, BlockMask] = {}
-
-    @property
-    def lengths(self) -> list[int]:
-        """Of whole sequences, one after the other."""
-        assert all(span.prefix_start == span.prefix_stop for span in self.spans), "this attention cannot share prompts"
-        return [span.stop - span.start for span in self.spans]
-
-    def bounds(self) -> Tensor:
-        """(S + 1,) int32, the first token of each sequence and, at the end, P."""
-        if self._bounds is None:
-            ends = torch.tensor([0, *self.lengths]).cumsum(0)
-            self._bounds = ends.to(self.device, torch.int32)
-        return self._bounds
-
-    def block_mask(self, window: int | None) -> BlockMask:
-        """Causal within each sequence; made once for all layers of a kind."""
-        if window not in self._block_masks:
-            from torch.nn.attention.flex_attention import create_block_mask  # slow to import, and for a GPU alone
-
-            lengths = self.lengths
-            total = sum(lengths)
-            sequence_P = torch.repeat_interleave(torch.tensor(lengths)).to(self.device)
-
-            def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-                allowed = (sequence_P[query] == sequence_P[key]) & (key <= query)
-                return allowed if window is None else allowed & (key > query - window)
-
-            self._block_masks[window] = create_block_mask(sees, None, None, total, total, device=self.device)
-        return self._block_masks[window]
-
-
-def can_share_prompts(device: torch.device) -> bool:
-    """Whether attention there can read packs with shared prompts. The kernels for a GPU take whole sequences."""
-    return device.type == "cpu"
 
 
 def packed_hidden_states(model: PreTrainedModel, token_ids_P: Tensor, positions_P: Tensor, packing: Packing) -> Tensor:
@@ -177,7 +128,7 @@ def _within_window(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Keys, values and mask as a layer sees them whose tokens look back at ``window`` tokens, themselves included.
 
-    Columns stand for places: rows are padded on their left, so whatever lies between two real tokens of one is real.
+    Columns stand for positions: rows are padded on their left, so whatever lies between two real tokens of one is real.
     Without a mask nothing is beyond the window, as the library leaves it out for that reason alone.
     """
     there = key_BKTD.shape[2]
@@ -185,8 +136,8 @@ def _within_window(
         return key_BKTD, value_BKTD, mask_B1QT
     if asking == 1:
         return key_BKTD[:, :, -window:], value_BKTD[:, :, -window:], mask_B1QT[..., -window:]
-    place_T = torch.arange(there, device=key_BKTD.device)
-    return key_BKTD, value_BKTD, mask_B1QT & (place_T > place_T[-asking:, None] - window)
+    position_T = torch.arange(there, device=key_BKTD.device)
+    return key_BKTD, value_BKTD, mask_B1QT & (position_T > position_T[-asking:, None] - window)
 
 
 def _require_window(module: torch.nn.Module, mask: Tensor | None, window: int | None) -> None:

@@ -32,9 +32,9 @@ class MicroBatch:
     token_ids_P: Tensor
     """int64."""
     positions_P: Tensor
-    """int64, the place of a token in its sequence."""
+    """int64, the position of a token in its sequence."""
     predictors_C: Tensor
-    """int64 places in P of the states that predict the tokens in the loss: the token before each.
+    """int64 positions in P of the states that predict the tokens in the loss: the token before each.
 
     Where prompts are shared, the last token of one occurs once for each of its sequences.
     """
@@ -104,7 +104,7 @@ def micro_batches(
 
 
 def split(lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count_multiple: int = 1) -> list[list[int]]:
-    """Which items go together: the longest remaining one always to the cheapest micro-batch with room for it.
+    """Which items go together: the longest remaining one always to the cheapest micro-batch with space for it.
 
     As few micro-batches as the budget allows with a multiple of ``count_multiple``, or nearly so; longest first within
     each. No length may exceed ``max_tokens``.
@@ -123,20 +123,20 @@ def split(lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count
 def _spread(
     order: Sequence[int], lengths: Sequence[int], costs: Sequence[float], max_tokens: int, count: int
 ) -> tuple[list[list[int]], int]:
-    """``order`` dealt to ``count`` micro-batches, and the tokens of those that found no room."""
+    """``order`` dealt to ``count`` micro-batches, and the tokens of those that found no space."""
     chosen: list[list[int]] = [[] for _ in range(count)]
     tokens = [0] * count
-    cheapest = [(0.0, place) for place in range(count)]  # a heap
+    cheapest = [(0.0, slot) for slot in range(count)]  # a heap
     left_over = 0
     for i in order:
         full = []
         while cheapest and tokens[cheapest[0][1]] + lengths[i] > max_tokens:
             full.append(heapq.heappop(cheapest))
         if cheapest:
-            cost, place = cheapest[0]
-            chosen[place].append(i)
-            tokens[place] += lengths[i]
-            heapq.heapreplace(cheapest, (cost + costs[i], place))
+            cost, slot = cheapest[0]
+            chosen[slot].append(i)
+            tokens[slot] += lengths[i]
+            heapq.heapreplace(cheapest, (cost + costs[i], slot))
         else:
             left_over += lengths[i]
         for entry in full:  # a shorter one may still fit
@@ -167,16 +167,17 @@ def _packed(
             positions += range(family.prefix, stop)
             if stop > family.prefix:
                 spans.append(Span(start=start, stop=len(token_ids), prefix_start=shared.start, prefix_stop=shared.stop))
-            places = [place for place, in_loss in enumerate(sequence.loss_mask) if in_loss]
-            assert 0 not in places, "the first token of a sequence has nothing to be predicted from"
+            loss_positions = [position for position, in_loss in enumerate(sequence.loss_mask) if in_loss]
+            assert 0 not in loss_positions, "the first token of a sequence has nothing to be predicted from"
             first = start - family.prefix
-            predictors += [shared.stop - 1 if place == family.prefix else first + place - 1 for place in places]
-            targets += [sequence.token_ids[place] for place in places]
-            loss_tokens.append(len(places))
+            predictors += [
+                shared.stop - 1 if position == family.prefix else first + position - 1 for position in loss_positions
+            ]
+            targets += [sequence.token_ids[position] for position in loss_positions]
+            loss_tokens.append(len(loss_positions))
             if sampled:
-                logprobs += [
-                    sequence.sampling_logprobs[place] if sequence.sampling_logprobs else 0.0 for place in places
-                ]
+                given = sequence.sampling_logprobs or (0.0,) * len(sequence.token_ids)
+                logprobs += [given[position] for position in loss_positions]
     indices = [index for family in chosen for index in family.indices]
     advantages = [sequences[index].advantage for index in indices]
     loss_tokens_S = torch.tensor(loss_tokens, dtype=torch.int64)

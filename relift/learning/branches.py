@@ -93,17 +93,17 @@ def _needed(sequence: TrainingSequence) -> int:
 
 
 def _parts(members: list[int], prefix: int, sequences: Sequence[TrainingSequence], max_tokens: int) -> list[Family]:
-    """Each member, longest first, to the first part with room for what it has beyond the prefix."""
+    """Each member, longest first, to the first part with space for what it has beyond the prefix."""
     parts: list[list[int]] = []
-    room: list[int] = []
+    budgets: list[int] = []
     for i in sorted(members, key=lambda i: -_needed(sequences[i])):  # stable
         own = _needed(sequences[i]) - prefix
-        place = next((place for place, free in enumerate(room) if free >= own), len(parts))
-        if place == len(parts):
+        part = next((part for part, free in enumerate(budgets) if free >= own), len(parts))
+        if part == len(parts):
             parts.append([])
-            room.append(max_tokens - prefix)
-        parts[place].append(i)
-        room[place] -= own
+            budgets.append(max_tokens - prefix)
+        parts[part].append(i)
+        budgets[part] -= own
     return [_family(part, prefix if len(part) > 1 else 0, sequences) for part in parts]
 
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from relift.errors import ModelError
-from relift.learning.attention import WAY_OUT, Packing, can_share_prompts, packed_hidden_states
+from relift.learning.attention import WAY_OUT, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.branches import Span
 from relift.learning.head import Entropy, logprobs_and_entropy
+from relift.learning.packing import Packing, can_share_prompts
 from relift.records import TrainingSequence
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ def packing_error(
         packed_C, _ = token_logprobs(
             model, there, temperature=temperature, vocabulary=vocabulary, chunk_tokens=chunk_tokens
         )
-        for place, index in enumerate(batch.indices):
+        for slot, index in enumerate(batch.indices):
             alone_T = plain_logprobs(model, sequences[index], temperature, vocabulary, chunk_tokens)
             skipped = len(sequences[index].token_ids) - len(alone_T)
             in_loss_T = torch.tensor(sequences[index].loss_mask[skipped:], dtype=torch.bool)
             alone = alone_T[in_loss_T.to(alone_T.device)]
-            packed = packed_C[there.sequence_C == place][-len(alone) :] if len(alone) else alone
+            packed = packed_C[there.sequence_C == slot][-len(alone) :] if len(alone) else alone
             gap = (packed - alone).abs().nan_to_num(nan=torch.inf)
             worst = max(worst, float(gap.max()) if len(gap) else 0.0)
     return worst

@@ -47,10 +47,10 @@ def rl_sequences(
         ]
         for start in range(0, len(groups), size)
     ]
-    for place, found in enumerate(guided):
+    for position, found in enumerate(guided):
         prompt = prompt_ids[found.group.question.id] + found.prefix_ids
         longest = max_completion_tokens - len(found.prefix_ids)
-        steps[place * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
+        steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
     return steps
 
 

@@ -102,7 +102,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _blocks(span: Span, group: int) -> Iterator[tuple[slice, int, int]]:
-    """Rows of a block's queries, the place of its first token in the sequence, and the keys that its last one sees."""
+    """Rows of a block's queries, the first token's position in the sequence, and the keys that its last one sees."""
     prefix = span.prefix_stop - span.prefix_start
     for start in range(span.start, span.stop, BLOCK_TOKENS):
         stop = min(start + BLOCK_TOKENS, span.stop)
@@ -124,7 +124,7 @@ def _add_seen(total_KPD: Tensor, part_KLD: Tensor, span: Span) -> None:
 
 
 def _weights(query_KBD: Tensor, key_KLD: Tensor, first: int, group: int, scale: float, window: int | None) -> Tensor:
-    """(K, B, L) softmax of the scores, in float32 at least, of tokens from place ``first`` of their sequence on."""
+    """(K, B, L) softmax of the scores, in float32 at least, of tokens from position ``first`` of their sequence on."""
     score_KBL = _product(query_KBD, key_KLD.transpose(1, 2), scale)
     later = score_KBL[:, :, first:]  # all tokens before the block are seen by all of it
     later += _later_tokens(group, score_KBL.dtype)[: later.shape[1], : later.shape[2]]

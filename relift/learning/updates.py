@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from relift.config import RlConfig, SftConfig
-from relift.learning.attention import can_share_prompts
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.forward import token_logprobs
 from relift.learning.head import Entropy
 from relift.learning.likelihoods import Likelihoods, others, per_token
 from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
 from relift.learning.own_loss import needs_every_sequence
+from relift.learning.packing import can_share_prompts
 from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
 from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
 from relift.learning.throughput import peak_flops, peak_memory, update_flops

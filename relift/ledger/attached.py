@@ -1,7 +1,7 @@
-"""Ledgers of elsewhere that a project reads beside its own: the places in ``<store>/attached.toml``.
+"""Ledgers of elsewhere that a project reads beside its own: the locations in ``<store>/attached.toml``.
 
-A place is a folder of runs, one run, one ledger file, a ledger as Parquet (``relift ledger export --format parquet``),
-or any of these in a bucket. Its runs are always called ``<name of the place>/<run>``, so no name can clash, now or
+One is a folder of runs, one run, one ledger file, a ledger as Parquet (``relift ledger export --format parquet``),
+or any of these in a bucket. Its runs are always called ``<its name>/<run>``, so no name can clash, now or
 later. What is fetched or converted lies in ``<store>/.attached/<name>/``, a cache that may be removed at any time.
 """
 
@@ -34,8 +34,8 @@ _NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One attached place, e.g. name ``"big"``, uri ``"s3://bucket/relift-7b"``."""
+class Location:
+    """One attached location, e.g. name ``"big"``, uri ``"s3://bucket/relift-7b"``."""
 
     name: str
     """Before the names of its runs, with a slash."""
@@ -53,48 +53,48 @@ class Source:
     """What its runs' names are given in front, e.g. ``"big/"``."""
 
 
-def places(store: Path) -> list[Place]:
-    """The attached places, in the order they were attached. Raises LedgerError for a file that says something else."""
+def locations(store: Path) -> list[Location]:
+    """The attached locations, in the order of attaching. Raises LedgerError for a file that says something else."""
     path = store / FILE
     if not path.is_file():
         return []
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = [Place(name=str(entry["name"]), uri=str(entry["uri"])) for entry in tree.get("attached", [])]
+        found = [Location(name=str(entry["name"]), uri=str(entry["uri"])) for entry in tree.get("attached", [])]
     except (ValueError, KeyError, TypeError) as problem:
         raise LedgerError(
             f"{path} could not be read as the list of attached ledgers ({problem}). Every entry is [[attached]] with "
             f"name and uri; mend it, or remove the file and attach anew."
         ) from problem
-    for place in found:
-        _check_name(place.name, found)
+    for location in found:
+        _check_name(location.name, found)
     return found
 
 
-def attach(store: Path, uri: str, name: str = "") -> tuple[Place, list[Source]]:
-    """Remember a place, and what it holds now; nothing is remembered where that cannot be read.
+def attach(store: Path, uri: str, name: str = "") -> tuple[Location, list[Source]]:
+    """Remember a location, and what it holds now; nothing is remembered where that cannot be read.
 
-    ``name`` is the place's own when empty: a folder's, a file's, the last part of a URI. Attached again under the same
+    ``name`` is its own when empty: a folder's, a file's, the last part of a URI. Attached again under the same
     name, it is only looked at again. Raises LedgerError or StoreError.
     """
     full = require_uri(uri) if is_bucket(uri) else str(Path(require_uri(uri)).expanduser().resolve())
     if not is_bucket(uri) and Path(full) == store.resolve():
         raise LedgerError(f"{uri} is the project itself ({store}), and its runs are read anyway. Attach another one.")
-    place = Place(name=name or _name_of(full), uri=full)
-    known = places(store)
-    _check_name(place.name, [*known, place] if place not in known else known)
-    found = sources_of(store, place)
+    location = Location(name=name or _name_of(full), uri=full)
+    known = locations(store)
+    _check_name(location.name, [*known, location] if location not in known else known)
+    found = sources_of(store, location)
     runs_of(found)  # each is a ledger that can be read
-    _check_not_read_already(store, place, found)
-    if place not in known:
+    _check_not_read_already(store, location, found)
+    if location not in known:
         store.mkdir(parents=True, exist_ok=True)
-        _write(store, [*known, place])
-    return place, found
+        _write(store, [*known, location])
+    return location, found
 
 
-def detach(store: Path, name_or_uri: str) -> Place:
-    """Forget a place and what was fetched of it; the place itself is not touched. Raises LedgerError."""
-    known = places(store)
+def detach(store: Path, name_or_uri: str) -> Location:
+    """Forget a location and what was fetched of it; the location itself is not touched. Raises LedgerError."""
+    known = locations(store)
     full = name_or_uri if is_bucket(name_or_uri) else str(Path(name_or_uri).expanduser().resolve())
     found = next((p for p in known if name_or_uri == p.name or full.rstrip("/") == p.uri), None)
     if found is None:
@@ -106,44 +106,44 @@ def detach(store: Path, name_or_uri: str) -> Place:
 
 
 def attached_sources(store: Path, *, refresh: bool = True) -> list[Source]:
-    """The ledger files of all attached places; those of a bucket fetched where they have changed.
+    """The ledger files of all attached locations; those of a bucket fetched where they have changed.
 
     Without ``refresh`` nothing is asked of a network and what is not there is left out, so that a run that writes its
-    init script never waits or fails for a place of somebody else's. With it, a missing place is a LedgerError: an
+    init script never waits or fails for a location of somebody else's. With it, a missing location is a LedgerError: an
     answer over fewer runs than were asked for would look like an answer.
     """
     found: list[Source] = []
     try:
-        known = places(store)
+        known = locations(store)
     except LedgerError as problem:
         if refresh:
             raise
         log.warning("%s", problem)
         return []
-    for place in known:
+    for location in known:
         try:
-            found += sources_of(store, place, refresh=refresh)
+            found += sources_of(store, location, refresh=refresh)
         except (LedgerError, StoreError, OSError) as problem:
             if refresh:
                 raise LedgerError(
-                    f"The attached place {place.name!r} ({place.uri}) cannot be read: {problem} Bring it back, or "
-                    f"leave it out with `relift ledger detach {place.name}`."
+                    f"The attached location {location.name!r} ({location.uri}) cannot be read: {problem} Bring it "
+                    f"back, or leave it out with `relift ledger detach {location.name}`."
                 ) from problem
     return found
 
 
-def sources_of(store: Path, place: Place, *, refresh: bool = True) -> list[Source]:
-    """The ledger files that a place holds. Raises LedgerError where it holds none, StoreError where it is not read."""
-    cache = store / CACHE / place.name
-    root = _fetched(place.uri, cache, refresh) if is_bucket(place.uri) else Path(place.uri)
+def sources_of(store: Path, location: Location, *, refresh: bool = True) -> list[Source]:
+    """Its ledger files. Raises LedgerError where it holds none, StoreError where it is not read."""
+    cache = store / CACHE / location.name
+    root = _fetched(location.uri, cache, refresh) if is_bucket(location.uri) else Path(location.uri)
     files = _ledger_files(root, cache)
     if not files:
         raise LedgerError(
-            f"{place.uri} holds no ledger: neither <run>/{SNAPSHOT}, nor {SNAPSHOT} or {parquet.MARKER} of its own. "
+            f"{location.uri} holds no ledger: neither <run>/{SNAPSHOT}, nor {SNAPSHOT} or {parquet.MARKER} of its own. "
             f"Give a folder of runs, a run, a ledger file, or what `relift ledger export --format parquet` wrote."
         )
     return [
-        Source(path=path, alias=f"at_{place.name}_{number}", prefix=f"{place.name}/")
+        Source(path=path, alias=f"at_{location.name}_{number}", prefix=f"{location.name}/")
         for number, path in enumerate(files)
     ]
 
@@ -206,19 +206,19 @@ def runs_of(sources: Iterable[Source]) -> list[str]:
     listed = list(sources)
     with schema.reading({source.alias: source.path for source in listed}) as connection:
         for source in listed:
-            with schema.damage_told(source.path):
+            with schema.damage_reported(source.path):
                 migrate.read_as_todays(connection, source.path, source.alias)
                 rows = connection.execute(f"SELECT run FROM {quoted(source.alias)}.runs").fetchall()
             found.update(f"{source.prefix}{run}" for (run,) in rows)
     return sorted(found)
 
 
-def _check_not_read_already(store: Path, place: Place, found: Iterable[Source]) -> None:
+def _check_not_read_already(store: Path, location: Location, found: Iterable[Source]) -> None:
     """A file can be opened once only, and its rows would count twice."""
     others: list[Path] = []
-    for other in places(store):
+    for other in locations(store):
         with suppress(LedgerError, StoreError, OSError):  # one that is gone is read by nobody
-            others += [source.path for source in sources_of(store, other, refresh=False)] if other != place else []
+            others += [source.path for source in sources_of(store, other, refresh=False)] if other != location else []
     read = {path.resolve() for path in (*snapshots(store), *others)}
     twice = next((source.path for source in found if source.path.resolve() in read), None)
     if twice is not None:
@@ -227,17 +227,17 @@ def _check_not_read_already(store: Path, place: Place, found: Iterable[Source]) 
         )
 
 
-def _check_name(name: str, among: list[Place]) -> None:
+def _check_name(name: str, among: list[Location]) -> None:
     if not _NAME.fullmatch(name) or name.startswith("."):
         raise LedgerError(
-            f"{name!r} cannot be the name of an attached place: letters, digits, '.', '_' and '-' make one, since its "
+            f"{name!r} cannot be the name of a location: letters, digits, '.', '_' and '-' make one, since its "
             f"runs are called NAME/RUN. Give another with --as."
         )
-    others = [place.uri for place in among if place.name == name]
+    others = [location.uri for location in among if location.name == name]
     if len(others) > 1:
         raise LedgerError(
             f"{name!r} names {others[0]} already, and its runs could not be told from those of {others[1]}. Give the "
-            f"other place a name of its own with --as, or detach the first: `relift ledger detach {name}`."
+            f"other location a name of its own with --as, or detach the first: `relift ledger detach {name}`."
         )
 
 
@@ -249,11 +249,11 @@ def _name_of(uri: str) -> str:
     return re.sub(r"[^\w.-]", "_", parts[-1].removesuffix(".duckdb") if parts else "").lstrip(".")
 
 
-def _write(store: Path, attached: list[Place]) -> None:
+def _write(store: Path, attached: list[Location]) -> None:
     # A JSON string is a TOML string too: both escape the quote, the backslash and control characters alike.
     entries = "".join(
-        f"\n[[attached]]\nname = {json.dumps(place.name)}\nuri = {json.dumps(place.uri, ensure_ascii=False)}\n"
-        for place in attached
+        f"\n[[attached]]\nname = {json.dumps(location.name)}\nuri = {json.dumps(location.uri, ensure_ascii=False)}\n"
+        for location in attached
     )
     partial = store / f"{FILE}.partial"
     partial.write_text(_HEAD + entries, encoding="utf-8")

@@ -32,7 +32,7 @@ def imported_solutions(path: Path, run: str) -> list[ImportedSolution]:
 
     Raises LedgerError for a file that is no ledger or damaged.
     """
-    with schema.damage_told(path), schema.reading({"imported": path}) as connection:
+    with schema.damage_reported(path), schema.reading({"imported": path}) as connection:
         migrate.read_as_todays(connection, path, "imported")
         configs = connection.execute("SELECT config_json FROM imported.runs").fetchall()
         runs = _meant_for(path, configs[0][0]) if configs else []

@@ -56,6 +56,26 @@ def read_as_todays(connection: duckdb.DuckDBPyConnection, path: Path, alias: str
     return version
 
 
+def attached_as_todays(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to write the file with, under the name ``ledger``; one of an earlier schema is migrated first."""
+    connection = _attached(path)
+    if schema.version_of(connection, "ledger") < schema.SCHEMA_VERSION:
+        connection.close()
+        migrate(path)
+        connection = _attached(path)
+    return connection
+
+
+def _attached(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = connect(spill=path.with_name(path.name + ".spill"))
+    try:
+        schema.attach(connection, path, "ledger", read_only=False)
+    except LedgerError:
+        connection.close()
+        raise
+    return connection
+
+
 def migrate(path: Path) -> bool:
     """Make the ledger at ``path`` one of today's schema; False when it is one already.
 

@@ -50,9 +50,9 @@ def require_snapshots(store: Path) -> list[Path]:
 
 
 def sources(store: Path, *, refresh: bool = True) -> list[Source]:
-    """The ledger files that are read as one: those of the folder's runs, then those of attached places.
+    """The ledger files that are read as one: those of the folder's runs, then those of attached locations.
 
-    ``refresh`` as ``attached_sources`` takes it. Raises LedgerError where an attached place cannot be read.
+    ``refresh`` as ``attached_sources`` takes it. Raises LedgerError where an attached location cannot be read.
     """
     own = [Source(path=path, alias=_alias(path)) for path in snapshots(store)]
     return own + attached.attached_sources(store, refresh=refresh)
@@ -64,7 +64,7 @@ def open_project(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in memory with the tables and views of all runs under their plain names, each run's file attached.
 
-    Runs of attached places are called ``<place>/<run>``; ``own_alone`` leaves them out. SQL reaches no other file but
+    Runs of attached locations are called ``<name>/<run>``; ``own_alone`` leaves them out. SQL reaches no other file but
     those of ``writes``. Raises LedgerError when there is no snapshot, one that is no ledger or of a newer schema, or
     when what is asked meets damage.
     """
@@ -88,13 +88,13 @@ def open_file(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _as_one(found: list[Source], place: Path, writes: Sequence[Path] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
-    """``place`` is what a message about damage names."""
+def _as_one(found: list[Source], path: Path, writes: Sequence[Path] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+    """``path`` is what a message about damage names."""
     files = {source.alias: source.path for source in found}
     with (
         tempfile.TemporaryDirectory() as spill,  # what sorts millions of rows, such as an export, does not fit memory
-        _naming_places(found),
-        schema.damage_told(place),
+        _naming_locations(found),
+        schema.damage_reported(path),
         schema.reading(files, spill=Path(spill), writes=writes) as connection,
     ):
         versions = [migrate.read_as_todays(connection, source.path, source.alias) for source in found]
@@ -103,7 +103,7 @@ def _as_one(found: list[Source], place: Path, writes: Sequence[Path] = ()) -> It
 
 
 @contextmanager
-def _naming_places(found: list[Source]) -> Iterator[None]:
+def _naming_locations(found: list[Source]) -> Iterator[None]:
     """What is said of a file that was attached says too how to leave it out."""
     try:
         yield

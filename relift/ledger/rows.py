@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import overload
 
 from relift.records import (
@@ -19,6 +20,8 @@ from relift.records import (
     PolicyVersion,
     Purpose,
     Question,
+    RewardStatus,
+    Rollout,
     RolloutGroup,
     Status,
     UpdateKind,
@@ -29,6 +32,18 @@ Row = dict[str, object]
 _METRIC_COLUMNS = ("entropy", "clip_fraction", "kl", "correction_mean", "bounded_fraction")
 Columns = dict[str, list[object]]
 """The same for many rows: the values of each column, all as long as each other."""
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class GoldStatus(StrEnum):
+    OK = "ok"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +67,8 @@ class GateWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """A demonstration that left the buffer untaught, e.g. reason ``"expired"``."""
+class LeavingRecord:
+    """A ``LeavingEvent`` of the buffer, which the ledger does not know, e.g. reason ``"expired"``."""
 
     question_id: str
     demonstration_id: str
@@ -117,6 +132,37 @@ def attempt_columns(iteration: int, groups: Sequence[RolloutGroup], *, purpose: 
     }
 
 
+def reward_part_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> list[Row]:
+    return [
+        {**_attempt_key(iteration, group, rollout, purpose), "name": storable(name), "value": value}
+        for group in groups
+        for rollout in group.rollouts
+        for name, value in rollout.reward_parts
+    ]
+
+
+def reward_failure_rows(iteration: int, groups: Sequence[RolloutGroup], *, purpose: Purpose) -> list[Row]:
+    return [
+        {
+            **_attempt_key(iteration, group, rollout, purpose),
+            "status": rollout.reward_status.value,
+            "reason": storable(rollout.reward_reason),
+        }
+        for group in groups
+        for rollout in group.rollouts
+        if rollout.reward_status not in (None, RewardStatus.GIVEN)
+    ]
+
+
+def _attempt_key(iteration: int, group: RolloutGroup, rollout: Rollout, purpose: Purpose) -> Row:
+    return {
+        "iteration": iteration,
+        "question_id": group.question.id,
+        "sample": rollout.sample,
+        "purpose": purpose.value,
+    }
+
+
 def demonstration_rows(iteration: int, demonstrations: Sequence[Demonstration]) -> list[Row]:
     return [
         {
@@ -153,7 +199,7 @@ def use_rows(iteration: int, kind: UpdateKind, version: PolicyVersion, uses: Seq
     return [{"iteration": iteration, "kind": kind.value, "version": version.number, **_fields(use)} for use in uses]
 
 
-def leaving_rows(iteration: int, left: Sequence[Left]) -> list[Row]:
+def leaving_rows(iteration: int, left: Sequence[LeavingRecord]) -> list[Row]:
     return [{"iteration": iteration, **_fields(one)} for one in left]
 
 
@@ -164,9 +210,9 @@ def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
 
 
 def iteration_row(report: IterationReport) -> Row:
-    """Without its updates, which have a table of their own."""
+    """Without its updates and rewards, which have tables of their own."""
     row = _fields(report)
-    del row["updates"]
+    del row["updates"], row["rewards"]
     return {
         **row,
         "statuses": {str(name): count for name, count in sorted(report.statuses.items())},
@@ -187,5 +233,5 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _fields(record: UpdateReport | Use | Left | EvalResult | IterationReport) -> Row:
+def _fields(record: UpdateReport | Use | LeavingRecord | EvalResult | IterationReport) -> Row:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

@@ -195,7 +195,7 @@ def is_damage(error: duckdb.Error) -> bool:
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
+def damage_reported(path: Path) -> Iterator[None]:
     """LedgerError for a query that meets damage: most blocks are first read, and their checksums compared, by one."""
     try:
         yield
@@ -203,6 +203,20 @@ def damage_told(path: Path) -> Iterator[None]:
         if is_damage(error):
             raise LedgerError(damaged(path, error)) from error
         raise
+
+
+@contextmanager
+def failed_writing_told(path: Path) -> Iterator[None]:
+    """LedgerError for damage and for a disk that is full, which shows as any of three errors, by when it was noticed:
+    writing, committing, or since then."""
+    try:
+        with damage_reported(path):
+            yield
+    except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+        raise LedgerError(
+            f"The ledger {path} could not be written: {str(error).splitlines()[0]} What was recorded before is kept. "
+            f"Make sure that the disk has space and the folder can be written, then run the command again."
+        ) from error
 
 
 def damaged(path: Path, why: duckdb.Error | str) -> str:

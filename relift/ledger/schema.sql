@@ -57,7 +57,7 @@ CREATE TABLE attempts (             -- one row is a rollout
                                     -- guided: after a given prefix, which says nothing of what the policy can do alone
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
-    reward DOUBLE,                  -- NULL when it could not be graded
+    reward DOUBLE,                  -- NULL when it could not be graded, or the reward failed
     answer VARCHAR,                 -- the extracted final answer
     decided_by VARCHAR NOT NULL,    -- path of the verifier: string, rational, guard, sympy, callable
     reason VARCHAR NOT NULL,        -- one phrase for a status that is neither correct nor wrong
@@ -65,6 +65,26 @@ CREATE TABLE attempts (             -- one row is a rollout
     finish_reason VARCHAR NOT NULL, -- stop, length
     seconds DOUBLE NOT NULL,        -- of the verdict
     text VARCHAR                    -- only where no rollout of the group was correct
+);
+
+CREATE TABLE reward_parts (         -- one row is a part of an attempt's reward, which is the sum of them; none without parts
+    run VARCHAR NOT NULL,
+    iteration INTEGER NOT NULL,
+    question_id VARCHAR NOT NULL,
+    sample INTEGER NOT NULL,
+    purpose VARCHAR NOT NULL,       -- as in attempts, like the four before it
+    name VARCHAR NOT NULL,
+    value DOUBLE NOT NULL
+);
+
+CREATE TABLE reward_failures (      -- one row is an attempt whose reward of one's own failed: it was not trained on
+    run VARCHAR NOT NULL,
+    iteration INTEGER NOT NULL,
+    question_id VARCHAR NOT NULL,
+    sample INTEGER NOT NULL,
+    purpose VARCHAR NOT NULL,       -- as in attempts, like the four before it
+    status VARCHAR NOT NULL,        -- timeout, error, not_finite, not_a_number
+    reason VARCHAR NOT NULL
 );
 
 CREATE TABLE demonstrations (       -- one row is a solution that was offered

@@ -17,7 +17,7 @@ TEXTS_PER_GROUP = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateStory:
+class HistoryState:
     """How a question stands in one run, e.g. run ``"demo-0"``, split ``"train"``, state ``"learned"``."""
 
     run: str
@@ -28,7 +28,7 @@ class StateStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptStory:
+class HistoryAttempt:
     sample: int
     status: str
     answer: str | None
@@ -38,7 +38,7 @@ class AttemptStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupStory:
+class HistoryGroup:
     """All rollouts of the question in one iteration.
 
     Example: accuracy 0.25, statuses ``(("wrong", 6), ("correct", 2))``.
@@ -55,7 +55,7 @@ class GroupStory:
     is_control: bool | None
     statuses: tuple[tuple[str, int], ...]
     """Most frequent first."""
-    samples: tuple[AttemptStory, ...]
+    samples: tuple[HistoryAttempt, ...]
     """The first few rollouts."""
     distance: int | None
     """Of a probe: iterations since its question was first taught, or a control would have been; else None."""
@@ -64,7 +64,7 @@ class GroupStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemonstrationStory:
+class HistoryDemonstration:
     run: str
     iteration: int
     id: str
@@ -76,7 +76,7 @@ class DemonstrationStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseStory:
+class HistoryUse:
     """The question was taught; NLL in nats per token of the demonstration."""
 
     run: str
@@ -88,7 +88,7 @@ class UseStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeavingStory:
+class HistoryLeaving:
     """Its demonstration left the buffer, e.g. reason ``"expired"``; ``"retired"`` after its last teaching."""
 
     run: str
@@ -98,22 +98,22 @@ class LeavingStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionStory:
+class QuestionHistory:
     """All that the ledgers hold of one question; everything in order of run and iteration."""
 
     id: str
     text: str
     gold: str
     source: str
-    states: tuple[StateStory, ...]
-    groups: tuple[GroupStory, ...]
+    states: tuple[HistoryState, ...]
+    groups: tuple[HistoryGroup, ...]
     """Of every purpose: training, probes, evaluations and their confirmations."""
-    demonstrations: tuple[DemonstrationStory, ...]
-    uses: tuple[UseStory, ...]
-    leavings: tuple[LeavingStory, ...]
+    demonstrations: tuple[HistoryDemonstration, ...]
+    uses: tuple[HistoryUse, ...]
+    leavings: tuple[HistoryLeaving, ...]
 
 
-def story(store: Path, question: str) -> QuestionStory:
+def question_history(store: Path, question: str) -> QuestionHistory:
     """The question with that id, that beginning of an id, that text, or the only one whose text holds it.
 
     Raises LedgerError with near matches when none or several fit.
@@ -123,16 +123,16 @@ def story(store: Path, question: str) -> QuestionStory:
         text, gold, source = connection.execute(
             "SELECT text, answer, source FROM questions WHERE question_id = ? ORDER BY run LIMIT 1", [found]
         ).fetchone()
-        return QuestionStory(
+        return QuestionHistory(
             id=found,
             text=text,
             gold=gold,
             source=source,
-            states=tuple(StateStory(**row) for row in _rows(connection, _STATES, found)),
+            states=tuple(HistoryState(**row) for row in _rows(connection, _STATES, found)),
             groups=_groups(connection, found),
-            demonstrations=tuple(DemonstrationStory(**row) for row in _rows(connection, _DEMONSTRATIONS, found)),
-            uses=tuple(UseStory(**row) for row in _rows(connection, _USES, found)),
-            leavings=tuple(LeavingStory(**row) for row in _rows(connection, _LEAVINGS, found)),
+            demonstrations=tuple(HistoryDemonstration(**row) for row in _rows(connection, _DEMONSTRATIONS, found)),
+            uses=tuple(HistoryUse(**row) for row in _rows(connection, _USES, found)),
+            leavings=tuple(HistoryLeaving(**row) for row in _rows(connection, _LEAVINGS, found)),
         )
 
 
@@ -167,15 +167,15 @@ _NEAREST = """
     LIMIT 5"""
 
 
-def _groups(connection: duckdb.DuckDBPyConnection, found: str) -> tuple[GroupStory, ...]:
-    attempts: dict[tuple[object, ...], list[AttemptStory]] = {}
+def _groups(connection: duckdb.DuckDBPyConnection, found: str) -> tuple[HistoryGroup, ...]:
+    attempts: dict[tuple[object, ...], list[HistoryAttempt]] = {}
     for run, iteration, purpose, *rest in connection.execute(_ATTEMPTS, [found]).fetchall():
         sample, status, answer, reason, text = rest
         attempts.setdefault((run, iteration, purpose), []).append(
-            AttemptStory(sample=sample, status=status, answer=answer, reason=reason, text=text)
+            HistoryAttempt(sample=sample, status=status, answer=answer, reason=reason, text=text)
         )
     return tuple(
-        GroupStory(
+        HistoryGroup(
             **row,
             statuses=_counted(attempts.get((row["run"], row["iteration"], row["purpose"]), [])),
             samples=tuple(attempts.get((row["run"], row["iteration"], row["purpose"]), [])[:TEXTS_PER_GROUP]),
@@ -184,7 +184,7 @@ def _groups(connection: duckdb.DuckDBPyConnection, found: str) -> tuple[GroupSto
     )
 
 
-def _counted(attempts: Sequence[AttemptStory]) -> tuple[tuple[str, int], ...]:
+def _counted(attempts: Sequence[HistoryAttempt]) -> tuple[tuple[str, int], ...]:
     statuses = [attempt.status for attempt in attempts]
     return tuple(sorted(((s, statuses.count(s)) for s in set(statuses)), key=lambda pair: (-pair[1], pair[0])))
 

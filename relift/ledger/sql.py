@@ -11,6 +11,8 @@ TABLES = (
     "questions",
     "groups",
     "attempts",
+    "reward_parts",
+    "reward_failures",
     "demonstrations",
     "teacher_requests",
     "updates",

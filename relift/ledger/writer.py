@@ -13,18 +13,16 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 
-from relift.errors import LedgerError
 from relift.ledger import bulk, migrate, rows, schema
 from relift.ledger.requests import RequestBook
-from relift.ledger.rows import Columns, GateWord, Left, Row, Use
-from relift.ledger.sql import TABLES, connect, views_sql
+from relift.ledger.rows import Columns, GateWord, GoldStatus, LeavingRecord, Row, RunStatus, Use
+from relift.ledger.sql import TABLES, views_sql
 from relift.records import (
     Demonstration,
     EvalResult,
@@ -45,18 +43,6 @@ _LOG_AT_MOST = "64MB"
 """Before it is compressed into the file. By default that is 16: a third more work, for a shorter log after a crash."""
 
 
-class RunStatus(StrEnum):
-    RUNNING = "running"
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
-class GoldStatus(StrEnum):
-    OK = "ok"
-    QUARANTINED = "quarantined"
-
-
 class Ledger:
     """A run's ledger, open for writing; may be used from any thread, by one at a time.
 
@@ -71,7 +57,7 @@ class Ledger:
         self._publishing = threading.Lock()
         self._types: dict[str, Any] = {}
         found = connection.execute("SELECT key FROM ingested WHERE run = ?", [run]).fetchall()
-        self._keys = {key for (key,) in found}  # asked before every batch, and nobody else writes
+        self._batch_keys = {key for (key,) in found}  # asked before every batch, and nobody else writes
 
     @classmethod
     def open(cls, path: Path, run: str, *, else_from: Path | None = None) -> Ledger:
@@ -80,7 +66,7 @@ class Ledger:
         One of an earlier schema is made one of today's first, whole or not at all. Raises LedgerError for a file that
         is no ledger, that another process holds, of a newer schema, or damaged.
         """
-        with schema.damage_told(path):
+        with schema.damage_reported(path):
             return cls._open(path, run, else_from)
 
     @classmethod
@@ -92,11 +78,7 @@ class Ledger:
                 schema.copy(else_from, path)
             else:
                 schema.create(path)
-        connection = _attached(path)
-        if schema.version_of(connection, "ledger") < schema.SCHEMA_VERSION:
-            connection.close()
-            migrate.migrate(path)
-            connection = _attached(path)
+        connection = migrate.attached_as_todays(path)
         try:
             migrate.read_as_todays(connection, path, "ledger")
             connection.execute(f"SET checkpoint_threshold = '{_LOG_AT_MOST}'; USE ledger")
@@ -127,7 +109,7 @@ class Ledger:
 
     def record_run(
         self,
-        key: str,
+        batch_key: str,
         config_json: str,
         base_model: str,
         code_version: str,
@@ -147,26 +129,27 @@ class Ledger:
             "created_at": now,
             "updated_at": now,
         }
-        return self._record(key, {"runs": [row]})
+        return self._record(batch_key, {"runs": [row]})
 
     def set_status(self, status: str) -> None:
-        """Say how the run stands; any of ``RunStatus``. Needs no key: saying it twice changes nothing."""
-        with self._lock, self._explained():
+        """Say how the run stands; any of ``RunStatus``. Needs no batch key: saying it twice changes nothing."""
+        with self._lock, schema.failed_writing_told(self.path):
             self._connection.execute(
                 "UPDATE runs SET status = ?, updated_at = ? WHERE run = ?", [RunStatus(status).value, _now(), self.run]
             )
 
     def record_questions(
-        self, key: str, questions: Sequence[Question], split: str, gold_status: str = GoldStatus.OK
+        self, batch_key: str, questions: Sequence[Question], split: str, gold_status: str = GoldStatus.OK
     ) -> bool:
         """Questions of one split; those whose gold answer did not parse in a call of their own, as quarantined."""
         return self._record(
-            key, {"questions": rows.question_rows(questions, split=split, gold_status=GoldStatus(gold_status).value)}
+            batch_key,
+            {"questions": rows.question_rows(questions, split=split, gold_status=GoldStatus(gold_status).value)},
         )
 
     def record_attempts(
         self,
-        key: str,
+        batch_key: str,
         iteration: int,
         groups: Sequence[RolloutGroup],
         *,
@@ -185,40 +168,42 @@ class Ledger:
         else:
             assert not hardest and not control, f"the gate decides on train groups, not on {purpose}"
         return self._record(
-            key,
+            batch_key,
             {
                 "attempts": rows.attempt_columns(iteration, groups, purpose=purpose),
+                "reward_parts": rows.reward_part_rows(iteration, groups, purpose=purpose),
+                "reward_failures": rows.reward_failure_rows(iteration, groups, purpose=purpose),
                 "groups": rows.group_rows(iteration, groups, purpose=purpose, gate=gate),
             },
         )
 
-    def record_leavings(self, key: str, iteration: int, left: Sequence[Left]) -> bool:
+    def record_leavings(self, batch_key: str, iteration: int, left: Sequence[LeavingRecord]) -> bool:
         """Demonstrations that left the buffer without being taught."""
-        return self._record(key, {"leavings": rows.leaving_rows(iteration, left)})
+        return self._record(batch_key, {"leavings": rows.leaving_rows(iteration, left)})
 
-    def record_demonstrations(self, key: str, iteration: int, demonstrations: Sequence[Demonstration]) -> bool:
+    def record_demonstrations(self, batch_key: str, iteration: int, demonstrations: Sequence[Demonstration]) -> bool:
         """Solutions that were offered, the refused ones with them."""
-        return self._record(key, {"demonstrations": rows.demonstration_rows(iteration, demonstrations)})
+        return self._record(batch_key, {"demonstrations": rows.demonstration_rows(iteration, demonstrations)})
 
     def record_update(
-        self, key: str, iteration: int, report: UpdateReport, version: PolicyVersion, uses: Sequence[Use] = ()
+        self, batch_key: str, iteration: int, report: UpdateReport, version: PolicyVersion, uses: Sequence[Use] = ()
     ) -> bool:
         """One update, the policy version it made, and the demonstrations it trained on."""
         return self._record(
-            key,
+            batch_key,
             {
                 "updates": [rows.update_row(iteration, report, version)],
                 "uses": rows.use_rows(iteration, report.kind, version, uses),
             },
         )
 
-    def record_evaluations(self, key: str, iteration: int, results: Sequence[EvalResult]) -> bool:
+    def record_evaluations(self, batch_key: str, iteration: int, results: Sequence[EvalResult]) -> bool:
         """Benchmarks under the policy after so many iterations; ``iteration`` rules over the results' own."""
-        return self._record(key, {"evaluations": rows.evaluation_rows(iteration, results)})
+        return self._record(batch_key, {"evaluations": rows.evaluation_rows(iteration, results)})
 
-    def record_iteration(self, key: str, report: IterationReport) -> bool:
+    def record_iteration(self, batch_key: str, report: IterationReport) -> bool:
         """What the iteration reported, but for its updates: each of those was recorded on its own."""
-        return self._record(key, {"iterations": [rows.iteration_row(report)]})
+        return self._record(batch_key, {"iterations": [rows.iteration_row(report)]})
 
     @property
     def requests(self) -> RequestBook:
@@ -232,7 +217,7 @@ class Ledger:
         ``check`` is called before and meanwhile; where it raises an error, that ends it and the old snapshot stays.
         """
         partial = path.with_name(path.name + ".partial")
-        with self._publishing, self._explained():
+        with self._publishing, schema.failed_writing_told(self.path):
             check()
             schema.remove(partial)
             with self._lock:
@@ -246,13 +231,13 @@ class Ledger:
                 reader.close()
                 schema.remove(partial)
 
-    def has(self, key: str) -> bool:
+    def has(self, batch_key: str) -> bool:
         """Whether the batch of that key is written."""
-        return key in self._keys
+        return batch_key in self._batch_keys
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query on the live ledger; for reading. Raises LedgerError where it meets damage."""
-        with self._lock, schema.damage_told(self.path):
+        with self._lock, schema.damage_reported(self.path):
             found: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
             return found
 
@@ -266,21 +251,21 @@ class Ledger:
         Equal for a resumed and an uninterrupted run: wall-clock columns are left out, and so are the configuration
         and the code version, since a resume may change what may change (the store's folder, the number of iterations).
         """
-        with self._lock, schema.damage_told(self.path):
+        with self._lock, schema.damage_reported(self.path):
             return bulk.digest(self._connection, TABLES)
 
-    def _record(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
-        """Write rows by table, once; False when ``key`` is there already."""
-        with self._lock, self._explained():
-            if self.has(key):
-                logger.info("ledger: %s is already recorded", key)
+    def _record(self, batch_key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> bool:
+        """Write rows by table, once; False when ``batch_key`` is there already."""
+        with self._lock, schema.failed_writing_told(self.path):
+            if self.has(batch_key):
+                logger.info("ledger: %s is already recorded", batch_key)
                 return False
             with self._transaction():
-                self._insert(key, batch)
-            self._keys.add(key)
+                self._insert(batch_key, batch)
+            self._batch_keys.add(batch_key)
             return True
 
-    def _insert(self, key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> None:
+    def _insert(self, batch_key: str, batch: Mapping[str, Sequence[Row] | Columns]) -> None:
         for table, found in batch.items():
             columns = found if isinstance(found, dict) else rows.columns_of(found)
             if not any(columns.values()):
@@ -289,11 +274,11 @@ class Ledger:
                 self._types[table] = bulk.arrow_types(self._connection, table)
             stays = table in _FIRST_STAYS
             bulk.insert(self._connection, table, self.run, columns, self._types[table], first_stays=stays)
-        self._connection.execute("INSERT INTO ingested VALUES (?, ?, ?)", [self.run, key, _now()])
+        self._connection.execute("INSERT INTO ingested VALUES (?, ?, ?)", [self.run, batch_key, _now()])
 
     def _write(self, sql: str, parameters: Sequence[object]) -> None:
         """One statement as a transaction of its own, for rows that belong to no batch."""
-        with self._lock, self._explained(), self._transaction():
+        with self._lock, schema.failed_writing_told(self.path), self._transaction():
             self._connection.execute(sql, list(parameters))
 
     @contextmanager
@@ -307,28 +292,6 @@ class Ledger:
             with suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             raise
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        # A disk that is full shows as any of the three, by when it was noticed: writing, committing, or since then.
-        try:
-            with schema.damage_told(self.path):
-                yield
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
-            raise LedgerError(
-                f"The ledger {self.path} could not be written: {str(error).splitlines()[0]} What was recorded before "
-                f"is kept. Make sure that the disk has space and the folder can be written, then run the command again."
-            ) from error
-
-
-def _attached(path: Path) -> duckdb.DuckDBPyConnection:
-    connection = connect(spill=path.with_name(path.name + ".spill"))
-    try:
-        schema.attach(connection, path, "ledger", read_only=False)
-    except LedgerError:
-        connection.close()
-        raise
-    return connection
 
 
 def _now() -> datetime:

@@ -11,26 +11,26 @@ from __future__ import annotations
 from relift.interleave import Batch
 from relift.phases import rollout, verify
 from relift.phases.prompts import GUIDED
-from relift.phases.tables import groups_from_parquet
+from relift.phases.tables import completions_from_parquet, groups_from_parquet
 from relift.records import GuidedGroup, PhaseRef
 from relift.run.recorded import RolloutRecord, read
 from relift.run.run import Run
 
 
-def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Batch:
-    """All verified rollouts of an iteration."""
-    groups = verify.groups_of(run, rollouts, verdicts)
+def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> Batch:
+    """All verified rollouts of an iteration; ``keep`` as in ``groups_of``."""
+    groups = verify.groups_of(run, rollouts, verdicts, keep=keep)
     return Batch(iteration=iteration, groups=groups, guided=guided_groups(run, rollouts, verdicts))
 
 
 def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[GuidedGroup]:
     """In the order in which the rule gave their prefixes; none where it gave none."""
-    prefixes = read(run.store, rollouts.uri, RolloutRecord).guided
+    prefixes = read(run.store, rollouts.key, RolloutRecord).guided
     if not prefixes:
         return []
     groups = groups_from_parquet(
-        run.store.read(rollouts.uri, GUIDED + rollout.FILE),
-        run.store.read(verdicts.uri, GUIDED + verify.FILE),
+        completions_from_parquet(run.store.read(rollouts.key, GUIDED + rollout.FILE)),
+        run.store.read(verdicts.key, GUIDED + verify.FILE),
         run.questions.by_id,
     )
     return [

@@ -14,14 +14,14 @@ OF_REPLAY = frozenset({"rollout", "probe", "verify", "gate", "source", "rl_updat
 def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:
     """Everything that is needed to go on with ``iteration``, and a ledger snapshot for readers; old ones are retired.
 
-    The place is named by its iteration: one that is there is kept as it is.
+    The key names its iteration: a checkpoint that is there is kept as it is.
     """
-    place = snapshots.place_of(iteration)
+    key = snapshots.checkpoint_key(iteration)
     inputs = digest(run.fingerprint, iteration, version.checksum)
-    manifest = run.store.manifest(place)
+    manifest = run.store.manifest(key)
     if manifest is not None and manifest.inputs == inputs:
         return CheckpointRef(
-            uri=place, sha256=run.store.manifest_sha256(place), iteration=iteration, version=version.number
+            key=key, sha256=run.store.manifest_sha256(key), iteration=iteration, version=version.number
         )
     run.policy.at(version)
     snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleaving=run.interleaving.to_json())
@@ -45,9 +45,9 @@ def _publish(run: Run) -> None:
 
 def _drop_old_rollouts(run: Run) -> None:
     """Rollouts are the log since the oldest kept checkpoint; what came before it can no longer be replayed."""
-    places = run.store.places("checkpoints")
-    oldest = snapshots.read_snapshot(run.store, places[0]).iteration
-    found = (place.split("/") for place in run.store.folders("iterations"))
+    keys = run.store.keys("checkpoints")
+    oldest = snapshots.read_snapshot(run.store, keys[0]).iteration
+    found = (key.split("/") for key in run.store.folders("iterations"))
     run.store.remove(
-        *("/".join(place) for place in found if int(place[1]) < oldest and place[2] in OF_REPLAY),
+        *("/".join(key) for key in found if int(key[1]) < oldest and key[2] in OF_REPLAY),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from relift.config import EvaluationConfig
 from relift.evaluation import grouped, summarise
-from relift.phases.phase import finish, finished, place_of
+from relift.phases.phase import finish, finished, phase_key
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import EvalResult, PhaseRef, PolicyVersion, Purpose, Question, RolloutGroup
@@ -54,7 +54,7 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
 
 
 def results_of(run: Run, ref: PhaseRef) -> list[EvalResult]:
-    return list(read(run.store, ref.uri, EvaluationRecord).results)
+    return list(read(run.store, ref.key, EvaluationRecord).results)
 
 
 def _keep(
@@ -64,16 +64,16 @@ def _keep(
     groups: Sequence[RolloutGroup],
     again: Sequence[RolloutGroup],
 ) -> None:
-    key = run.key(place_of(iteration, "evaluate"))
-    run.ledger.record_attempts(f"{key}/attempts", iteration, groups, purpose=Purpose.EVALUATION)
+    batch_key = run.batch_key(phase_key(iteration, "evaluate"))
+    run.ledger.record_attempts(f"{batch_key}/attempts", iteration, groups, purpose=Purpose.EVALUATION)
     if again:
-        run.ledger.record_attempts(f"{key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
-    run.ledger.record_evaluations(key, iteration, results)
+        run.ledger.record_attempts(f"{batch_key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
+    run.ledger.record_evaluations(batch_key, iteration, results)
 
 
 def _keep_recorded(run: Run, iteration: int, ref: PhaseRef, confirms: bool) -> None:
     """A recorded evaluation is missing from a ledger that was restored from an older snapshot."""
-    if run.ledger.has(run.key(place_of(iteration, "evaluate"))):
+    if run.ledger.has(run.batch_key(phase_key(iteration, "evaluate"))):
         return
     again = recorded_groups(run, ref, CONFIRM) if confirms else []
     _keep(run, iteration, results_of(run, ref), recorded_groups(run, ref), again)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from relift.phases.batch import batch_of
-from relift.phases.phase import finish, finished, place_of
+from relift.phases.phase import finish, finished, phase_key
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import GateRecord, read
 from relift.run.run import Run
@@ -17,16 +17,16 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
     that the RL update leaves out or that a demonstration joins."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
     ref = finished(run, iteration, "gate", inputs)
-    key = run.key(place_of(iteration, "gate"))
-    if ref and run.ledger.has(key):
+    batch_key = run.batch_key(phase_key(iteration, "gate"))
+    if ref and run.ledger.has(batch_key):
         return ref
     batch = batch_of(run, iteration, rollouts, verdicts)
-    decision = read(run.store, ref.uri, GateRecord).decision if ref else run.interleaving.decide(batch)
+    decision = read(run.store, ref.key, GateRecord).decision if ref else run.interleaving.decide(batch)
     hardest, control, groups = decision.hardest, decision.control, batch.groups
     if batch.guided:
         guided = [found.group for found in batch.guided]
-        run.ledger.record_attempts(f"{key}/guided", iteration, guided, purpose=Purpose.GUIDED)
-    run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
+        run.ledger.record_attempts(f"{batch_key}/guided", iteration, guided, purpose=Purpose.GUIDED)
+    run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref
     statuses = Counter(r.verdict.status.value for g in groups for r in g.rollouts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 
-from relift.phases.phase import place_of
+from relift.phases.phase import phase_key
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
-from relift.records import IterationReport, PhaseRef, Status
+from relift.records import IterationReport, PhaseRef, RewardStatus, RolloutGroup, Status
 from relift.run.progress import METRICS, pick_examples
 from relift.run.run import Run
 
@@ -16,8 +18,9 @@ def report_iteration(
     run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef
 ) -> IterationReport:
     """Report the iteration. On resume the recorded ones are reported to the views again, and written only once."""
-    rl = reports_of(run, place_of(iteration, "rl_update"))
-    sft = reports_of(run, place_of(iteration, "sft_update"))
+    rl = reports_of(run, phase_key(iteration, "rl_update"))
+    sft = reports_of(run, phase_key(iteration, "sft_update"))
+    groups = groups_of(run, rollouts, verdicts)
     used = run.ledger.execute("SELECT count(*) FROM uses WHERE iteration = ?", [iteration])[0][0]
     report = IterationReport(
         iteration=iteration,
@@ -33,10 +36,25 @@ def report_iteration(
         updates=rl + sft,
         seconds=run.progress.clock.take(),
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],
+        rewards=_reward_means(groups),
     )
-    run.ledger.record_iteration(run.key(place_of(iteration, "report_iteration")), report)
-    examples = pick_examples(groups_of(run, rollouts, verdicts))
+    run.ledger.record_iteration(run.batch_key(phase_key(iteration, "report_iteration")), report)
+    examples = pick_examples(groups)
     run.progress.iteration(run.root / METRICS, report, examples)
     if time.monotonic() - run.published_at > run.config.ledger.publish_seconds:
         run.publish_beside()
     return report
+
+
+def _reward_means(groups: Sequence[RolloutGroup]) -> dict[str, float]:
+    """As ``IterationReport.rewards`` says."""
+    asked = [r for group in groups for r in group.rollouts if r.reward_status is not None]
+    if not asked:
+        return {}
+    given = [r for r in asked if r.reward_status is RewardStatus.GIVEN]
+    values: dict[str, list[float]] = {"reward": [r.reward for r in given if r.reward is not None]}
+    for rollout in given:
+        for name, value in rollout.reward_parts:
+            values.setdefault(f"reward/{name}", []).append(value)
+    means = {name: statistics.fmean(found) for name, found in sorted(values.items()) if found}
+    return {**means, "failed": 1 - len(given) / len(asked)}

@@ -1,4 +1,4 @@
-"""What all phases share: a place, an input digest, a manifest last."""
+"""What all phases share: a key, an input digest, a manifest last."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from relift.store.folder import Content
 log = logging.getLogger(__name__)
 
 
-def place_of(iteration: int, phase: str) -> str:
+def phase_key(iteration: int, phase: str) -> str:
     return f"iterations/{iteration:05d}/{phase}"
 
 
 def finished(run: Run, iteration: int, phase: str, inputs: str) -> PhaseRef | None:
     """The phase's recorded output when it was made from the same inputs; None when the work has to be done."""
-    place = place_of(iteration, phase)
-    manifest = run.store.manifest(place)
+    key = phase_key(iteration, phase)
+    manifest = run.store.manifest(key)
     if manifest is None:
         return None
     if manifest.inputs != inputs:
-        log.warning("%s was recorded from other inputs and is made again", place)
+        log.warning("%s was recorded from other inputs and is made again", key)
         return None
-    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place), counts=manifest.counts, reused=True)
+    return PhaseRef(key=key, sha256=run.store.manifest_sha256(key), counts=manifest.counts, reused=True)
 
 
 def finish(
@@ -40,12 +40,12 @@ def finish(
     facts: Mapping[str, Any] | None = None,
 ) -> PhaseRef:
     """Publish the phase's files and, last, its manifest."""
-    place = place_of(iteration, phase)
-    run.store.publish(place, files, inputs=inputs, counts=counts, facts=facts)
-    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place), counts=counts)
+    key = phase_key(iteration, phase)
+    run.store.publish(key, files, inputs=inputs, counts=counts, facts=facts)
+    return PhaseRef(key=key, sha256=run.store.manifest_sha256(key), counts=counts)
 
 
 def facts_of(run: Run, ref: PhaseRef) -> Mapping[str, Any]:
-    manifest = run.store.manifest(ref.uri)
+    manifest = run.store.manifest(ref.key)
     assert manifest is not None
     return manifest.facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relift.phases.phase import finish, finished, place_of
+from relift.phases.phase import finish, finished, phase_key
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import PhaseRef, PolicyVersion, Purpose
@@ -20,9 +20,9 @@ def probe(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef | None:
     if config is None or not due:
         return None
     inputs = digest(run.fingerprint, iteration, list(due), version.checksum)
-    key = run.key(place_of(iteration, "probe"))
+    batch_key = run.batch_key(phase_key(iteration, "probe"))
     ref = finished(run, iteration, "probe", inputs)
-    if ref and run.ledger.has(key):
+    if ref and run.ledger.has(batch_key):
         return ref
     if ref:
         groups = recorded_groups(run, ref)
@@ -37,7 +37,7 @@ def probe(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef | None:
             version=version.number,
         )
         groups = sampled_groups(run, [run.questions.by_id[q] for q in due], request, version, is_strict=False)
-    run.ledger.record_attempts(key, iteration, groups, purpose=Purpose.PROBE)
+    run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.PROBE)
     if ref:
         return ref
     rollouts = [r for group in groups for r in group.rollouts]

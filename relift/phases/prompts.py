@@ -29,6 +29,7 @@ def sampled(
     """The same for prompts."""
     # Before each sampling: an engine that shares its GPU gives the weights back after it.
     run.engine.serve(run.policy.at(version))
+    run.decoded.forget()  # the last iteration's: what is sampled now takes their memory
     with autocast(run.config.policy, run.resolved.device):
         return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
-from relift.phases.phase import place_of
+from relift.phases.batch import batch_of
+from relift.phases.phase import phase_key
 from relift.phases.updates import committed_version
 from relift.policy.policy import Policy
-from relift.records import PolicyVersion, UpdateKind, UpdateReport
+from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
 from relift.run.recorded import UpdateRecord, find
 from relift.run.run import Run
@@ -29,7 +30,7 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
     reached, start = _load_start(run, policy, version)
     for iteration in itertools.count(start):
         run.stop.check()
-        is_recorded = run.store.manifest(place_of(iteration, "rl_update")) is not None
+        is_recorded = run.store.manifest(phase_key(iteration, "rl_update")) is not None
         if reached < version.number and iteration > version.iteration:
             raise StoreError(
                 f"policy version {version.number} cannot be made: the updates after version {reached} are not recorded "
@@ -38,7 +39,7 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
         if reached == version.number and not is_recorded:
             return
         for kind in (UpdateKind.RL, UpdateKind.SFT):
-            update = find(run.store, place_of(iteration, f"{kind}_update"), UpdateRecord)
+            update = find(run.store, phase_key(iteration, f"{kind}_update"), UpdateRecord)
             if update is None:
                 continue
             if not update.moved:
@@ -51,10 +52,10 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
 
 def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, int]:
     """(version number, iteration) of the snapshot to start from; the base model where no checkpoint is early enough."""
-    for place in reversed(run.store.places("checkpoints")):
-        snapshot = checkpoint.read_snapshot(run.store, place)
+    for key in reversed(run.store.keys("checkpoints")):
+        snapshot = checkpoint.read_snapshot(run.store, key)
         if snapshot.version.number <= version.number:  # versions only ever grow with iterations
-            checkpoint.load_checkpoint(run.store, place, policy)
+            checkpoint.load_checkpoint(run.store, key, policy)
             policy.settle(snapshot.version)
             return snapshot.version.number, snapshot.iteration
     run.load_base(policy)
@@ -63,13 +64,17 @@ def _load_start(run: Run, policy: Policy, version: PolicyVersion) -> tuple[int, 
 
 def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, update: UpdateRecord) -> int:
     """Replay one recorded update, compare the weights with the record, and return the version reached."""
-    place = place_of(iteration, f"{kind}_update")
+    key = phase_key(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        rl_update.perform(run, iteration, update, rl_update.recorded_rows(run, place, update))
+        keys = (update.rollouts, update.verdicts)
+        rollouts, verdicts = (PhaseRef(key=one, sha256=run.store.manifest_sha256(one)) for one in keys)
+        # Not kept: the iteration that needs the weights has its own to go on with.
+        batch = batch_of(run, iteration, rollouts, verdicts, keep=False)
+        rl_update.perform(run, batch, update, rl_update.recorded_rows(run, key, update))
     else:
-        sft_update.perform(run, iteration, sft_update.recorded_rows(run, place), update.lr)
-    made = committed_version(run, place)
+        sft_update.perform(run, iteration, sft_update.recorded_rows(run, key), update.lr)
+    made = committed_version(run, key)
     policy.settle(made)
     return made.number
 

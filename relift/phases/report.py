@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from relift.phases.evaluate import results_of
-from relift.phases.phase import facts_of, place_of
+from relift.phases.phase import facts_of, phase_key
 from relift.policy.model import export_model
 from relift.records import EvalResult, PhaseRef, PolicyVersion
 from relift.run.run import Run
@@ -37,14 +37,14 @@ def report(
     for path in (*files, *sorted((run.root / MODEL).rglob("*"))):
         if path.is_file():
             run.store.put_file(path.relative_to(run.root).as_posix())
-    place = place_of(iteration, "report")
+    key = phase_key(iteration, "report")
     run.store.publish(
-        place,
+        key,
         {},
         inputs=digest(version.checksum),
         facts={"files": [str(p.relative_to(run.root)) for p in files], "summary": asdict(summary)},
     )
-    return PhaseRef(uri=place, sha256=run.store.manifest_sha256(place))
+    return PhaseRef(key=key, sha256=run.store.manifest_sha256(key))
 
 
 def report_evaluation(run: Run, results: Sequence[EvalResult]) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.interleave import Lesson
+from relift.interleave import Batch, Lesson
 from relift.learning import agreement, demonstration_sequence, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
-from relift.phases.phase import finished, place_of
+from relift.phases.phase import finished, phase_key
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
 from relift.phases.verify import groups_of
@@ -35,7 +35,7 @@ def rl_update(
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
     """
-    joined = [run.interleaving.lesson(q) for q in read(run.store, gated.uri, GateRecord).decision.joined]
+    joined = [run.interleaving.lesson(q) for q in read(run.store, gated.key, GateRecord).decision.joined]
     rows = [_row(run, lesson) for lesson in joined]
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows)
     if ref := finished(run, iteration, "rl_update", inputs):
@@ -48,25 +48,23 @@ def rl_update(
         reports=(),
         uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in joined),),
         lr=lr,
-        rollouts=rollouts.uri,
-        verdicts=verdicts.uri,
-        gated=gated.uri,
+        rollouts=rollouts.key,
+        verdicts=verdicts.key,
+        gated=gated.key,
     )
-    report = perform(run, iteration, made, rows)
+    report = perform(run, batch_of(run, iteration, rollouts, verdicts), made, rows)
     _require_small_gap(run, report.logprob_gap_mean)
     files = {FILE: to_parquet(rows, SEQUENCES)} if rows else {}
     return record_update(
-        run, iteration, place_of(iteration, "rl_update"), replace(made, reports=(report,)), files=files, inputs=inputs
+        run, iteration, phase_key(iteration, "rl_update"), replace(made, reports=(report,)), files=files, inputs=inputs
     )
 
 
-def perform(run: Run, iteration: int, update: UpdateRecord, rows: Sequence[Mapping[str, Any]]) -> UpdateReport:
+def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping[str, Any]]) -> UpdateReport:
     """Update the resident weights; used for the first time and for replay alike.
 
     ``rows`` are the demonstrations that join groups, as they are recorded.
     """
-    rollouts, verdicts = (PhaseRef(uri=uri, sha256="") for uri in (update.rollouts, update.verdicts))
-    batch = batch_of(run, iteration, rollouts, verdicts)
     dropped = read(run.store, update.gated, GateRecord).decision.dropped if update.gated else ()
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
@@ -91,9 +89,9 @@ def perform(run: Run, iteration: int, update: UpdateRecord, rows: Sequence[Mappi
         )
 
 
-def recorded_rows(run: Run, place: str, update: UpdateRecord) -> list[dict[str, Any]]:
+def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
     """Of an update that demonstrations joined; none of any other."""
-    return from_parquet(run.store.read(place, FILE)) if any(update.uses) else []
+    return from_parquet(run.store.read(key, FILE)) if any(update.uses) else []
 
 
 def _row(run: Run, lesson: Lesson) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from relift.phases import rollout, verify
 from relift.phases.prompts import completions_of
-from relift.phases.tables import groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
+from relift.phases.tables import completions_from_parquet, groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
-from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rollout, RolloutGroup, Verdict
+from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rewarded, Rollout, RolloutGroup, Verdict
 from relift.run.run import Run
 from relift.verifier import Verifier
 
@@ -29,9 +29,7 @@ def sampled_groups(
     """
     completions = completions_of(run, questions, request, version)
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
-    verifier = verifier or run.verifier
-    judged = verify.judge(run, pairs, verifier) if is_strict else verifier.verify_batch(pairs, check=run.stop.check)
-    verdicts = iter(judged)
+    verdicts = iter(verify.judge(run, pairs, verifier, is_strict=is_strict))
     return [
         RolloutGroup(question=question, rollouts=_rollouts(run, group, verdicts))
         for question, group in zip(questions, completions, strict=True)
@@ -50,7 +48,7 @@ def _rollouts(run: Run, completions: Sequence[Completion], verdicts: Iterator[Ve
 def group_files(groups: Sequence[RolloutGroup], prefix: str = "") -> dict[str, bytes]:
     """The files that ``recorded_groups`` reads, by name."""
     completions = [[r.completion for r in group.rollouts] for group in groups]
-    verdicts = [(g.question.id, r.sample, r.verdict, r.reward) for g in groups for r in g.rollouts]
+    verdicts = [(g.question.id, r.sample, r.verdict, Rewarded(value=r.reward)) for g in groups for r in g.rollouts]
     return {
         prefix + rollout.FILE: rollouts_to_parquet([group.question for group in groups], completions),
         prefix + verify.FILE: verdicts_to_parquet(verdicts),
@@ -59,7 +57,7 @@ def group_files(groups: Sequence[RolloutGroup], prefix: str = "") -> dict[str, b
 
 def recorded_groups(run: Run, ref: PhaseRef, prefix: str = "") -> list[RolloutGroup]:
     return groups_from_parquet(
-        run.store.read(ref.uri, prefix + rollout.FILE),
-        run.store.read(ref.uri, prefix + verify.FILE),
+        completions_from_parquet(run.store.read(ref.key, prefix + rollout.FILE)),
+        run.store.read(ref.key, prefix + verify.FILE),
         run.questions.by_id,
     )

@@ -10,9 +10,9 @@ from relift.config import SftConfig
 from relift.interleave import Entry
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
-from relift.ledger import Left, Use
+from relift.ledger import LeavingRecord, Use
 from relift.phases.batch import batch_of
-from relift.phases.phase import finished, place_of
+from relift.phases.phase import finished, phase_key
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update
@@ -43,17 +43,17 @@ def sft_update(
     if not run.config.teaches:
         return version
     batch = batch_of(run, iteration, rollouts, verdicts)
-    decision = read(run.store, gated.uri, GateRecord).decision
+    decision = read(run.store, gated.key, GateRecord).decision
     batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced))
     if batches:
         version = _update(run, iteration, batches, version)
         run.interleaving.used(batches, iteration)
     left = [
-        Left(question_id=d.question_id, demonstration_id=d.demonstration_id, reason=d.reason.value)
-        for d in run.interleaving.buffer.take_departures()
+        LeavingRecord(question_id=d.question_id, demonstration_id=d.demonstration_id, reason=d.reason.value)
+        for d in run.interleaving.buffer.take_leavings()
     ]
     if left:
-        run.ledger.record_leavings(run.key(f"{place_of(iteration, 'sft_update')}/leavings"), iteration, left)
+        run.ledger.record_leavings(run.batch_key(f"{phase_key(iteration, 'sft_update')}/leavings"), iteration, left)
     return version
 
 
@@ -69,7 +69,7 @@ def _update(run: Run, iteration: int, batches: list[tuple[Entry, ...]], version:
     return record_update(
         run,
         iteration,
-        place_of(iteration, "sft_update"),
+        phase_key(iteration, "sft_update"),
         UpdateRecord(
             version=version,
             reports=tuple(outcome.report for outcome in outcomes),
@@ -114,8 +114,8 @@ def _learn(
     )
 
 
-def recorded_rows(run: Run, place: str) -> list[dict[str, Any]]:
-    return from_parquet(run.store.read(place, FILE))
+def recorded_rows(run: Run, key: str) -> list[dict[str, Any]]:
+    return from_parquet(run.store.read(key, FILE))
 
 
 def _rows(run: Run, batches: Sequence[tuple[Entry, ...]]) -> list[dict[str, Any]]:

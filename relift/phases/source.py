@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relift.phases.phase import finish, finished, place_of
+from relift.phases.phase import finish, finished, phase_key
 from relift.phases.tables import demonstrations_from_parquet, demonstrations_to_parquet
 from relift.records import Demonstration, PhaseRef
 from relift.run.recorded import GateRecord, SourceRecord, read
@@ -24,13 +24,15 @@ def source(run: Run, iteration: int, gated: PhaseRef) -> PhaseRef:
     """
     inputs = digest(run.fingerprint, gated.sha256)
     ref = finished(run, iteration, "source", inputs) or _source(run, iteration, gated, inputs)
-    run.interleaving.owes(read(run.store, ref.uri, SourceRecord).owed)
-    run.ledger.record_demonstrations(run.key(place_of(iteration, "source")), iteration, demonstrations_of(run, ref))
+    run.interleaving.owes(read(run.store, ref.key, SourceRecord).owed)
+    run.ledger.record_demonstrations(
+        run.batch_key(phase_key(iteration, "source")), iteration, demonstrations_of(run, ref)
+    )
     return ref
 
 
 def _source(run: Run, iteration: int, gated: PhaseRef, inputs: str) -> PhaseRef:
-    decision = read(run.store, gated.uri, GateRecord).decision
+    decision = read(run.store, gated.key, GateRecord).decision
     wanted, followed = decision.wanted, decision.followed
     by_id = run.questions.by_id
     run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.interleaving.asked, *wanted, *followed))])
@@ -52,17 +54,17 @@ def _source(run: Run, iteration: int, gated: PhaseRef, inputs: str) -> PhaseRef:
         facts=SourceRecord(owed=tuple(owed)).to_json(),
     )
     run.teachers.delivered(demonstrations)
-    _tell_trouble(run)
+    _note_trouble(run)
     return ref
 
 
 def demonstrations_of(run: Run, sourced: PhaseRef) -> list[Demonstration]:
-    return demonstrations_from_parquet(run.store.read(sourced.uri, FILE))
+    return demonstrations_from_parquet(run.store.read(sourced.key, FILE))
 
 
-def _tell_trouble(run: Run) -> None:
+def _note_trouble(run: Run) -> None:
     """Say once that teachers do not answer, and once that they do again; training goes on either way."""
     trouble = run.teachers.trouble
-    if bool(trouble) != bool(run.told_trouble):
+    if bool(trouble) != bool(run.noted_trouble):
         run.progress.note(trouble or "the teacher answers again")
-    run.told_trouble = trouble
+    run.noted_trouble = trouble

@@ -16,6 +16,8 @@ from relift.records import (
     Demonstration,
     FinishReason,
     Question,
+    Rewarded,
+    RewardStatus,
     Rollout,
     RolloutGroup,
     Status,
@@ -47,6 +49,15 @@ VERDICTS = pa.schema(
         ("reward", pa.float64()),
     ]
 )
+OWN_REWARDS = pa.schema(
+    [
+        *VERDICTS,
+        ("reward_status", pa.string()),
+        ("reward_reason", pa.string()),
+        ("reward_parts", pa.list_(pa.struct([("name", pa.string()), ("value", pa.float64())]))),
+    ]
+)
+"""Of verdicts whose rewards are one's own: without them the file is as it always was."""
 DEMONSTRATIONS = pa.schema(
     [
         ("id", pa.string()),
@@ -117,8 +128,9 @@ def completions_from_parquet(content: bytes) -> list[tuple[str, int, Completion]
     ]
 
 
-def verdicts_to_parquet(rows: Sequence[tuple[str, int, Verdict, float | None]]) -> bytes:
+def verdicts_to_parquet(rows: Sequence[tuple[str, int, Verdict, Rewarded]]) -> bytes:
     """Of (question id, sample, verdict, reward)."""
+    are_own = any(reward.status is not None for *_, reward in rows)
     return to_parquet(
         (
             {
@@ -129,20 +141,29 @@ def verdicts_to_parquet(rows: Sequence[tuple[str, int, Verdict, float | None]]) 
                 "path": verdict.path.value,
                 "reason": storable(verdict.reason),
                 "seconds": verdict.seconds,
-                "reward": reward,
+                "reward": reward.value,
+                **(_own_reward_row(reward) if are_own else {}),
             }
             for question, sample, verdict, reward in rows
         ),
-        VERDICTS,
+        OWN_REWARDS if are_own else VERDICTS,
     )
 
 
-def groups_from_parquet(rollouts: bytes, verdicts: bytes, by_id: Mapping[str, Question]) -> list[RolloutGroup]:
-    """The groups of an iteration, in the order of its batch."""
+def _own_reward_row(reward: Rewarded) -> dict[str, Any]:
+    return {
+        "reward_status": None if reward.status is None else reward.status.value,
+        "reward_reason": storable(reward.reason),
+        "reward_parts": [{"name": storable(name), "value": value} for name, value in reward.parts],
+    }
+
+
+def groups_from_parquet(
+    completions: Sequence[tuple[str, int, Completion]], verdicts: bytes, by_id: Mapping[str, Question]
+) -> list[RolloutGroup]:
+    """The groups of an iteration, in the order of its batch: its decoded completions with their verdicts."""
     members: dict[str, list[Rollout]] = {}
-    for (question, sample, completion), row in zip(
-        completions_from_parquet(rollouts), from_parquet(verdicts), strict=True
-    ):
+    for (question, sample, completion), row in zip(completions, from_parquet(verdicts), strict=True):
         assert (question, sample) == (row["question_id"], row["sample"])
         verdict = Verdict(
             status=Status(row["status"]),
@@ -151,7 +172,16 @@ def groups_from_parquet(rollouts: bytes, verdicts: bytes, by_id: Mapping[str, Qu
             seconds=row["seconds"],
             reason=row["reason"],
         )
-        rollout = Rollout(sample=sample, completion=completion, verdict=verdict, reward=row["reward"])
+        status = row.get("reward_status")
+        rollout = Rollout(
+            sample=sample,
+            completion=completion,
+            verdict=verdict,
+            reward=row["reward"],
+            reward_parts=tuple((part["name"], part["value"]) for part in row.get("reward_parts") or ()),
+            reward_status=None if status is None else RewardStatus(status),
+            reward_reason=row.get("reward_reason") or "",
+        )
         members.setdefault(question, []).append(rollout)
     return [RolloutGroup(question=by_id[q], rollouts=tuple(found)) for q, found in members.items()]
 

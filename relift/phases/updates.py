@@ -37,7 +37,7 @@ def sizes_of(run: Run) -> Sizes:
 
 
 def record_update(
-    run: Run, iteration: int, place: str, update: UpdateRecord, *, files: Mapping[str, Content], inputs: str
+    run: Run, iteration: int, key: str, update: UpdateRecord, *, files: Mapping[str, Content], inputs: str
 ) -> PolicyVersion:
     """Name the resident weights as a new version: ledger first (idempotent), manifest last.
 
@@ -48,41 +48,41 @@ def record_update(
     number = before.number + update.moved
     checksum = run.policy.moved_to(number)
     if update.moved:
-        kind = UpdateKind.SFT if place.endswith("sft_update") else UpdateKind.RL
+        kind = UpdateKind.SFT if key.endswith("sft_update") else UpdateKind.RL
         made = PolicyVersion(number=number, checksum=checksum, parent=before.number, iteration=iteration, kind=kind)
         update = replace(update, version=made)
     _count_refusals(run, update.reports)
-    _keep(run, iteration, place, update)
+    _keep(run, iteration, key, update)
     tokens = sum(report.tokens for report in update.reports)
     counts = {"updates": len(update.reports), "tokens": tokens}
-    run.store.publish(place, files, inputs=inputs, counts=counts, facts=update.to_json())
-    return committed_version(run, place)
+    run.store.publish(key, files, inputs=inputs, counts=counts, facts=update.to_json())
+    return committed_version(run, key)
 
 
 def recorded_update(run: Run, iteration: int, ref: PhaseRef) -> PolicyVersion:
     """The version that a recorded update made; written into a ledger that was restored from an older snapshot."""
-    record = read(run.store, ref.uri, UpdateRecord)
+    record = read(run.store, ref.key, UpdateRecord)
     _count_refusals(run, record.reports)
-    if not run.ledger.has(run.key(f"{ref.uri}/0")):
-        _keep(run, iteration, ref.uri, record)
-    return committed_version(run, ref.uri)
+    if not run.ledger.has(run.batch_key(f"{ref.key}/0")):
+        _keep(run, iteration, ref.key, record)
+    return committed_version(run, ref.key)
 
 
-def _keep(run: Run, iteration: int, place: str, record: UpdateRecord) -> None:
+def _keep(run: Run, iteration: int, key: str, record: UpdateRecord) -> None:
     for index, report in enumerate(record.reports):
-        key = run.key(f"{place}/{index}")
-        run.ledger.record_update(key, iteration, report, record.version, uses=record.used_by(index))
+        batch_key = run.batch_key(f"{key}/{index}")
+        run.ledger.record_update(batch_key, iteration, report, record.version, uses=record.used_by(index))
 
 
-def committed_version(run: Run, place: str) -> PolicyVersion:
+def committed_version(run: Run, key: str) -> PolicyVersion:
     """The version that the update recorded at a place made."""
-    ref = PhaseRef(uri=place, sha256=run.store.manifest_sha256(place))
-    return replace(read(run.store, place, UpdateRecord).version, phase=ref)
+    ref = PhaseRef(key=key, sha256=run.store.manifest_sha256(key))
+    return replace(read(run.store, key, UpdateRecord).version, phase=ref)
 
 
-def reports_of(run: Run, place: str) -> tuple[UpdateReport, ...]:
+def reports_of(run: Run, key: str) -> tuple[UpdateReport, ...]:
     """What the updates of a recorded phase reported; empty where there was none."""
-    record = find(run.store, place, UpdateRecord)
+    record = find(run.store, key, UpdateRecord)
     return record.reports if record else ()
 
 

@@ -212,7 +212,7 @@ def _require_texts(config: PolicyConfig, prompt: str) -> None:
     if missing:
         raise ModelError(
             f"the chat template of {config.model} leaves out {' and '.join(missing)}: a prompt is {prompt[:200]!r}. "
-            f"Correct policy.chat_template, or leave policy.system_prompt out where the template has no place for it."
+            f"Correct policy.chat_template, or leave policy.system_prompt out where the template cannot hold one."
         )
 
 

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from relift.config import RunConfig
 from relift.config.resolved import Resolved
+from relift.policy.own_engine import EngineInputs
 from relift.policy.policy import Policy
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
-from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Question
 
 
 class Engine(Protocol):
-    """Samples completions of the policy that it serves."""
+    """Samples completions of the policy that it serves; own_engine.py is the door for one of one's own."""
 
     def serve(self, policy: Policy) -> None:
         """Hold the policy's resident weights from here on; called before every ``sample``.
@@ -48,16 +48,10 @@ def require_engine_on(config: RunConfig, device: str) -> None:
 def make_engine(
     config: RunConfig, *, model: object, student: Student, resolved: Resolved, questions: Sequence[Question]
 ) -> Engine:
-    """The engine of a recipe's ``rollout.engine``; with some of the questions it can check itself."""
+    """The one of relift's that a recipe's ``rollout.engine`` names; with some of the questions it can check itself."""
     if config.rollout.engine == "transformers":
-        return TransformersEngine(
-            model,
-            pad_id=student.pad_id,
-            stop_ids=student.stop_ids,
-            vocabulary=student.vocabulary,
-            decode=student.decode,
-            max_rows=resolved.max_rows,
-        )
+        inputs = EngineInputs(config=config, model=model, student=student, max_rows=resolved.max_rows)
+        return inputs.transformers()
     from relift.policy.vllm_engine import VllmEngine
 
     return VllmEngine(config, student, max_rows=resolved.max_rows, probes=[student.prompt(q) for q in questions[:4]])

@@ -19,8 +19,9 @@ import torch
 from relift import randomness
 from relift.errors import ModelError, ReliftError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
-from relift.learning.attention import NAME, WAY_OUT, can_share_prompts, require_known_layers, use_packed_attention
+from relift.learning.attention import NAME, WAY_OUT, require_known_layers, use_packed_attention
 from relift.learning.forward import plain_logprobs, require_linear_head
+from relift.learning.packing import can_share_prompts
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Purpose, Question, TrainingSequence
@@ -143,7 +144,7 @@ def _trained(model: Any, sequences: Sequence[TrainingSequence], vocabulary: int)
     with torch.no_grad():
         for batch in micro_batches(sequences, max_tokens=budget, share_prompts=True):
             logprobs_C, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=vocabulary, chunk_tokens=64)
-            found |= {index: logprobs_C[batch.sequence_C == place] for place, index in enumerate(batch.indices)}
+            found |= {index: logprobs_C[batch.sequence_C == slot] for slot, index in enumerate(batch.indices)}
     return [found[index] for index in range(len(sequences))]
 
 

@@ -228,12 +228,12 @@ class VllmEngine:
 
     def _check(self, policy: Policy, version: int) -> None:
         """Sample a few sequences, the first of them one that was cached under the weights before, and compare."""
-        room = self.max_length - max(len(p.token_ids) for p in self.probes)
+        space = self.max_length - max(len(p.token_ids) for p in self.probes)
         prompts = [self._cached] if self._cached else []
         prompts += [p.token_ids for p in self.probes]
         temperature = self.config.rollout.temperature
         rows = [_Row(ids, randomness.key(version, Purpose.PROBE, i) >> 65) for i, ids in enumerate(prompts)]
-        count = min(PROBE_TOKENS, room // 2)
+        count = min(PROBE_TOKENS, space // 2)
         sampled = self._run(rows, max(1, count), temperature, stop=False)
         if self._cached and sampled[0].cached_tokens:
             raise SelfCheckFailed(

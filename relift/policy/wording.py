@@ -96,7 +96,7 @@ class Wording:
         return [found.start() + 1 for found in behind.finditer(text)]
 
     def encode_as_plain_text(self, text: str, cuts: Sequence[int]) -> list[int]:
-        """Ids of a text that is cut at some places, so that no token reaches over one of them."""
+        """Ids of a text that is cut at some positions, so that no token reaches over one of them."""
         ends = [*cuts, len(text)]
         ids = self.encode(text[: ends[0]])
         for start, end in pairwise(ends):

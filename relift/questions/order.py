@@ -42,10 +42,10 @@ class QuestionOrder:
         return tuple(self._at(position) for position in range(first, first + self._batch_size))
 
     def _at(self, position: int) -> Question:
-        epoch, place = divmod(position, len(self._questions))
+        epoch, offset = divmod(position, len(self._questions))
         while len(self._epochs) <= epoch:
             self._epochs.append(self._shuffled(len(self._epochs)))
-        return self._questions[self._epochs[epoch][place]]
+        return self._questions[self._epochs[epoch][offset]]
 
     def _shuffled(self, epoch: int) -> list[int]:
         count = len(self._questions)

@@ -21,8 +21,8 @@ from pathlib import Path
 from relift.config.recipe import recorded_config
 from relift.errors import LedgerError, NewerLedgerError, RunError
 from relift.ledger import Ledger, RunStatus, schema
+from relift.ledger.carry_over import carry_over
 from relift.ledger.check import require_sound
-from relift.ledger.kept import keep
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.ledger.sql import connect
 from relift.rebuild.recordings import Recordings
@@ -93,7 +93,7 @@ def _rebuild(root: Path, work: Path) -> Rebuilt:
     made = work / "new.duckdb"
     schema.create(made)
     if old is not None:
-        keep(old, made, recordings.replaced())
+        carry_over(old, made, recordings.replaced())
     with Ledger.open(made, run) as ledger:
         by_id = _inputs(root, ledger)
         batches = recordings.write(ledger, by_id)
@@ -170,7 +170,7 @@ def _run_name(old: Path | None) -> str | None:
 def _inputs(root: Path, ledger: Ledger) -> dict[str, Question]:
     """The run and its questions in the ledger, read again where no old one holds them; the questions by id."""
     if not ledger.execute("SELECT 1 FROM runs"):
-        from relift.run.opening import record_inputs, recorded_questions
+        from relift.opening.questions import record_inputs, recorded_questions
 
         identity = read_identity(FolderStore(root))
         config = recorded_config(identity["config"], origin=str(root / RUN_FILE))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from relift.errors import StoreError
 from relift.ledger import Ledger
-from relift.ledger.kept import Replaced
-from relift.phases.tables import demonstrations_from_parquet, groups_from_parquet
+from relift.ledger.carry_over import Replaced
+from relift.phases.tables import completions_from_parquet, demonstrations_from_parquet, groups_from_parquet
 from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
 from relift.run.recorded import EvaluationRecord, GateRecord, R, RolloutRecord, UpdateRecord, phase_of, read
@@ -38,7 +38,7 @@ class Recorded:
     iteration: int
     phase: str
     """Its name today."""
-    place: str
+    key: str
     manifest: Manifest
 
     def says(self, kind: type[R]) -> R:
@@ -65,24 +65,24 @@ class Recordings:
             "evaluate": self._write_evaluation,
         }
         self._reports = self._reported()
-        places = store.folders("iterations")
-        self._phases = [found for place in places if (found := self._recorded(place))]
-        is_old = any(place.endswith("/record") for place in places)
+        keys = store.folders("iterations")
+        self._phases = [found for key in keys if (found := self._recorded(key))]
+        is_old = any(key.endswith("/record") for key in keys)
         self._report_key = "close" if is_old else "report_iteration"
 
     @property
     def problems(self) -> list[str]:
         """Recordings that cannot be used, a sentence for each reason."""
         return [
-            f"{places[0]}{f' and {len(places) - 1} more' if places[1:] else ''} cannot be used: {why}"
-            for why, places in self._unusable.items()
+            f"{keys[0]}{f' and {len(keys) - 1} more' if keys[1:] else ''} cannot be used: {why}"
+            for why, keys in self._unusable.items()
         ]
 
     def replaced(self) -> Replaced:
         """The batches that ``write`` will write."""
         return Replaced(
-            keys=frozenset(key for recorded in self._phases for key in self._keys(recorded))
-            | {self._key(f"iterations/{number:05d}/{self._report_key}") for number in self._reports},
+            keys=frozenset(key for recorded in self._phases for key in self._batch_keys(recorded))
+            | {self._batch_key(f"iterations/{number:05d}/{self._report_key}") for number in self._reports},
             groups=frozenset(
                 (recorded.iteration, purpose.value) for recorded in self._phases for purpose in self._purposes(recorded)
             ),
@@ -99,7 +99,7 @@ class Recordings:
         """Write every recorded batch; how many there were. Raises StoreError for a file that is damaged."""
         batches = sum(self._writers[recorded.phase](ledger, recorded, by_id) for recorded in self._phases)
         for number, report in sorted(self._reports.items()):
-            ledger.record_iteration(self._key(f"iterations/{number:05d}/{self._report_key}"), report)
+            ledger.record_iteration(self._batch_key(f"iterations/{number:05d}/{self._report_key}"), report)
         return batches + len(self._reports)
 
     def missing(self, ledger: Ledger) -> list[str]:
@@ -118,18 +118,18 @@ class Recordings:
                 )
         return said
 
-    def _recorded(self, place: str) -> Recorded | None:
-        """The finished phase at a place; None for one that has nothing to do with the ledger or cannot be used."""
-        _, number, folder = (*place.split("/"), "", "")[:3]
+    def _recorded(self, key: str) -> Recorded | None:
+        """The finished phase at a key; None for one that has nothing to do with the ledger or cannot be used."""
+        _, number, folder = (*key.split("/"), "", "")[:3]
         phase = phase_of(folder)
         if phase not in self._writers or not number.isdigit():
             return None
         try:
-            manifest = self._store.manifest(place)
+            manifest = self._store.manifest(key)
             if manifest is None:
                 return None
-            recorded = Recorded(iteration=int(number), phase=phase, place=place, manifest=manifest)
-            for needed in self._places(recorded):
+            recorded = Recorded(iteration=int(number), phase=phase, key=key, manifest=manifest)
+            for needed in self._phase_keys(recorded):
                 source = self._store.manifest(needed)
                 if source is None:
                     raise StoreError(f"{needed} is not recorded any more")
@@ -140,18 +140,18 @@ class Recordings:
             if phase == "evaluate" and not any(entry.name == VERDICTS for entry in manifest.files):
                 raise StoreError("it was recorded by an earlier relift, without the verdicts")
         except StoreError as problem:
-            self._unusable.setdefault(str(problem), []).append(place)
+            self._unusable.setdefault(str(problem), []).append(key)
             return None
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             why = f"its manifest is of another version of relift, or was changed ({problem!r})"
-            self._unusable.setdefault(why, []).append(place)
+            self._unusable.setdefault(why, []).append(key)
             return None
         return recorded
 
-    def _places(self, recorded: Recorded) -> tuple[str, ...]:
+    def _phase_keys(self, recorded: Recorded) -> tuple[str, ...]:
         """Whose files a phase's rows are made of."""
         if recorded.phase != "gate":
-            return (recorded.place,)
+            return (recorded.key,)
         return tuple(f"iterations/{recorded.iteration:05d}/{phase}" for phase in ("rollout", "verify"))
 
     def _purposes(self, recorded: Recorded) -> list[Purpose]:
@@ -161,39 +161,40 @@ class Recordings:
 
     def _is_guided(self, recorded: Recorded) -> bool:
         """Whether its iteration holds groups beside the batch, which the gate writes."""
-        return recorded.phase == "gate" and bool(read(self._store, self._places(recorded)[0], RolloutRecord).guided)
+        return recorded.phase == "gate" and bool(read(self._store, self._phase_keys(recorded)[0], RolloutRecord).guided)
 
-    def _keys(self, recorded: Recorded) -> list[str]:
-        place = recorded.place
+    def _batch_keys(self, recorded: Recorded) -> list[str]:
+        key = recorded.key
         if recorded.phase.endswith("_update"):
-            return [self._key(f"{place}/{index}") for index in range(len(recorded.says(UpdateRecord).reports))]
-        keys = [self._key(place)]
-        keys += [self._key(f"{place}/guided")] * self._is_guided(recorded)
+            return [self._batch_key(f"{key}/{index}") for index in range(len(recorded.says(UpdateRecord).reports))]
+        batch_keys = [self._batch_key(key)]
+        batch_keys += [self._batch_key(f"{key}/guided")] * self._is_guided(recorded)
         if recorded.phase == "evaluate":
-            keys += [self._key(f"{place}/attempts")] + [self._key(f"{place}/confirm")] * recorded.has_confirmed
-        return keys
+            batch_keys += [self._batch_key(f"{key}/attempts")] + [
+                self._batch_key(f"{key}/confirm")
+            ] * recorded.has_confirmed
+        return batch_keys
 
-    def _key(self, place: str) -> str:
-        return f"{self._run}/{place}"
+    def _batch_key(self, key: str) -> str:
+        return f"{self._run}/{key}"
 
     def _groups(
         self, rollouts: str, verdicts: str, by_id: Mapping[str, Question], prefix: str = ""
     ) -> list[RolloutGroup]:
-        return groups_from_parquet(
-            self._store.read(rollouts, prefix + ROLLOUTS), self._store.read(verdicts, prefix + VERDICTS), by_id
-        )
+        completions = completions_from_parquet(self._store.read(rollouts, prefix + ROLLOUTS))
+        return groups_from_parquet(completions, self._store.read(verdicts, prefix + VERDICTS), by_id)
 
     def _write_training(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        rollouts, verdicts = self._places(recorded)
+        rollouts, verdicts = self._phase_keys(recorded)
         groups = self._groups(rollouts, verdicts, by_id)
         decision = recorded.says(GateRecord).decision
         is_guided = self._is_guided(recorded)
         if is_guided:
             beside = self._groups(rollouts, verdicts, by_id, GUIDED)
-            key = self._key(f"{recorded.place}/guided")
-            ledger.record_attempts(key, recorded.iteration, beside, purpose=Purpose.GUIDED)
+            batch_key = self._batch_key(f"{recorded.key}/guided")
+            ledger.record_attempts(batch_key, recorded.iteration, beside, purpose=Purpose.GUIDED)
         ledger.record_attempts(
-            self._key(recorded.place),
+            self._batch_key(recorded.key),
             recorded.iteration,
             groups,
             purpose=Purpose.TRAIN,
@@ -203,31 +204,31 @@ class Recordings:
         return 1 + is_guided
 
     def _write_probe(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        groups = self._groups(recorded.place, recorded.place, by_id)
-        ledger.record_attempts(self._key(recorded.place), recorded.iteration, groups, purpose=Purpose.PROBE)
+        groups = self._groups(recorded.key, recorded.key, by_id)
+        ledger.record_attempts(self._batch_key(recorded.key), recorded.iteration, groups, purpose=Purpose.PROBE)
         return 1
 
     def _write_demonstrations(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        offered = demonstrations_from_parquet(self._store.read(recorded.place, DEMONSTRATIONS))
-        ledger.record_demonstrations(self._key(recorded.place), recorded.iteration, offered)
+        demonstrations = demonstrations_from_parquet(self._store.read(recorded.key, DEMONSTRATIONS))
+        ledger.record_demonstrations(self._batch_key(recorded.key), recorded.iteration, demonstrations)
         return 1
 
     def _write_updates(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         update = recorded.says(UpdateRecord)
         for index, report in enumerate(update.reports):
-            key = self._key(f"{recorded.place}/{index}")
-            ledger.record_update(key, recorded.iteration, report, update.version, update.used_by(index))
+            batch_key = self._batch_key(f"{recorded.key}/{index}")
+            ledger.record_update(batch_key, recorded.iteration, report, update.version, update.used_by(index))
         return len(update.reports)
 
     def _write_evaluation(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        key, place, iteration = self._key(recorded.place), recorded.place, recorded.iteration
+        batch_key, key, iteration = self._batch_key(recorded.key), recorded.key, recorded.iteration
         ledger.record_attempts(
-            f"{key}/attempts", iteration, self._groups(place, place, by_id), purpose=Purpose.EVALUATION
+            f"{batch_key}/attempts", iteration, self._groups(key, key, by_id), purpose=Purpose.EVALUATION
         )
         if recorded.has_confirmed:
-            again = self._groups(place, place, by_id, CONFIRM)
-            ledger.record_attempts(f"{key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
-        ledger.record_evaluations(key, iteration, recorded.says(EvaluationRecord).results)
+            again = self._groups(key, key, by_id, CONFIRM)
+            ledger.record_attempts(f"{batch_key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
+        ledger.record_evaluations(batch_key, iteration, recorded.says(EvaluationRecord).results)
         return 3 if recorded.has_confirmed else 2
 
     def _reported(self) -> dict[int, IterationReport]:

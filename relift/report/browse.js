@@ -58,20 +58,20 @@
     return [id, text, gold, ...entry.attempts.map((attempt) => attempt[4] || "")].join("\n").toLowerCase();
   });
 
-  function isWanted(entry, place, without) {
+  function isWanted(entry, index, without) {
     const [run, source, band] = ["run", "source", "band"].map((name) => field(name).value);
     if (without !== "state" && wanted.state && entry.state !== wanted.state) return false;
     if (run && String(entry.run) !== run) return false;
     if (source && String(data.questions[entry.question][3]) !== source) return false;
     if (band && entry.band !== band) return false;
-    return words.every((word) => haystacks[place].includes(word));
+    return words.every((word) => haystacks[index].includes(word));
   }
 
   let words = [];
   function refresh(page) {
     words = field("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const compare = ORDERS.find(([name]) => name === field("order").value)[2];
-    shown = data.entries.filter((entry, place) => isWanted(entry, place)).sort(compare);
+    shown = data.entries.filter((entry, index) => isWanted(entry, index)).sort(compare);
     drawLegend();
     show(page || 0);
     remember();
@@ -79,8 +79,8 @@
 
   function drawLegend() {
     const counts = new Map();
-    data.entries.forEach((entry, place) => {
-      if (isWanted(entry, place, "state")) counts.set(entry.state, (counts.get(entry.state) || 0) + 1);
+    data.entries.forEach((entry, index) => {
+      if (isWanted(entry, index, "state")) counts.set(entry.state, (counts.get(entry.state) || 0) + 1);
     });
     const there = new Set(data.entries.map((entry) => entry.state));
     const known = [...MEANINGS.keys(), ...[...there].filter((state) => !MEANINGS.has(state))];

@@ -64,12 +64,12 @@ def _draw_iterations(axes: Any, data: ReportData, phases: list[str]) -> None:
     quiet(axes, "seconds by iteration", f"without evaluation and checkpoint{means}")
     whole_iterations(axes, max(1, reports[-1].iteration))
     axes.set_xlim(reports[0].iteration - 0.8 * width, reports[-1].iteration + 0.8 * width)
-    places = [report.iteration + (width - 1) / 2 for report in reports[::width]]
-    bottom = [0.0] * len(places)
-    share = 0.85 if len(places) <= BARS_WITH_GAPS else 1.0
+    centres = [report.iteration + (width - 1) / 2 for report in reports[::width]]
+    bottom = [0.0] * len(centres)
+    share = 0.85 if len(centres) <= BARS_WITH_GAPS else 1.0
     for phase in phases:
         heights = binned([report.seconds.get(phase, 0.0) for report in reports], width)
-        axes.bar(places, heights, width=share * width, bottom=bottom, color=COLOURS.get(phase, INK), linewidth=0)
+        axes.bar(centres, heights, width=share * width, bottom=bottom, color=COLOURS.get(phase, INK), linewidth=0)
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axes.set_ylim(0, max(1e-9, 1.05 * max(bottom)))
 

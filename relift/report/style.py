@@ -72,8 +72,8 @@ def whole_iterations(axes: Any, last: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     # A little room on both sides, so that the first and the last marker are whole.
-    room = max(0.2, 0.03 * last)
-    axes.set_xlim(-room, last + room)
+    margin = max(0.2, 0.03 * last)
+    axes.set_xlim(-margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_xlabel("iteration", fontsize=8.5, color=MUTED, loc="right")
 
@@ -116,9 +116,9 @@ def spread(heights: Sequence[float], gap: float, low: float, high: float) -> lis
         ):
             crowds[-2:] = [crowds[-2] + crowds[-1]]
     return [
-        _centre(crowd, gap, low, high) + gap * (place - (len(crowd) - 1) / 2)
+        _centre(crowd, gap, low, high) + gap * (index - (len(crowd) - 1) / 2)
         for crowd in crowds
-        for place in range(len(crowd))
+        for index in range(len(crowd))
     ]
 
 

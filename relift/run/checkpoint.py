@@ -37,7 +37,7 @@ class Snapshot:
     """JSON of the method's state."""
 
 
-def place_of(iteration: int) -> str:
+def checkpoint_key(iteration: int) -> str:
     return f"checkpoints/{iteration:05d}"
 
 
@@ -56,40 +56,40 @@ def write_checkpoint(store: Store, policy: Policy, snapshot: Snapshot, *, inputs
     for kind, optimizer in _distinct(policy).items():
         state = {k: v.cpu().contiguous() for k, v in optimizer_tensors(optimizer).items()}
         files[_optimizer_file(kind)] = lambda path, state=state: save_file(state, path)
-    place = place_of(snapshot.iteration)
-    manifest = store.publish(place, files, inputs=inputs, facts={"version": snapshot.version.number})
+    key = checkpoint_key(snapshot.iteration)
+    manifest = store.publish(key, files, inputs=inputs, facts={"version": snapshot.version.number})
     return CheckpointRef(
-        uri=place,
-        sha256=store.manifest_sha256(place),
+        key=key,
+        sha256=store.manifest_sha256(key),
         iteration=snapshot.iteration,
         version=snapshot.version.number,
         counts={"bytes": sum(entry.bytes for entry in manifest.files)},
     )
 
 
-def read_snapshot(store: Store, place: str) -> Snapshot:
+def read_snapshot(store: Store, key: str) -> Snapshot:
     """Raises StoreError when the file does not match its manifest."""
     try:
-        tree = json.loads(store.read(place, STATE))
+        tree = json.loads(store.read(key, STATE))
         return Snapshot(
             iteration=tree["iteration"],
             version=version_from_json(tree["version"]),
             interleaving=tree["interleaving"],
         )
     except (KeyError, TypeError) as problem:
-        raise StoreError(f"{place}/{STATE} is not of this version of relift ({problem})") from problem
+        raise StoreError(f"{key}/{STATE} is not of this version of relift ({problem})") from problem
 
 
-def load_checkpoint(store: Store, place: str, policy: Policy) -> None:
+def load_checkpoint(store: Store, key: str, policy: Policy) -> None:
     """Put a checkpoint's weights and optimizer states into the policy."""
     from safetensors.torch import load_file
 
     from relift.learning import load_optimizer_tensors
 
-    tensors = load_file(store.checked_path(place, WEIGHTS))
+    tensors = load_file(store.checked_path(key, WEIGHTS))
     put_weights(policy.model, tensors)
     for kind, optimizer in _distinct(policy).items():
-        load_optimizer_tensors(optimizer, load_file(store.checked_path(place, _optimizer_file(kind))))
+        load_optimizer_tensors(optimizer, load_file(store.checked_path(key, _optimizer_file(kind))))
 
 
 def put_weights(model: Any, tensors: dict[str, Any]) -> None:
@@ -105,19 +105,19 @@ def put_weights(model: Any, tensors: dict[str, Any]) -> None:
 
 
 def retire(store: Store, *, keep: int, best: int | None) -> list[str]:
-    """Remove checkpoints but the ``keep`` newest and the one at iteration ``best``; the places removed."""
-    places = store.places("checkpoints")
-    kept = set(places[-keep:]) | ({place_of(best)} if best is not None else set())
-    removed = [place for place in places if place not in kept]
+    """Remove checkpoints but the ``keep`` newest and the one at iteration ``best``; the keys removed."""
+    keys = store.keys("checkpoints")
+    kept = set(keys[-keep:]) | ({checkpoint_key(best)} if best is not None else set())
+    removed = [key for key in keys if key not in kept]
     store.remove(*removed)
     store.sweep("checkpoints")
     return removed
 
 
 def newest(store: Store, *, at_most: int | None = None) -> str | None:
-    """The place of the newest checkpoint whose iteration is at most the given one."""
-    places = [p for p in store.places("checkpoints") if at_most is None or int(Path(p).name) <= at_most]
-    return places[-1] if places else None
+    """The key of the newest checkpoint whose iteration is at most the given one."""
+    keys = [p for p in store.keys("checkpoints") if at_most is None or int(Path(p).name) <= at_most]
+    return keys[-1] if keys else None
 
 
 def _distinct(policy: Policy) -> dict[UpdateKind, Any]:

@@ -10,28 +10,16 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Self
 
 from relift.config import RunConfig
-from relift.errors import ConfigError, DataError
-from relift.interrupt import StopFlag
-from relift.ledger import Ledger, RequestTotals, RunStatus, named_query, query, snapshots, write_init_script
-from relift.ledger.schema import LEDGER, SNAPSHOT
+from relift.errors import DataError
+from relift.ledger import RequestTotals, named_query, query, snapshots
 from relift.questions import load_questions
 from relift.records import Question
-from relift.run.identity import run_store
-from relift.run.lock import RunLock
-from relift.run.run import SNAPSHOT_SECONDS, RunRef
-from relift.store import Store
+from relift.run.session import Session
 from relift.store.manifest import digest
-from relift.teacher.connect import connect, open_desk
-from relift.teacher.queue import DRAIN_SECONDS, TeacherDesk
-from relift.verifier import Verifier
-from relift.verifier.configured import make_verifier, require_comparison
 
 log = logging.getLogger(__name__)
 SPLIT = "harvest"
@@ -61,71 +49,16 @@ class HarvestReport:
     """What kept teachers from answering at the end; empty where nothing did."""
 
 
-_open_harvests: dict[str, Harvest] = {}
-
-
-def resolve(ref: RunRef) -> Harvest:
-    """The harvest that this process holds open under a reference."""
-    return _open_harvests[ref.uri]
-
-
-def is_open(ref: RunRef) -> bool:
-    return ref.uri in _open_harvests
-
-
 @dataclass(slots=True, kw_only=True)
-class Harvest:
-    """An open harvest; ``open_harvest`` makes it, leaving its context closes it."""
+class Harvest(Session):
+    """An open harvest; ``open_harvest`` makes it."""
 
-    name: str
-    config: RunConfig
-    store: Store
-    lock: RunLock
-    ledger: Ledger
-    verifier: Verifier
-    teachers: TeacherDesk
-    stop: StopFlag
     asked: set[str] = dataclasses.field(default_factory=set)
     solved: set[str] = dataclasses.field(default_factory=set)
     refused: int = 0
     patience_seconds: float = PATIENCE_SECONDS
     in_trouble_since: float | None = None
     """On the monotonic clock; None while the teachers answer."""
-    is_complete: bool = False
-
-    @property
-    def root(self) -> Path:
-        return self.store.root
-
-    @property
-    def ref(self) -> RunRef:
-        return RunRef(uri=str(self.root), name=self.name)
-
-    def __enter__(self) -> Self:
-        _open_harvests[self.ref.uri] = self
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        _open_harvests.pop(self.ref.uri, None)
-        self.teachers.close(0.5 if self.stop.is_set else DRAIN_SECONDS)
-        self.verifier.close()
-        self.ledger.close()
-        try:
-            self.store.release()
-        finally:
-            self.lock.release()
-
-    def publish(self) -> None:
-        self.ledger.publish(self.root / SNAPSHOT, lambda: self.stop.check(after_seconds=SNAPSHOT_SECONDS))
-        self.store.put_file(SNAPSHOT)
-
-    def complete(self) -> None:
-        """Say in the ledger that it is done, and publish it; a second call does nothing."""
-        if not self.is_complete:
-            self.ledger.set_status(RunStatus.FINISHED)
-            self.publish()
-            write_init_script(self.root.parent)
-            self.is_complete = True
 
     def ask(self, limit: int) -> int:
         """Hand in the open questions of the project, at most so many; how many these are."""
@@ -145,8 +78,8 @@ class Harvest:
         busy = self.teachers.busy
         demonstrations, _ = self.teachers.pick_up()
         if demonstrations:
-            key = f"{self.name}/harvest/{digest([d.id for d in demonstrations])}"
-            self.ledger.record_demonstrations(key, 0, demonstrations)
+            batch_key = f"{self.name}/harvest/{digest([d.id for d in demonstrations])}"
+            self.ledger.record_demonstrations(batch_key, 0, demonstrations)
             self.solved.update(d.question_id for d in demonstrations if d.is_admitted)
             self.refused += sum(not d.is_admitted for d in demonstrations)
         self.teachers.delivered(demonstrations)
@@ -198,50 +131,6 @@ class Harvest:
             log.warning("teachers are not told what rows of the dataset say before a question: %s", problem)
             return list(questions)
         return [loaded.by_id.get(question.id, question) for question in questions]
-
-
-def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> Harvest:
-    """Raises a UserError for whatever a user can cause, before anything is asked."""
-    from relift.policy.model import load_student
-
-    if not config.teaches:
-        raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
-    stop = stop or StopFlag()
-    store = run_store(config, name)
-    student = load_student(config.policy)
-    lock = RunLock(store.root / "lock")
-    verifier = make_verifier(config, think_opened=student.thinks)
-    with ExitStack() as undo:
-        undo.callback(lock.withdraw)
-        undo.callback(store.release)
-        undo.callback(verifier.close)
-        require_comparison(config, verifier)
-        lock.acquire()
-        store.acquire(stop)
-        api = connect(config, student, store)  # the last check, since to ask costs something
-        store.fetch_file(SNAPSHOT)
-        ledger = Ledger.open(store.root / LEDGER, name, else_from=store.root / SNAPSHOT)
-        undo.callback(ledger.close)
-        ledger.record_run(
-            f"{name}/run",
-            config_json=config.model_dump_json(),
-            base_model=config.policy.model,
-            code_version=version("relift"),
-        )
-        harvest = Harvest(
-            name=name,
-            config=config,
-            store=store,
-            lock=lock,
-            ledger=ledger,
-            verifier=verifier,
-            teachers=open_desk(config, api, verifier=verifier, student=student, ledger=ledger),
-            stop=stop,
-        )
-        # At once, since its ledger is what a harvest begins with: from here on the working copy of a bucket is kept.
-        harvest.publish()
-        undo.pop_all()
-    return harvest
 
 
 def open_questions(store: Path, limit: int) -> list[Question]:

@@ -7,14 +7,13 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from relift.config import RunConfig
 from relift.config.recipe import differences, recorded_config
 from relift.config.resolved import Resolved
-from relift.errors import RunError
+from relift.errors import ResumeError, RunError
 from relift.interrupt import StopFlag
 from relift.run.lock import RunLock
 from relift.store import FolderStore, Store, open_store
@@ -24,14 +23,11 @@ from relift.store.uris import is_bucket, require_uri
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 2
+FORMAT = 3
 """Of run.json."""
-RESUMABLE = 2
+RESUMABLE = 3
 """The oldest format of a run that can be gone on with: raised with FORMAT by whatever changes the fingerprint of a
 configuration or what is recorded, since the phases of an older run would then be made again instead of recognised."""
-BY_TRAINING = "start under another name with --name, or anew with --fresh"
-BY_NAME = "start under another name with --name"
-"""What to do where a run cannot be gone on with, by what the command that was given takes."""
 
 
 def remove_run(store: Store) -> None:
@@ -72,15 +68,14 @@ def write_identity(
     made_from: Mapping[str, str],
     *,
     plugins: Mapping[str, str] | None = None,
-    instead: str = BY_TRAINING,
 ) -> tuple[Resolved, bool]:
     """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
 
     ``plugins`` are digests of the sources of plug-ins by their settings, None where none of them is used.
 
     Returns the resolved values to use, those the run started with, so that its sums stay the same (contract 4), and
-    whether versions and machine are still those of the start. Raises RunError when the run's questions, base weights or
-    prompts are others now.
+    whether versions and machine are still those of the start. Raises ResumeError when the run's questions, base weights
+    or prompts are others now.
     """
     root = store.root
     if not has_begun(store):
@@ -94,14 +89,16 @@ def write_identity(
         write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
         store.put_file(RUN_FILE)
         return resolved, True
-    require_same_configuration(store, config, instead=instead)
-    tree = read_identity(store, instead=instead)
-    _require_same_plugins(root.name, tree["plugins"], plugins, allowed=config.allow_changed_plugins, instead=instead)
+    require_same_configuration(store, config)
+    tree = read_identity(store)
+    _require_same_plugins(root.name, tree["plugins"], plugins, allowed=config.allow_changed_plugins)
     changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
     if changed:
-        raise RunError(
+        raise ResumeError(
             f"the run {root.name} was started from other {' and '.join(changed)} than it finds now: what it recorded "
-            f"would not fit. Put the old files back, or {instead}."
+            f"would not fit.",
+            "Put the old files back",
+            changed,
         )
     stored = Resolved(**tree["resolved"])
     moved = stored.what_may_differ(resolved)
@@ -110,10 +107,8 @@ def write_identity(
     return stored.on(resolved), not moved
 
 
-def _require_same_plugins(
-    run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool, instead: str
-) -> None:
-    """Raises RunError, or warns where it is allowed, for plug-ins that have another source than the run was begun with.
+def _require_same_plugins(run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool) -> None:
+    """Raises ResumeError, or warns where it is allowed, for plug-ins of another source than the run was begun with.
 
     Which ones it uses is the configuration's to say.
     """
@@ -124,9 +119,10 @@ def _require_same_plugins(
             f"the source of {name} has changed since the run {run} was started (sha256 {before[name]}, now {digest})"
         )
         if not allowed:
-            raise RunError(
-                f"{changed}: what it recorded was made by other code. Put the old source back, {instead}, or go on "
-                f"with the new one by --set allow_changed_plugins=true."
+            raise ResumeError(
+                f"{changed}: what it recorded was made by other code.",
+                "Put the old source back, or go on with the new one by --set allow_changed_plugins=true",
+                [name],
             )
         log.warning("%s; allow_changed_plugins lets it go on", changed)
 
@@ -135,8 +131,8 @@ def has_begun(store: Store) -> bool:
     return store.read_file(RUN_FILE) is not None
 
 
-def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]:
-    """What ``write_identity`` stored; RunError when the file is damaged."""
+def read_identity(store: Store) -> dict[str, Any]:
+    """What ``write_identity`` stored; ResumeError when the file is damaged."""
     try:
         tree: dict[str, Any] = json.loads(store.read_file(RUN_FILE) or b"")
         if tree.get("format", FORMAT) > FORMAT:
@@ -145,35 +141,45 @@ def read_identity(store: Store, *, instead: str = BY_TRAINING) -> dict[str, Any]
                 f"started with a newer version. Upgrade relift."
             )
         Resolved(**tree["resolved"])
-        kept = {key: tree[key] for key in ("config", "resolved", "made_from")}
-        return {"format": tree.get("format", FORMAT), "plugins": tree.get("plugins", {})} | kept
+        plugins = tree.get("plugins", {})
+        return {
+            "format": tree.get("format", 1),
+            "config": tree["config"],
+            "resolved": tree["resolved"],
+            "made_from": tree["made_from"],
+            "plugins": plugins,
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, RunError):
             raise
-        raise RunError(
+        raise ResumeError(
             f"{store.uri}/{RUN_FILE} is damaged or of another version of relift ({problem}), so the run cannot be "
-            f"resumed. Restore it from a copy, or {instead}."
+            f"resumed.",
+            "Restore it from a copy",
         ) from problem
 
 
-def require_same_configuration(store: Store, config: RunConfig, *, instead: str = BY_TRAINING) -> None:
-    """Raises RunError for a run of an earlier relift that cannot be gone on with, and showing every setting that
+def require_same_configuration(store: Store, config: RunConfig) -> None:
+    """Raises ResumeError for a run of an earlier relift that cannot be gone on with, and showing every setting that
     differs from the run's own and may not."""
     if not has_begun(store):
         return
-    identity = read_identity(store, instead=instead)
+    identity = read_identity(store)
     if identity["format"] < RESUMABLE:
-        raise RunError(
+        raise ResumeError(
             f"the run {store.root.name} was begun by relift {identity['resolved']['relift']}, whose recorded phases "
-            f"relift {version('relift')} does not recognise, so it cannot go on. Go on with it by the relift that "
-            f"began it, or {instead}. It can still be evaluated, reported, exported, attached, rebuilt and harvested."
+            f"this relift does not recognise, so it cannot go on. It can still be evaluated, reported, exported, "
+            f"attached, rebuilt and harvested.",
+            "Go on with it by the relift that began it",
         )
     changed = differences(recorded_config(identity["config"], origin=f"{store.uri}/{RUN_FILE}"), config)
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
-        raise RunError(
+        raise ResumeError(
             f"the run {store.root.name} exists with another configuration:\n{listed}\nA run is one configuration from "
-            f"start to end. Use the old values, or {instead}."
+            f"start to end.",
+            "Use the old values",
+            changed,
         )
 
 
@@ -182,7 +188,7 @@ def is_run(text: str) -> bool:
     return is_bucket(text) or (Path(text).expanduser() / RUN_FILE).is_file()
 
 
-def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunConfig, str]:
+def find_run(uri: str, settings: Sequence[str] = ()) -> tuple[RunConfig, str]:
     """(configuration, name) of the run at a URI or in a folder, as it was started, with ``settings`` on top.
 
     Raises RunError where there is no run, StoreError where the store cannot be read.
@@ -198,7 +204,7 @@ def find_run(uri: str, settings: Sequence[str], *, instead: str) -> tuple[RunCon
             f"there is no run at {uri}: it holds no {RUN_FILE}. Give the URI or folder of one run, such as "
             f"s3://bucket/runs/demo-0 or runs/demo-0."
         )
-    tree = {**read_identity(store, instead=instead)["config"], "store": parent}
+    tree = {**read_identity(store)["config"], "store": parent}
     return recorded_config(tree, settings, origin=f"{uri}/{RUN_FILE}"), name
 
 

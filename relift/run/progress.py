@@ -17,7 +17,7 @@ from relift.records import EvalResult, IterationReport, RolloutGroup, Verdict
 log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
-_FIELDS = {field.name for field in fields(IterationReport) if field.default is MISSING}
+_FIELDS = {f.name for f in fields(IterationReport) if f.default is MISSING and f.default_factory is MISSING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

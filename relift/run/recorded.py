@@ -156,16 +156,16 @@ class Record(Protocol):
 R = TypeVar("R", bound=Record)
 
 
-def find(store: Store, place: str, kind: type[R]) -> R | None:
+def find(store: Store, key: str, kind: type[R]) -> R | None:
     """What the phase at a place recorded; None where none is finished. Raises StoreError for a damaged manifest."""
-    manifest = store.manifest(place)
+    manifest = store.manifest(key)
     return None if manifest is None else kind.from_json(manifest.facts)
 
 
-def read(store: Store, place: str, kind: type[R]) -> R:
+def read(store: Store, key: str, kind: type[R]) -> R:
     """What the finished phase at a place recorded."""
-    found = find(store, place, kind)
-    assert found is not None, place
+    found = find(store, key, kind)
+    assert found is not None, key
     return found
 
 

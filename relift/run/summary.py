@@ -111,15 +111,15 @@ def describe_teacher(run: Run) -> str:
         "UNION ALL SELECT count(*) FROM uses",
         [f"api/{api.model}"],
     )
-    told = (
+    text = (
         f"{api.model} was asked {asked.questions} questions: {asked.answered} of {asked.requests} requests answered "
         f"({asked.bought} by the server, the rest known from other runs), {solved} questions solved, "
         f"{asked.cost_usd:.4f} USD"
     )
     if taught == 0:
         why = run.teachers.trouble or "not enough demonstrations came for an update"
-        return f"no demonstration was taught, so this run was plain GRPO: {why} ({told})"
-    return f"{told}; {run.teachers.trouble}" if run.teachers.trouble else told
+        return f"no demonstration was taught, so this run was plain GRPO: {why} ({text})"
+    return f"{text}; {run.teachers.trouble}" if run.teachers.trouble else text
 
 
 def _position(order: list[str], benchmark: str) -> int:

@@ -1,4 +1,4 @@
-"""Artifacts by place under a root: data first, manifest last.
+"""Artifacts by key under a root: data first, manifest last.
 
 interface.py   the Store, and which one a URI means     manifest.py   what makes an artifact whole
 folder.py      in a folder of this machine              s3.py         in a bucket, with a folder as working copy

@@ -1,13 +1,9 @@
-"""Objects below one prefix of an S3 bucket: the only file that talks to S3.
-
-Endpoint, credentials and region come the standard AWS way: AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_PROFILE, ...
-"""
+"""Objects below one prefix of an S3 bucket: the only file that asks S3 for anything."""
 
 from __future__ import annotations
 
 import functools
 import mimetypes
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +16,11 @@ from relift.errors import ReliftError, StoreError
 from relift.store.names import checked
 from relift.store.ranges import fetch
 from relift.store.refusals import explained, uploads_cause
+from relift.store.s3_client import make_client, transfer, until_it_raises
 from relift.store.uris import SCHEME, require_uri
 
 DELETED_AT_ONCE = 1000
 """S3's own limit."""
-TRANSFER = {"multipart_threshold": 64 << 20, "multipart_chunksize": 64 << 20, "max_concurrency": 8}
-"""Parts are read from and written to the file as they go, so memory holds buffers and never a part."""
 _CHECKSUM = "sha256"
 """Metadata of an object that no manifest lists."""
 MOST_BYTES_AT_ONCE = 64 << 20
@@ -107,8 +102,8 @@ class Bucket:
                 self.bucket,
                 self._key(name),
                 ExtraArgs=arguments,
-                Callback=_until_it_raises(check),
-                Config=_transfer(),
+                Callback=until_it_raises(check),
+                Config=transfer(),
             )
 
     def download(self, name: str, path: Path) -> Checksums | None:
@@ -216,8 +211,8 @@ class Bucket:
     def _client(self) -> Any:
         """Asked for the first time it looks whether endpoint, credentials, bucket and the right to list are there."""
         with self._explained("s3:ListBucket", ""):
-            _client(patient=False).list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
-            return _client(patient=True)
+            make_client(patient=False).list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
+            return make_client(patient=True)
 
     def _require_small(self, name: str, size: int) -> None:
         if size > MOST_BYTES_AT_ONCE:
@@ -253,51 +248,6 @@ class Bucket:
 
 class _Outcome:
     is_absent = False
-
-
-def _client(*, patient: bool) -> Any:
-    """The impatient one is for the first question, so that a wrong endpoint is said soon."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        retries={"mode": "adaptive", "max_attempts": 8} if patient else {"mode": "standard", "max_attempts": 2},
-        connect_timeout=10 if patient else 5,
-        read_timeout=60 if patient else 20,
-        max_pool_connections=2 * TRANSFER["max_concurrency"],
-        s3={"addressing_style": "path"},
-    )
-    client = boto3.Session().client("s3", config=config)
-    client.meta.events.register_first("needs-retry.s3", _raise_what_ended_it)
-    return client
-
-
-def _until_it_raises(check: Callable[[], None]) -> Callable[[int], None]:
-    """A progress callback. boto3 calls it once more while it closes the file, which has to succeed."""
-    has_raised = threading.Event()
-
-    def progress(sent_bytes: int) -> None:
-        if not has_raised.is_set():
-            try:
-                check()
-            except ReliftError:
-                has_raised.set()
-                raise
-
-    return progress
-
-
-def _raise_what_ended_it(caught_exception: Exception | None, **others: object) -> None:
-    """What a callback raises while bytes leave comes back as a fault of the line, and would be tried again."""
-    cause = getattr(caught_exception, "kwargs", {}).get("error")
-    if isinstance(cause, ReliftError):
-        raise cause
-
-
-def _transfer() -> Any:
-    from boto3.s3.transfer import TransferConfig
-
-    return TransferConfig(**TRANSFER)
 
 
 def _type_of(name: str) -> str:

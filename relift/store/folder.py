@@ -24,7 +24,7 @@ Content = bytes | Callable[[Path], None]
 
 
 class FolderStore:
-    """Places (relative folders) under a root. A place exists when its manifest does."""
+    """Artifacts by key (a relative folder) under a root. One exists when its manifest does."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,7 +49,7 @@ class FolderStore:
         """Nothing lies elsewhere."""
 
     def put_file(self, name: str) -> None:
-        """A file beside the places is where it belongs already."""
+        """A file beside the artifacts is where it belongs already."""
 
     def fetch_file(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -61,83 +61,83 @@ class FolderStore:
     def remove_file(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
-    def path(self, place: str) -> Path:
-        return self.root / place
+    def path(self, key: str) -> Path:
+        return self.root / key
 
-    def manifest(self, place: str) -> Manifest | None:
-        """None where the place was never finished."""
-        path = self.path(place) / MANIFEST
+    def manifest(self, key: str) -> Manifest | None:
+        """None where the artifact was never finished."""
+        path = self.path(key) / MANIFEST
         try:
             require_small(path.stat().st_size, str(path))
             content = path.read_bytes()
         except FileNotFoundError:
             return None
-        return Manifest.from_json(content, str(self.path(place)))
+        return Manifest.from_json(content, str(self.path(key)))
 
-    def manifest_sha256(self, place: str) -> str:
-        return hashlib.sha256((self.path(place) / MANIFEST).read_bytes()).hexdigest()
+    def manifest_sha256(self, key: str) -> str:
+        return hashlib.sha256((self.path(key) / MANIFEST).read_bytes()).hexdigest()
 
     def publish(
         self,
-        place: str,
+        key: str,
         files: Mapping[str, Content],
         *,
         inputs: str,
         counts: Mapping[str, float] | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write the files whole, then the manifest; a place that was half written before is written anew.
+        """Write the files whole, then the manifest; an artifact that was half written before is written anew.
 
         Raises StoreError when the disk is full or the folder cannot be written.
         """
-        entries = self.write_files(place, files)
+        entries = self.write_files(key, files)
         manifest = Manifest(inputs=inputs, files=entries, counts=counts or {}, facts=facts or {})
-        self.seal(place, manifest)
+        self.seal(key, manifest)
         return manifest
 
-    def write_files(self, place: str, files: Mapping[str, Content]) -> tuple[FileEntry, ...]:
-        """The data of a place, without its manifest."""
-        folder = inside(self.root, self.path(place))
+    def write_files(self, key: str, files: Mapping[str, Content]) -> tuple[FileEntry, ...]:
+        """The data of an artifact, without its manifest."""
+        folder = inside(self.root, self.path(key))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / MANIFEST).unlink(missing_ok=True)  # while files change, the place is not whole
+            (folder / MANIFEST).unlink(missing_ok=True)  # while files change, the artifact is not whole
             return tuple(self._write(folder / name, content) for name, content in files.items())
         except OSError as problem:
             raise explained(problem, folder) from problem
 
-    def seal(self, place: str, manifest: Manifest) -> None:
-        """Make a place visible."""
-        folder = inside(self.root, self.path(place))
+    def seal(self, key: str, manifest: Manifest) -> None:
+        """Make an artifact visible."""
+        folder = inside(self.root, self.path(key))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder / MANIFEST, manifest.to_json())
         except OSError as problem:
             raise explained(problem, folder) from problem
 
-    def read(self, place: str, name: str) -> bytes:
+    def read(self, key: str, name: str) -> bytes:
         """The bytes of a finished file, its size and checksum compared with the manifest."""
-        content = self.checked_path(place, name, verify=False).read_bytes()
-        entry = self.entry(place, name)
+        content = self.checked_path(key, name, verify=False).read_bytes()
+        entry = self.entry(key, name)
         if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise corrupt(self.path(place) / name, entry)
+            raise corrupt(self.path(key) / name, entry)
         return content
 
-    def checked_path(self, place: str, name: str, *, verify: bool = True) -> Path:
-        """Path of a finished file on this machine, for readers that map it; checksum compared unless told not to."""
-        entry = self.entry(place, name)
-        path = self.path(place) / name
+    def checked_path(self, key: str, name: str, *, verify: bool = True) -> Path:
+        """Path of a finished file on this machine, for readers that map it; its checksum compared where ``verify``."""
+        entry = self.entry(key, name)
+        path = self.path(key) / name
         if not path.is_file():
             raise StoreError(f"{path} is missing although its manifest names it: restore it, or remove {path.parent}")
         if verify and sha256_of(path) != entry.sha256:
             raise corrupt(path, entry)
         return path
 
-    def bring(self, place: str) -> None:
+    def bring(self, key: str) -> None:
         """All of it is on this machine."""
 
-    def remove(self, *places: str) -> None:
-        """Forget places: the manifest goes first, so that no reader meets a half-removed one."""
-        for folder in map(self.path, places):
+    def remove(self, *keys: str) -> None:
+        """Forget artifacts: the manifest goes first, so that no reader meets a half-removed one."""
+        for folder in map(self.path, keys):
             (folder / MANIFEST).unlink(missing_ok=True)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -146,14 +146,14 @@ class FolderStore:
                     folder.parent.rmdir()
 
     def sweep(self, parent: str) -> None:
-        """Remove what a crash left below ``parent``: places that were half written or half removed."""
+        """Remove what a crash left below ``parent``: artifacts that were half written or half removed."""
         folder = self.path(parent)
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
             if child.is_dir() and not (child / MANIFEST).is_file():
                 shutil.rmtree(child)
 
-    def places(self, parent: str) -> list[str]:
-        """Finished places directly below ``parent``, sorted by name."""
+    def keys(self, parent: str) -> list[str]:
+        """Keys of the finished artifacts directly below ``parent``, sorted by name."""
         folder = self.path(parent)
         if not folder.is_dir():
             return []
@@ -164,15 +164,15 @@ class FolderStore:
         found = {path.parent for path in self.path(parent).rglob("*") if path.is_file()}
         return sorted(folder.relative_to(self.root).as_posix() for folder in found)
 
-    def entry(self, place: str, name: str) -> FileEntry:
-        """What the manifest says of a file. Raises StoreError where the place or the file was never finished."""
-        manifest = self.manifest(place)
+    def entry(self, key: str, name: str) -> FileEntry:
+        """What the manifest says of a file. Raises StoreError where the artifact or the file was never finished."""
+        manifest = self.manifest(key)
         if manifest is None:
-            raise StoreError(f"{self.path(place)} was never finished: it has no {MANIFEST}")
+            raise StoreError(f"{self.path(key)} was never finished: it has no {MANIFEST}")
         for entry in manifest.files:
             if entry.name == name:
                 return entry
-        raise StoreError(f"{self.path(place)} holds no {name}: its manifest names {[e.name for e in manifest.files]}")
+        raise StoreError(f"{self.path(key)} holds no {name}: its manifest names {[e.name for e in manifest.files]}")
 
     def _write(self, path: Path, content: Content) -> FileEntry:
         partial = inside(self.root, path.with_name(path.name + ".partial"))

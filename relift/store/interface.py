@@ -13,7 +13,7 @@ from relift.store.uris import is_bucket, require_uri
 
 
 class Store(Protocol):
-    """A run's artifacts: places (folders that exist when their manifest does), and single files beside them.
+    """A run's artifacts, each by its key (a folder that exists when its manifest does), and single files beside them.
 
     Whatever the store, ``root`` is a folder of this machine in which a run works: what is read lies there when the
     reading method returns, and what is written is kept elsewhere, if it is, when the writing method returns.
@@ -37,13 +37,13 @@ class Store(Protocol):
     def clear(self) -> None:
         """Remove the run, here and in the store; the caller has acquired it."""
 
-    def manifest(self, place: str) -> Manifest | None: ...
+    def manifest(self, key: str) -> Manifest | None: ...
 
-    def manifest_sha256(self, place: str) -> str: ...
+    def manifest_sha256(self, key: str) -> str: ...
 
     def publish(
         self,
-        place: str,
+        key: str,
         files: Mapping[str, Content],
         *,
         inputs: str,
@@ -51,19 +51,19 @@ class Store(Protocol):
         facts: Mapping[str, Any] | None = None,
     ) -> Manifest: ...
 
-    def read(self, place: str, name: str) -> bytes: ...
+    def read(self, key: str, name: str) -> bytes: ...
 
-    def checked_path(self, place: str, name: str) -> Path: ...
+    def checked_path(self, key: str, name: str) -> Path: ...
 
-    def bring(self, place: str) -> None:
-        """Have every file of a place in ``root``."""
+    def bring(self, key: str) -> None:
+        """Have every file of an artifact in ``root``."""
 
-    def remove(self, *places: str) -> None: ...
+    def remove(self, *keys: str) -> None: ...
 
     def sweep(self, parent: str) -> None:
-        """Remove what a crash left below ``parent``: places that were half written or half removed."""
+        """Remove what a crash left below ``parent``: artifacts that were half written or half removed."""
 
-    def places(self, parent: str) -> list[str]: ...
+    def keys(self, parent: str) -> list[str]: ...
 
     def folders(self, parent: str) -> list[str]: ...
 

@@ -17,14 +17,14 @@ MOST_BYTES = 16 << 20
 """Of a manifest; the largest that a phase writes, with the reports of an update, are a few megabytes."""
 
 
-class Told(dict[str, Any]):
+class ManifestValues(dict[str, Any]):
     """What a manifest says, by name; to ask for what it does not say is a StoreError that names the manifest."""
 
-    place = ""
+    where = ""
 
     def __missing__(self, name: str) -> Any:
         raise StoreError(
-            f"{self.place or 'a manifest'} does not say {name!r}, which every such manifest of relift says: it was cut "
+            f"{self.where or 'a manifest'} does not say {name!r}, which every such manifest of relift says: it was cut "
             f"or written by something else. Restore it from a copy, or remove it to have that phase made again."
         )
 
@@ -54,12 +54,12 @@ class Manifest:
         return (json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n").encode()
 
     @classmethod
-    def from_json(cls, content: bytes, place: str) -> Manifest:
+    def from_json(cls, content: bytes, folder: str) -> Manifest:
         """Raises StoreError when the bytes are no manifest of a format that this version knows.
 
         Also where it names a file that would not lie beside it.
         """
-        where = f"{place}/{MANIFEST}"
+        where = f"{folder}/{MANIFEST}"
         require_small(len(content), where)
         try:
             tree = json.loads(content)
@@ -70,7 +70,7 @@ class Manifest:
                     f"version. Upgrade relift."
                 )
             files = tuple(_entry(entry, where) for entry in tree.pop("files"))
-            return cls(inputs=tree.pop("inputs"), files=files, **{name: _told(tree, name, where) for name in tree})
+            return cls(inputs=tree.pop("inputs"), files=files, **{name: _values(tree, name, where) for name in tree})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             if isinstance(problem, StoreError):
                 raise
@@ -94,10 +94,10 @@ def _entry(tree: Mapping[str, Any], where: str) -> FileEntry:
     return entry
 
 
-def _told(tree: Mapping[str, Any], name: str, where: str) -> Told:
-    told = Told(tree[name].items())
-    told.place = where
-    return told
+def _values(tree: Mapping[str, Any], name: str, where: str) -> ManifestValues:
+    values = ManifestValues(tree[name].items())
+    values.where = where
+    return values
 
 
 def digest(*parts: object) -> str:

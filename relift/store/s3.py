@@ -2,7 +2,7 @@
 
     publish:   files in the folder -> files in the bucket -> manifest in the bucket -> manifest in the folder
 
-So a manifest in the folder says that the bucket holds the place, whichever moment the process died at, and a manifest
+So a manifest in the folder says that the bucket holds the artifact, whenever the process died, and a manifest
 in the bucket that its data is there. Forgetting goes the other way round, manifests first.
 """
 
@@ -103,22 +103,22 @@ class S3Store:
         self.bucket.delete([TOMBSTONE])
         self._is_new = True
 
-    def manifest(self, place: str) -> Manifest | None:
-        found = self._folder.manifest(place)
+    def manifest(self, key: str) -> Manifest | None:
+        found = self._folder.manifest(key)
         if found is None:
-            stored = self.bucket.get(f"{place}/{MANIFEST}")
+            stored = self.bucket.get(f"{key}/{MANIFEST}")
             if stored is not None:
-                found = Manifest.from_json(stored.content, self.bucket.where(place))
-                self._folder.seal(place, found)
+                found = Manifest.from_json(stored.content, self.bucket.where(key))
+                self._folder.seal(key, found)
         return found
 
-    def manifest_sha256(self, place: str) -> str:
-        self.manifest(place)
-        return self._folder.manifest_sha256(place)
+    def manifest_sha256(self, key: str) -> str:
+        self.manifest(key)
+        return self._folder.manifest_sha256(key)
 
     def publish(
         self,
-        place: str,
+        key: str,
         files: Mapping[str, Content],
         *,
         inputs: str,
@@ -127,41 +127,41 @@ class S3Store:
     ) -> Manifest:
         """Raises StoreError where the bucket or the folder cannot be written, RunError where the lease was lost."""
         self._lease.require()
-        entries = self._folder.write_files(place, files)
+        entries = self._folder.write_files(key, files)
         manifest = Manifest(inputs=inputs, files=entries, counts=counts or {}, facts=facts or {})
-        name = f"{place}/{MANIFEST}"
+        name = f"{key}/{MANIFEST}"
         if self._differs(name, manifest.to_json()):
             self.bucket.delete([name])
         for entry in entries:
-            path = self.root / place / entry.name
-            self.bucket.upload(f"{place}/{entry.name}", path, entry.sha256, self._stop.check)
+            path = self.root / key / entry.name
+            self.bucket.upload(f"{key}/{entry.name}", path, entry.sha256, self._stop.check)
         self._lease.require()
         self._put_new(name, manifest.to_json())
-        self._folder.seal(place, manifest)
+        self._folder.seal(key, manifest)
         return manifest
 
-    def read(self, place: str, name: str) -> bytes:
-        return self.checked_path(place, name).read_bytes()
+    def read(self, key: str, name: str) -> bytes:
+        return self.checked_path(key, name).read_bytes()
 
-    def checked_path(self, place: str, name: str) -> Path:
+    def checked_path(self, key: str, name: str) -> Path:
         """In the folder, downloaded where it is not there or damaged. Raises StoreError for a damaged object."""
-        self.manifest(place)
-        entry = self._folder.entry(place, name)
-        path = self.root / place / name
+        self.manifest(key)
+        entry = self._folder.entry(key, name)
+        path = self.root / key / name
         if not (path.is_file() and path.stat().st_size == entry.bytes and sha256_of(path) == entry.sha256):
-            self._download(f"{place}/{name}", entry)
+            self._download(f"{key}/{name}", entry)
         return path
 
-    def bring(self, place: str) -> None:
-        manifest = self.manifest(place)
+    def bring(self, key: str) -> None:
+        manifest = self.manifest(key)
         for entry in manifest.files if manifest else ():
-            self.checked_path(place, entry.name)
+            self.checked_path(key, entry.name)
 
-    def remove(self, *places: str) -> None:
+    def remove(self, *keys: str) -> None:
         self._lease.require()
-        self._folder.remove(*places)
-        self.bucket.delete([f"{place}/{MANIFEST}" for place in places])
-        self.bucket.delete([name for place in places for name in self.bucket.names(place)])
+        self._folder.remove(*keys)
+        self.bucket.delete([f"{key}/{MANIFEST}" for key in keys])
+        self.bucket.delete([name for key in keys for name in self.bucket.names(key)])
 
     def sweep(self, parent: str) -> None:
         self._lease.require()
@@ -170,11 +170,11 @@ class S3Store:
         whole = {name.removesuffix(MANIFEST) for name in names if name.endswith(f"/{MANIFEST}")}
         self.bucket.delete([name for name in names if f"{name.rpartition('/')[0]}/" not in whole])
 
-    def places(self, parent: str) -> list[str]:
+    def keys(self, parent: str) -> list[str]:
         """Asked of the bucket: the folder may hold less."""
         names = (name for name in self.bucket.names(parent) if name.endswith(f"/{MANIFEST}"))
-        places = (name.removesuffix(f"/{MANIFEST}") for name in names)
-        return sorted(place for place in places if "/" not in place.removeprefix(f"{parent}/"))
+        keys = (name.removesuffix(f"/{MANIFEST}") for name in names)
+        return sorted(key for key in keys if "/" not in key.removeprefix(f"{parent}/"))
 
     def folders(self, parent: str) -> list[str]:
         return sorted({name.rpartition("/")[0] for name in self.bucket.names(parent)})

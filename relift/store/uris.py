@@ -30,7 +30,7 @@ def require_uri(uri: str) -> str:
     if strange or not uri.isprintable() or " " in uri or "\\" in uri:
         what = f"the part {strange[0]!r}" if strange else "a blank, a backslash or a character that cannot be printed"
         raise StoreError(
-            f"store={uri!r} holds {what} and would not be one place on every S3 server: give s3://bucket/a/b, single "
+            f"store={uri!r} holds {what} and would not be the same on every S3 server: give s3://bucket/a/b, single "
             f"slashes between the parts."
         )
     return SCHEME + "/".join((bucket, *parts))

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from relift.records import Demonstration, FinishReason, Question, Status, Verdict, Written, demonstration_id
+from relift.errors import ReliftError
+from relift.records import (
+    Demonstration,
+    FinishReason,
+    Question,
+    Status,
+    TeacherAnswer,
+    Verdict,
+    Written,
+    demonstration_id,
+)
 from relift.verifier import Verifier
 
+log = logging.getLogger(__name__)
 REPETITION_WINDOW = 1_000
 """Characters that are looked at together; a shorter text is never called repetitive."""
 REPETITION_FACTOR = 10
@@ -23,11 +36,10 @@ def admit(
     verifier: Verifier,
     write: Callable[[str], Written],
     max_tokens: int,
-    finish_reason: FinishReason = FinishReason.STOP,
-    cost_usd: float = 0.0,
-    latency_seconds: float = 0.0,
+    answer: TeacherAnswer | None = None,
 ) -> Demonstration:
-    """The solution as a demonstration, with the reason for its refusal where one check fails.
+    """The solution as a demonstration, with the reason for its refusal where one check fails; ``answer`` is what it
+    was read from, where a teacher was asked for it.
 
     Refused are, in this order: an empty text, one that its teacher could not end, one over ``max_tokens`` (never cut:
     its end is the answer), one that loops, one that the student cannot write, and one whose final answer the verifier
@@ -43,12 +55,34 @@ def admit(
         text=text,
         source=source,
         tokens=written.tokens,
-        cost_usd=cost_usd,
-        latency_seconds=latency_seconds,
-        refusal=_text_fault(text, written.tokens, max_tokens, finish_reason)
+        cost_usd=answer.cost_usd if answer else 0.0,
+        latency_seconds=answer.latency_seconds if answer else 0.0,
+        refusal=_text_fault(text, written.tokens, max_tokens, answer.finish_reason if answer else FinishReason.STOP)
         or (f"format: {written.fault}" if written.fault else None)
         or _answer_fault(question, text, verifier),
     )
+
+
+def admit_or_say(
+    question: Question, text: str, *, source: str, answer: TeacherAnswer | None = None, **checks: Any
+) -> Demonstration:
+    """As ``admit``, of a text from outside; refused as well, "unchecked", where it brings a check of ours down."""
+    try:
+        return admit(question, text, source=source, answer=answer, **checks)
+    except (ReliftError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception
+        log.error("a solution for the question %s could not be checked", question.id, exc_info=problem)
+        return Demonstration(
+            id=demonstration_id(question.id, text),
+            question_id=question.id,
+            text=text,
+            source=source,
+            tokens=0,
+            cost_usd=answer.cost_usd if answer else 0.0,
+            latency_seconds=answer.latency_seconds if answer else 0.0,
+            refusal=f"unchecked: {type(problem).__name__}",
+        )
 
 
 def choose_shortest(candidates: Sequence[Demonstration]) -> list[Demonstration]:

@@ -27,7 +27,7 @@ class _Stamp(BaseModel, strict=True, frozen=True):
     format: int
 
 
-class _Kept(_Stamp):
+class _StoredAnswer(_Stamp):
     """An object as it is read: anybody who may write to the store can have written it."""
 
     run: str | None = None
@@ -128,22 +128,22 @@ class AnswerStore:
                     f"the teachers' answer {_name(request)} has format {stamp.format}, this relift reads up to "
                     f"{FORMAT}: it was written by a newer version, and to ask again is to pay again. Upgrade relift."
                 )
-            kept = _Kept.model_validate_json(content)
+            stored = _StoredAnswer.model_validate_json(content)
         except ValidationError as problem:
             fault = problem.errors(include_input=False, include_url=False, include_context=False)[0]
             why = ": ".join([*(str(part) for part in fault["loc"]), fault["msg"]])
             log.warning("the stored answer %s is damaged (%s) and is asked for again", _name(request), why)
             return None
-        if (kept.model, kept.prompt) != (request.model, request.prompt):
+        if (stored.model, stored.prompt) != (request.model, request.prompt):
             return None
         # A run that goes on where its ledger is not the newest has paid for more than it remembers.
-        is_own = kept.run == self._run
+        is_own = stored.run == self._run
         answer = TeacherAnswer(
-            text=kept.text,
-            finish_reason=FinishReason(kept.finish_reason),
-            input_tokens=kept.input_tokens,
-            output_tokens=kept.output_tokens,
-            cost_usd=kept.cost_usd if is_own else 0.0,
+            text=stored.text,
+            finish_reason=FinishReason(stored.finish_reason),
+            input_tokens=stored.input_tokens,
+            output_tokens=stored.output_tokens,
+            cost_usd=stored.cost_usd if is_own else 0.0,
         )
         return KeptAnswer(answer=answer, is_own=is_own)
 

@@ -1,29 +1,26 @@
 """The teacher behind an API: k candidates a question, none paid for twice, each admitted or refused with a reason.
 
-recorded by this run -> kept by another run -> paused, paced, within the budget -> recorded -> sent -> recorded
+recorded by this run -> kept by another run -> paused, rate limited, within the budget -> recorded -> sent -> recorded
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from relift.config import ApiTeacherConfig
-from relift.errors import ReliftError
 from relift.ledger import RequestBook
 from relift.policy.student import Student
 from relift.randomness import generator
-from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest, demonstration_id
-from relift.teacher.admission import admit, choose_shortest
+from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
+from relift.teacher.admission import admit_or_say, choose_shortest
 from relift.teacher.answers import AnswerStore
 from relift.teacher.client import ApiClient
 from relift.teacher.failure import AttemptFailed, Fault
-from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pacer, Pause, backoff
+from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pause, RateLimiter, backoff
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
 
-log = logging.getLogger(__name__)
 BUDGET_SECONDS = 0.05
 """Between two looks at a budget that what is under way has reserved."""
 
@@ -68,8 +65,8 @@ class ApiTeacher:
         self._config: ApiTeacherConfig = config
         self._under_way = asyncio.Semaphore(config.concurrency)
         self._pause = Pause(config.backoff_seconds, config.concurrency)
-        self._requests_pace = Pacer(config.requests_per_minute)
-        self._tokens_pace = Pacer(config.tokens_per_minute)
+        self._requests_limiter = RateLimiter(config.requests_per_minute)
+        self._tokens_limiter = RateLimiter(config.tokens_per_minute)
         self._budget = Budget(config.budget_usd, requests.spent_usd())
         self._answered = 0
         self._refused: dict[str, int] = {}
@@ -155,12 +152,12 @@ class ApiTeacher:
             # Where the process died between the two, other runs would not find it.
             await asyncio.to_thread(self._answers.keep_if_new, request, recorded)
             return recorded
-        if (kept := await asyncio.to_thread(self._answers.find, request)) is not None:
+        if (stored := await asyncio.to_thread(self._answers.find, request)) is not None:
             spent = self._requests.spent_usd()
             at_most = self._client.most_usd(request)
-            self._requests.known(request, kept.answer, is_own=kept.is_own, at_most_usd=at_most)
+            self._requests.known(request, stored.answer, is_own=stored.is_own, at_most_usd=at_most)
             self._budget.spend(self._requests.spent_usd() - spent)
-            return kept.answer
+            return stored.answer
         for attempt in range(self._config.attempts):
             try:
                 async with self._under_way:
@@ -190,13 +187,13 @@ class ApiTeacher:
                 await asyncio.sleep(self._pause.seconds_left)
                 continue
             tokens = most_input_tokens(request) + self._client.most_output_tokens(request)
-            seconds = max(self._requests_pace.reserve(1), self._tokens_pace.reserve(tokens))
+            seconds = max(self._requests_limiter.reserve(1), self._tokens_limiter.reserve(tokens))
             if seconds <= 0:
                 return
             await asyncio.sleep(seconds)
             if not self._pause.seconds_left and not self._is_closing:
                 return
-            self._tokens_pace.give_back(tokens)
+            self._tokens_limiter.give_back(tokens)
 
     async def _send(self, request: TeacherRequest) -> TeacherAnswer:
         """One attempt, in the ledger before and after. Raises AttemptFailed."""
@@ -210,7 +207,7 @@ class ApiTeacher:
             refund = 0.0 if failure.may_be_billed else at_most
             self._budget.settle(at_most, at_most - refund)
             if not failure.may_be_billed:
-                self._tokens_pace.give_back(tokens)
+                self._tokens_limiter.give_back(tokens)
             if not failure.fault.is_for_good:
                 is_refused = failure.fault is Fault.TEACHER
                 self._pause.failed(str(failure), failure.retry_after, is_refused=is_refused)
@@ -222,7 +219,7 @@ class ApiTeacher:
         self._pause.succeeded()
         self._answered += 1
         self._budget.settle(at_most, answer.cost_usd)
-        self._tokens_pace.give_back(max(0, tokens - answer.input_tokens - answer.output_tokens))
+        self._tokens_limiter.give_back(max(0, tokens - answer.input_tokens - answer.output_tokens))
         return answer
 
     async def _afford(self, at_most: float) -> None:
@@ -235,34 +232,12 @@ class ApiTeacher:
         self._is_spent = False
 
     def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
-        """As ``admit`` says; refused as well where a text brings a check of ours down."""
-        text = as_the_student_writes(answer.text, thinks=self._student.thinks)
-        try:
-            return self._checked(question, text, answer)
-        except (ReliftError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception
-            log.error("a solution for the question %s could not be checked", question.id, exc_info=problem)
-            return Demonstration(
-                id=demonstration_id(question.id, text),
-                question_id=question.id,
-                text=text,
-                source=self.source,
-                tokens=0,
-                cost_usd=answer.cost_usd,
-                latency_seconds=answer.latency_seconds,
-                refusal=f"unchecked: {type(problem).__name__}",
-            )
-
-    def _checked(self, question: Question, text: str, answer: TeacherAnswer) -> Demonstration:
-        return admit(
+        return admit_or_say(
             question,
-            text,
+            as_the_student_writes(answer.text, thinks=self._student.thinks),
             source=self.source,
             verifier=self._verifier,
             write=self._student.write,
             max_tokens=self._max_tokens,
-            finish_reason=answer.finish_reason,
-            cost_usd=answer.cost_usd,
-            latency_seconds=answer.latency_seconds,
+            answer=answer,
         )

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import httpx
 
 from relift.config import ApiTeacherConfig
 from relift.errors import TeacherError
@@ -24,9 +21,9 @@ from relift.teacher.endpoint import endpoint_of
 from relift.teacher.exchange import Exchange, HttpReply
 from relift.teacher.failure import AttemptFailed, BadReply, Fault
 from relift.teacher.prompt import joined, most_input_tokens, sent_parameters
+from relift.teacher.refusals import Refusals
 from relift.teacher.reply import Complaint, complaint_in, models_in, read_reply
 
-log = logging.getLogger(__name__)
 CHECK_TRIES, CHECK_SECONDS = 3, 20.0
 """Of the check at the start whether the teacher is there; the seconds are for its list of models."""
 NO_ROOM = "could not finish the message"
@@ -37,12 +34,6 @@ LEAST_REPLY_BYTES, MOST_REPLY_BYTES = 1 << 16, 1 << 22
 """Of a reply whatever the token limit: for what stands around the answer, and what is held of one at most."""
 TEXT_BYTES_OF_A_TOKEN = 128
 """Of a text that one token may stand for; the longest are runs of blanks."""
-
-ADVICE = {
-    402: ". Top up the account that the key belongs to",
-    404: ". Correct the base URL, or put the model teacher.api.model back on the server",
-}
-"""For refusals of every request, by their status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +54,7 @@ class ApiClient:
         """Raises TeacherError when the key or a usable URL is missing; nothing is sent yet."""
         self.config = config
         self.endpoint = endpoint_of(config)
+        self._refusals = Refusals(config, self.endpoint)
         self.opening: Opening | None = None
         """Set by ``check`` where it asked its question."""
         self._exchange: Exchange | None = None
@@ -104,7 +96,7 @@ class ApiClient:
             exchange = Exchange(self.endpoint, connections=1)
         except (ValueError, ImportError) as problem:
             raise TeacherError(
-                f"the proxy that the environment names for the teacher at {self.endpoint.place} cannot be used: "
+                f"the proxy that the environment names for the teacher at {self.endpoint.shown} cannot be used: "
                 f"{self.endpoint.redacted(problem)}. Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the host in "
                 f"NO_PROXY."
             ) from None
@@ -122,7 +114,7 @@ class ApiClient:
                         raise TeacherError(trouble) from None
         finally:
             await exchange.close()
-        message = f"the teacher at {self.endpoint.place} does not answer: {trouble}."
+        message = f"the teacher at {self.endpoint.shown} does not answer: {trouble}."
         if self.config.required:
             raise TeacherError(
                 f"{message} Check teacher.api.base_url (or {self.config.url_variable}) and whether the server is up; "
@@ -161,11 +153,12 @@ class ApiClient:
             reply = await self._post(exchange, request, key=f"opening-{os.getpid()}-{time.time_ns()}")
             complaint = complaint_in(reply.body) if reply.status in (400, 404, 422) else Complaint(message="")
             if reply.status == 404:
-                raise AttemptFailed(self._no_such_model(complaint, known), Fault.TEACHER)
+                raise AttemptFailed(self._refusals.no_such_model(complaint, known), Fault.TEACHER)
             if reply.status in (400, 422):
                 if NO_ROOM in complaint.message.lower():
                     return None
-                raise AttemptFailed(self._refused_question(complaint, request, known), Fault.REQUEST)
+                most = self.most_output_tokens(request)
+                raise AttemptFailed(self._refusals.refused_question(complaint, most, known), Fault.REQUEST)
             return self._answer(reply, request, 0.0)
 
     def _count_opening(
@@ -193,13 +186,13 @@ class ApiClient:
     def _answer(self, reply: HttpReply, request: TeacherRequest, seconds: float) -> TeacherAnswer:
         """The answer that a reply holds. Raises AttemptFailed or BadReply."""
         if not 200 <= reply.status < 300:
-            raise self._refusal(reply.status, complaint_in(reply.body).message, reply.headers)
+            raise self._refusals.of_status(reply.status, complaint_in(reply.body).message, reply.headers)
         try:
             read = read_reply(reply.body)
         except BadReply as problem:
             if problem.status is None:
                 raise
-            raise self._refusal(problem.status, str(problem), reply.headers, may_be_billed=True) from None
+            raise self._refusals.of_status(problem.status, str(problem), reply.headers, may_be_billed=True) from None
         text = self.endpoint.keyless(joined(read.content, read.reasoning))
         input_tokens, output_tokens = self._charged(request, read.input_tokens, read.output_tokens, text)
         return TeacherAnswer(
@@ -230,80 +223,7 @@ class ApiClient:
         except AttemptFailed:
             raise
         except Exception as problem:
-            raise self._explained(problem) from None
-
-    def _explained(self, problem: Exception) -> AttemptFailed:
-        """A fault of the line or of a reply as one of ours, with what it means for trying again and for the bill."""
-        said = self.endpoint.redacted(problem)
-        if isinstance(problem, BadReply):
-            return AttemptFailed(said, problem.fault, may_be_billed=problem.fault is not Fault.TEACHER)
-        if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
-            message = f"the teacher at {self.endpoint.place} has no usable base URL: {said}"
-            return AttemptFailed(message, Fault.TEACHER)
-        if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
-            return AttemptFailed(f"connection failed: {said or type(problem).__name__}", Fault.PASSING)
-        if isinstance(problem, TimeoutError):
-            return AttemptFailed(said, Fault.PASSING, may_be_billed=True)
-        if isinstance(problem, httpx.HTTPError | OSError):
-            message = f"connection failed: {said or type(problem).__name__}"
-            return AttemptFailed(message, Fault.PASSING, may_be_billed=True)
-        # Not foreseen, so it is ours to mend; it costs this answer all the same, not the run.
-        log.error("a reply of the teacher at %s could not be handled", self.endpoint.place, exc_info=problem)
-        return AttemptFailed(
-            f"the reply could not be handled ({type(problem).__name__})", Fault.PASSING, may_be_billed=True
-        )
-
-    def _refusal(
-        self, status: int, words: str, headers: Mapping[str, str], *, may_be_billed: bool = False
-    ) -> AttemptFailed:
-        """What an error's status means."""
-        said = self.endpoint.redacted(words)
-        if status in (401, 403):
-            variable = self.config.key_variable or "no key (teacher.api.key_variable=off)"
-            return AttemptFailed(
-                f"the teacher at {self.endpoint.place} refused the key from {variable} (HTTP {status}): "
-                f"{said}. Export a key that may use {self.config.model!r} there",
-                Fault.TEACHER,
-                may_be_billed=may_be_billed,
-            )
-        if status in (408, 409, 425, 429) or not 400 <= status < 500:
-            wait = seconds_to_wait(headers)
-            message = f"HTTP {status}: {said}"
-            return AttemptFailed(message, Fault.PASSING, may_be_billed=may_be_billed, retry_after=wait)
-        advice = ADVICE.get(status, "")
-        fault = Fault.TEACHER if advice else Fault.REQUEST
-        return AttemptFailed(f"HTTP {status}: {said}{advice}", fault, may_be_billed=may_be_billed)
-
-    def _no_such_model(self, complaint: Complaint, known: list[str]) -> str:
-        listed = f" It has: {', '.join(known[:8])}." if known else ""
-        return (
-            f"the teacher at {self.endpoint.place} knows no model {self.config.model!r} "
-            f"({self.endpoint.redacted(complaint.message)}).{self.endpoint.redacted(listed)} Set teacher.api.model to "
-            f"one that it serves, or correct the base URL."
-        )
-
-    def _refused_question(self, complaint: Complaint, request: TeacherRequest, known: list[str]) -> str:
-        """Why the question at the start was refused, with the setting that its message speaks of."""
-        said, config = f"{complaint.param} {complaint.message}".lower(), self.config
-        other = "max_tokens" if config.token_parameter == "max_completion_tokens" else "max_completion_tokens"
-        most = self.most_output_tokens(request)
-        if config.token_parameter in said and "support" in said:
-            setting = f"Set teacher.api.token_parameter={other}"
-        elif config.token_parameter in said or "context" in said or "too large" in said:
-            setting = f"Set teacher.api.max_tokens below {most}, or teacher.api.token_parameter={other}"
-        elif "temperature" in said:
-            setting = "Set teacher.api.temperature=off, or to a value that the model takes"
-        elif "system" in said or "role" in said:
-            setting = 'Set teacher.api.instruction="" and put what it asks for into teacher.api.prompt'
-        elif "model" in said:
-            return self._no_such_model(complaint, known)
-        else:
-            setting = "Correct teacher.api (token_parameter, max_tokens, temperature, instruction, base_url)"
-        return (
-            f"the teacher at {self.endpoint.place} refuses a question as the run would ask it "
-            f"({config.token_parameter}={most}, temperature={config.temperature}): "
-            f"{self.endpoint.redacted(complaint.message)}. {setting}."
-        )
+            raise self._refusals.of_fault(problem) from None
 
     def _usd(self, input_tokens: int, output_tokens: int) -> float:
         config = self.config
@@ -314,23 +234,3 @@ def _believed(count: int | None, text_bytes: int, most: int) -> int:
     """A server's count of a text's tokens, where it is neither too small nor too large to be true; else ``most``."""
     least = min(most, -(-text_bytes // TEXT_BYTES_OF_A_TOKEN))
     return count if count is not None and least <= count <= most else most
-
-
-def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """What Retry-After asks for, in seconds or as a date; None without a usable one."""
-    from email.utils import parsedate_to_datetime
-
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) * unit
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(value).timestamp() - time.time()
-            except (ValueError, TypeError, OverflowError):
-                continue
-        if 0 <= seconds < 86_400 * 7:
-            return seconds
-    return None

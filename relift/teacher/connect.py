@@ -6,7 +6,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from relift.config import ApiTeacherConfig, RunConfig
+from relift.config import ApiTeacherConfig, PluginConfig, RunConfig
 from relift.errors import LedgerError
 from relift.ledger import Ledger, spent_usd_in
 from relift.ledger.schema import LEDGER, SNAPSHOT
@@ -19,8 +19,9 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.own import OwnTeacher, load_solver
 from relift.teacher.prompt import requests_for
-from relift.teacher.queue import Teacher, TeacherDesk
+from relift.teacher.queue import Teacher, TeacherQueue
 from relift.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -77,20 +78,23 @@ def _spent_usd(store: Store) -> float:
         return max(spent, spent_usd_in(snapshot))
 
 
-def open_desk(
+def open_queue(
     config: RunConfig, client: ApiClient | None, *, verifier: Verifier, student: Student, ledger: Ledger
-) -> TeacherDesk:
+) -> TeacherQueue:
     """What was imported, then the teachers of ``teacher.sources`` in order; without a client those that need none."""
     teachers: list[Teacher] = []
     if config.teaches:
         teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
-    for source in config.teacher.sources:
+    max_tokens = config.teacher.max_tokens
+    for index, source in enumerate(config.teacher.sources):
         if source == "dataset":
-            teachers.append(
-                DatasetTeacher(
-                    config.questions, verifier=verifier, student=student, max_tokens=config.teacher.max_tokens
+            teachers.append(DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=max_tokens))
+        elif isinstance(source, PluginConfig):
+            if config.teaches:
+                solver, _ = load_solver(source, index)
+                teachers.append(
+                    OwnTeacher(solver, source.kind, verifier=verifier, student=student, max_tokens=max_tokens)
                 )
-            )
         elif client is not None:
             teachers.append(
                 ApiTeacher(
@@ -99,7 +103,7 @@ def open_desk(
                     answers=project_answers(config.store, ledger.run),
                     verifier=verifier,
                     student=student,
-                    max_tokens=config.teacher.max_tokens,
+                    max_tokens=max_tokens,
                 )
             )
-    return TeacherDesk(teachers)
+    return TeacherQueue(teachers)

@@ -26,7 +26,7 @@ class Endpoint:
         return "Endpoint(...)"
 
     @property
-    def place(self) -> str:
+    def shown(self) -> str:
         """For messages: the URL without what may be secret in it."""
         scheme, _, rest = self.url.partition("://")
         return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
@@ -68,7 +68,7 @@ def endpoint_of(config: ApiTeacherConfig) -> Endpoint:
         problem = "holds no usable key" if key else "is not set"
         raise TeacherError(
             f"the environment variable {config.key_variable} {problem}, and teacher.api needs the key for "
-            f"{Endpoint(url, None).place}. Export it, name another variable with teacher.api.key_variable, or set "
+            f"{Endpoint(url, None).shown}. Export it, name another variable with teacher.api.key_variable, or set "
             f"teacher.api.key_variable=off for a server that wants none."
         )
     return Endpoint(url, key)

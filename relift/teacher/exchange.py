@@ -1,7 +1,7 @@
 """HTTP with a server that nobody vouches for: bounded in time and in bytes, and it leads nowhere else.
 
 A reply is read as it comes, never unpacked and never followed: a body that is compressed, though none was asked for,
-and a redirect to another place are refused. No cookie is kept.
+and a redirect elsewhere are refused. No cookie is kept.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Exchange:
             host = None
         where = f"the host {host}" if host else "another path"
         raise BadReply(
-            f"the teacher at {self._endpoint.place} redirects (HTTP {response.status_code}) to {where}, and redirects "
+            f"the teacher at {self._endpoint.shown} redirects (HTTP {response.status_code}) to {where}, and redirects "
             f"are not followed. Correct the base URL",
             Fault.TEACHER,
         )

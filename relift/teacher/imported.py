@@ -53,9 +53,9 @@ class ImportedTeacher:
                 self._look()
             except UserError as problem:  # what was imported while training must not end it
                 log.warning("new imports are left out for now: %s", problem)
-        return [demonstration for question in questions for demonstration in self._offered(question)]
+        return [demonstration for question in questions for demonstration in self._imported(question)]
 
-    def _offered(self, question: Question) -> list[Demonstration]:
+    def _imported(self, question: Question) -> list[Demonstration]:
         return choose_shortest([self._admit(question, one) for one in self._solutions.get(question.id, ())])
 
     def _admit(self, question: Question, solution: ImportedSolution) -> Demonstration:

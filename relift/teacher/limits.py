@@ -1,4 +1,4 @@
-"""What keeps requests within a teacher's limits: a pace, a pause that all share, a budget. For one event loop."""
+"""What keeps requests within a teacher's limits: a rate, a pause that all share, a budget. For one event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 """Of our own choice; a server that asks for a longer one is taken to be down."""
 
 
-class Pacer:
+class RateLimiter:
     """Spreads amounts evenly, so that the limit holds over any minute, but for the size of one amount.
 
     Example: 60 requests a minute start one second apart.

@@ -1,7 +1,7 @@
 """Where questions are handed in and demonstrations picked up, beside training and never waited for.
 
 ask --> imported, dataset --> arrived -----------------> pick_up() --> delivered()
-           `-----> api (own thread, own event loop) ------^
+           `-----> api, own (own thread, own event loop) -^
                       `--> waits: down, or out of budget; asked again with the next ask()
 """
 
@@ -20,16 +20,19 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.background import Background
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.own import OwnTeacher
 
 log = logging.getLogger(__name__)
-Teacher = ImportedTeacher | DatasetTeacher | ApiTeacher
+Beside = ApiTeacher | OwnTeacher
+"""Teachers that take their time, beside training."""
+Teacher = ImportedTeacher | DatasetTeacher | Beside
 LOOK_SECONDS = 0.05
 """Between two looks at the stop flag while waiting."""
 DRAIN_SECONDS = 2.0
 """For what is under way when the run closes: it is paid for, so its answer is better kept."""
 
 
-class TeacherDesk:
+class TeacherQueue:
     """The teachers of a run, in their order; a question goes on to the next one until it is solved.
 
     May be used from any thread. Whatever arrived stays until it is called delivered.
@@ -40,10 +43,10 @@ class TeacherDesk:
         self._changed = threading.Condition()
         self._open: dict[str, Question] = {}
         self._active: set[str] = set()
-        self._place: dict[str, int] = {}
+        self._position: dict[str, int] = {}
         """In the order of asking, so that what arrives does not depend on who was answered first; forgotten with what
         is delivered, since a resumed run does not know who was asked long ago either."""
-        self._places = itertools.count()
+        self._positions = itertools.count()
         self._arrived: dict[str, list[Demonstration]] = {}
         self._fault: BaseException | None = None
         self._is_answering = False
@@ -52,7 +55,7 @@ class TeacherDesk:
     @property
     def trouble(self) -> str:
         """What keeps teachers from answering; empty while all is well."""
-        return "; ".join(t.trouble for t in self._teachers if isinstance(t, ApiTeacher) and t.trouble)
+        return "; ".join(t.trouble for t in self._teachers if isinstance(t, Beside) and t.trouble)
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Hand in questions; imports and the dataset answer at once, everything else goes on behind this call.
@@ -65,7 +68,7 @@ class TeacherDesk:
                     continue
             found, rest = self._at_once(question)
             with self._changed:
-                self._place.setdefault(question.id, next(self._places))
+                self._position.setdefault(question.id, next(self._positions))
                 if not rest:
                     self._arrived[question.id] = found
                     self._open.pop(question.id, None)
@@ -84,7 +87,7 @@ class TeacherDesk:
         """Until nothing is being asked any more: as long as ``answering`` lasts, and ``seconds`` beyond.
 
         Ends at once where a teacher is down or its budget spent, unless ``in_trouble``. ``check`` may raise to end it.
-        Raises what went wrong behind the desk.
+        Raises what went wrong in the background.
         """
         deadline: float | None = None
         while True:
@@ -117,28 +120,28 @@ class TeacherDesk:
         """
         with self._changed:
             self._raise_fault()
-            in_order = sorted(self._arrived, key=self._place.__getitem__)
+            in_order = sorted(self._arrived, key=self._position.__getitem__)
             return [d for question in in_order for d in self._arrived[question]], list(self._open)
 
     def delivered(self, demonstrations: Sequence[Demonstration]) -> None:
-        """These are recorded: the desk forgets them."""
+        """These are recorded: the queue forgets them."""
         with self._changed:
             for demonstration in demonstrations:
                 self._arrived.pop(demonstration.question_id, None)
-                self._place.pop(demonstration.question_id, None)
+                self._position.pop(demonstration.question_id, None)
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """End everything behind the desk, within a few seconds; harmless when closed already."""
-        apis = [t for t in self._teachers if isinstance(t, ApiTeacher)]
-        for api in apis:
-            api.stop_sending()
-        self._background.close(drain_seconds, [api.close for api in apis])
+        """End everything in the background, within a few seconds; harmless when closed already."""
+        beside = [t for t in self._teachers if isinstance(t, Beside)]
+        for teacher in beside:
+            teacher.stop_sending()
+        self._background.close(drain_seconds, [teacher.close for teacher in beside])
 
     def _at_once(self, question: Question) -> tuple[list[Demonstration], tuple[Teacher, ...]]:
         """What the teachers offer that need no waiting, and those still to ask."""
         found: list[Demonstration] = []
         for position, teacher in enumerate(self._teachers):
-            if isinstance(teacher, ApiTeacher):
+            if isinstance(teacher, Beside):
                 return found, self._teachers[position:]
             found = teacher.demonstrations([question]) + found
             if found and found[0].is_admitted:
@@ -150,13 +153,13 @@ class TeacherDesk:
         is_final = True
         try:
             for teacher in teachers:
-                if isinstance(teacher, ApiTeacher):
+                if isinstance(teacher, Beside):
                     solved = await teacher.solve(question)
-                    offered, is_final = solved.demonstrations, is_final and solved.is_final
+                    latest, is_final = solved.demonstrations, is_final and solved.is_final
                 else:
-                    offered = await asyncio.to_thread(teacher.demonstrations, [question])
-                found = offered + found
-                if any(d.is_admitted for d in offered):
+                    latest = await asyncio.to_thread(teacher.demonstrations, [question])
+                found = latest + found
+                if any(d.is_admitted for d in latest):
                     is_final = True
                     break
         except Exception as problem:  # told to whoever looks next: nobody awaits this coroutine

@@ -135,7 +135,7 @@ def read_reply(body: bytes | bytearray) -> Reply:
 
 
 def complaint_in(body: bytes | bytearray) -> Complaint:
-    """What an error body says, in whichever of the usual places; the text itself where it is none of them."""
+    """What an error body says, in whichever of the usual fields; the text itself where it is none of them."""
     try:
         said = _Said.validate_json(body)
     except ValidationError:

@@ -2,7 +2,7 @@
 
 The path of one answer; every step may decide it, and the name in brackets is the path that its verdict then carries::
 
-    verifier.py        the front door: verify, verify_batch, compare, check_golds
+    verifier.py        the front door: verify, verify_batch, compare, check_golds; open_verdict.py: what they leave open
       extraction.py      the last box (or ####) after the reasoning; no_answer or malformed where there is none [string]
                          boxes.py: which boxes there are; run_on.py: where another question begins; unmarked.py: answers
                          without a mark, for the form flexible alone
@@ -17,9 +17,11 @@ The path of one answer; every step may decide it, and the name in brackets is th
       guards.py          what a parser of mathematics would overlook [guard]
     cache.py           decided before?
     workers/           the pool: who gets what, until when, and what becomes of a process that hangs or dies
+      pool.py lending.py slots.py batch.py process.py    this side; messages.py: what passes between the two
       worker.py          the other process
       symbolic.py        math-verify, and a second look where it is known to be too kind [sympy]
       comparisons.py     a number within a tolerance [sympy], a user's own function [callable]
+      rewarding.py       a user's own reward, which decides nothing here
 
 ``cases.py``, ``case_files.py`` and ``journal.py`` do this for the rows of a file; ``configured.py`` makes the verifier
 of a configuration.

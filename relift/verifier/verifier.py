@@ -19,11 +19,10 @@ from relift.verifier.cache import DecisionCache
 from relift.verifier.equivalence import LITERAL_ONLY, Decision, Undecided, check_number, decide_number
 from relift.verifier.extraction import AnswerForm, FinalAnswer, ThinkingRule, extract
 from relift.verifier.kinds import Comparison
+from relift.verifier.open_verdict import OpenVerdict, failed, no_text
 from relift.verifier.workers.pool import WorkerPool
 from relift.verifier.workers.process import Reply
 
-MAX_RECORDED_CHARS = 1_000
-"""A longer answer is cut in its verdict, never in the comparison."""
 HARD_LIMIT_SECONDS = 8.0
 """On one answer, above the 2 + 2 + 2 of math-verify's own limits."""
 
@@ -35,7 +34,6 @@ _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 
 logger = logging.getLogger(__name__)
 
-_UNGRADED = {Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD}
 _FAILED = {Status.TIMEOUT, Status.ERROR}
 
 
@@ -51,17 +49,6 @@ class GoldFinding:
     """Why no answer could be compared with it."""
     is_literal: bool = False
     """Only the same text will match it: it does not parse, or is a sentence."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Open:
-    """A verdict in the making."""
-
-    decision: Decision | Undecided
-    answer: str | None
-    is_closed: bool = True
-    finish_reason: FinishReason = FinishReason.STOP
-    seconds: float = 0.0
 
 
 class Verifier:
@@ -204,20 +191,20 @@ class Verifier:
         is_words = len(_WORD.findall(gold)) > MOST_WORDS
         return GoldFinding(is_literal=is_words and self.comparison.kind == "math")
 
-    def _checked(self, gold: str) -> _Open:
+    def _checked(self, gold: str) -> OpenVerdict:
         try:
-            decision = _no_text("gold answer", gold, Status.BAD_GOLD)
+            decision = no_text("gold answer", gold, Status.BAD_GOLD)
             if decision is None and self.form == "equals" and self.comparison.kind == "math":
                 decision = check_number(gold)
-            return _Open(decision=decision or self.comparison.check_gold(gold), answer=None)
+            return OpenVerdict(decision=decision or self.comparison.check_gold(gold), answer=None)
         except Exception as error:
-            return _Open(decision=_failed(error), answer=None)
+            return OpenVerdict(decision=failed(error), answer=None)
 
-    def _extracted(self, gold: str, text: str, finish_reason: FinishReason) -> _Open:
+    def _extracted(self, gold: str, text: str, finish_reason: FinishReason) -> OpenVerdict:
         began = time.perf_counter()
         answer, is_closed = None, True
         try:
-            decision: Decision | Undecided | None = _no_text("completion", text, Status.ERROR)
+            decision: Decision | Undecided | None = no_text("completion", text, Status.ERROR)
             if decision is None:
                 found = extract(
                     text,
@@ -233,8 +220,8 @@ class Verifier:
                     assert found.status is not None
                     decision = Decision(found.status, DecidedBy.STRING, found.reason)
         except Exception as error:
-            decision = _failed(error)
-        return _Open(
+            decision = failed(error)
+        return OpenVerdict(
             decision=decision,
             answer=answer,
             is_closed=is_closed,
@@ -242,24 +229,24 @@ class Verifier:
             seconds=time.perf_counter() - began,
         )
 
-    def _bare(self, gold: str, answer: str) -> _Open:
+    def _bare(self, gold: str, answer: str) -> OpenVerdict:
         began = time.perf_counter()
         try:
-            no_text = _no_text("answer", answer, Status.ERROR)
-            decision = no_text or self._decide(gold, answer)
+            fault = no_text("answer", answer, Status.ERROR)
+            decision = fault or self._decide(gold, answer)
         except Exception as error:
-            no_text = decision = _failed(error)
-        return _Open(decision=decision, answer=None if no_text else answer, seconds=time.perf_counter() - began)
+            fault = decision = failed(error)
+        return OpenVerdict(decision=decision, answer=None if fault else answer, seconds=time.perf_counter() - began)
 
     def _decide(self, gold: str, answer: str) -> Decision | Undecided:
-        if no_text := _no_text("gold answer", gold, Status.BAD_GOLD):
-            return no_text
+        if fault := no_text("gold answer", gold, Status.BAD_GOLD):
+            return fault
         if self.form == "equals" and self.comparison.kind == "math":
             return decide_number(gold, answer)
         return self.comparison.decide(gold, answer)
 
     def _finished(
-        self, found: Sequence[_Open], check: Callable[[], None] = _never, max_failed_share: float = 1.0
+        self, found: Sequence[OpenVerdict], check: Callable[[], None] = _never, max_failed_share: float = 1.0
     ) -> list[Verdict]:
         """The verdicts, once workers have decided what is undecided; the time they took is the first asker's."""
         undecided = Counter(made.decision for made in found if isinstance(made.decision, Undecided))
@@ -272,7 +259,7 @@ class Verifier:
                 is_first = undecided.pop(decision, 0) > 0
                 decision, more = decided[decision]
                 seconds += more if is_first else 0.0
-            verdicts.append(_verdict(made, decision, seconds))
+            verdicts.append(made.closed(decision, seconds))
         return verdicts
 
     def _ask(
@@ -296,28 +283,4 @@ class Verifier:
     def _understood(self, pair: Undecided, reply: Reply) -> Decision:
         if self.comparison.kind == "math" and reply.status is Status.BAD_GOLD and is_whole_text(pair.gold):
             return Decision(Status.WRONG, DecidedBy.SYMPY, LITERAL_ONLY)  # equal texts were found before
-        return Decision(reply.status, self.comparison.path, reply.reason)
-
-
-def _verdict(made: _Open, decision: Decision, seconds: float) -> Verdict:
-    if made.finish_reason is FinishReason.LENGTH and decision.status not in _UNGRADED:
-        is_final = decision.status is Status.CORRECT and made.is_closed
-        decision = decision if is_final else Decision(Status.TRUNCATED, decision.path, "ran out of tokens")
-    return Verdict(
-        status=decision.status,
-        answer=made.answer if made.answer is None else made.answer[:MAX_RECORDED_CHARS],
-        path=decision.path,
-        seconds=seconds,
-        reason=decision.reason,
-    )
-
-
-def _no_text(what: str, given: object, status: Status) -> Decision | None:
-    if isinstance(given, str):
-        return None
-    return Decision(status, DecidedBy.STRING, f"the {what} is no text but {type(given).__name__}")
-
-
-def _failed(error: Exception) -> Decision:
-    logger.exception("The verifier failed on an answer; it gets the status error.", exc_info=error)
-    return Decision(Status.ERROR, DecidedBy.STRING, f"the verifier raised {type(error).__name__}")
+        return Decision(Status(reply.status), self.comparison.path, reply.reason)

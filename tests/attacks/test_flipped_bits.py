@@ -20,12 +20,12 @@ def test_wherever_a_bit_is_turned_the_check_finds_it_or_the_run_goes_on_as_befor
         history.write(ledger)
         digest = ledger.digest()
     content, rng = path.read_bytes(), random.Random(0)
-    places = [*one_position_a_block(content), *(rng.randrange(len(content)) for _ in range(POSITIONS))]
+    offsets = [*one_position_a_block(content), *(rng.randrange(len(content)) for _ in range(POSITIONS))]
     found = 0
-    for place in places:
-        path.write_bytes(flipped(content, place, rng.randrange(8)))
+    for offset in offsets:
+        path.write_bytes(flipped(content, offset, rng.randrange(8)))
         if is_found(path):
             found += 1
         else:
-            assert digest_after_more_writing(path, history.run) == digest, f"byte {place}"
-    assert found > len(places) / 2
+            assert digest_after_more_writing(path, history.run) == digest, f"byte {offset}"
+    assert found > len(offsets) / 2

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from relift.ledger import Ledger, Left, Use
+from relift.ledger import LeavingRecord, Ledger, Use
 from relift.records import (
     Completion,
     Demonstration,
@@ -97,13 +97,13 @@ class History:
         order = [*self.training, *self.rng.sample(self.training, len(self.training) // 2)]
         size = -(-len(order) // self.iterations)
         for iteration in range(self.iterations):
-            place = f"{run}/iterations/{iteration:05d}"
+            prefix = f"{run}/iterations/{iteration:05d}"
             if iteration % max(self.iterations // EVALUATIONS, 1) == 0:
-                self._evaluate(ledger, place, iteration)
+                self._evaluate(ledger, prefix, iteration)
             batch = order[iteration * size : (iteration + 1) * size]
             if not batch:
                 return
-            self._iterate(ledger, place, iteration, batch)
+            self._iterate(ledger, prefix, iteration, batch)
             yield iteration
 
     def further(self, ledger: Ledger) -> Iterator[int]:
@@ -115,12 +115,12 @@ class History:
             )
             yield iteration
 
-    def _iterate(self, ledger: Ledger, place: str, iteration: int, batch: Sequence[Question]) -> None:
+    def _iterate(self, ledger: Ledger, prefix: str, iteration: int, batch: Sequence[Question]) -> None:
         groups = [self.group(asked) for asked in dict.fromkeys(batch)]
         hardest = [g.question for g in groups if g.count(Status.WRONG) == G]
         control = [asked.id for asked in hardest if int(asked.id, 16) % 10 == 0]
         ledger.record_attempts(
-            f"{place}/record",
+            f"{prefix}/record",
             iteration,
             groups,
             purpose=Purpose.TRAIN,
@@ -130,30 +130,30 @@ class History:
         due = {asked.id: asked for after in AFTER for asked in self.anchored.get(iteration - after, ())}
         if due:
             probed = [self.group(asked) for asked in self.rng.sample(list(due.values()), min(len(due), 2 * PROBED))]
-            ledger.record_attempts(f"{place}/probe", iteration, probed, purpose=Purpose.PROBE)
+            ledger.record_attempts(f"{prefix}/probe", iteration, probed, purpose=Purpose.PROBE)
         offered = [self.demonstration(asked) for asked in hardest if asked.id not in control]
         for one in offered[:2]:
             self._request(ledger, one)
-        ledger.record_demonstrations(f"{place}/source", iteration, offered)
-        self._update(ledger, f"{place}/rl_update/0", iteration, UpdateKind.RL, [])
+        ledger.record_demonstrations(f"{prefix}/source", iteration, offered)
+        self._update(ledger, f"{prefix}/rl_update/0", iteration, UpdateKind.RL, [])
         by_id = {asked.id: asked for asked in hardest}
         admitted = [one for one in offered if one.is_admitted]
         if admitted[:TAUGHT_AT_ONCE]:
-            self._update(ledger, f"{place}/sft_update/0", iteration, UpdateKind.SFT, admitted[:TAUGHT_AT_ONCE])
+            self._update(ledger, f"{prefix}/sft_update/0", iteration, UpdateKind.SFT, admitted[:TAUGHT_AT_ONCE])
             self.anchored[iteration] = [by_id[question] for question in control]
             for one in admitted[:TAUGHT_AT_ONCE]:
                 self.anchored[iteration].append(by_id[one.question_id])
                 self.difficulty[one.question_id] += 0.3
         left = [
-            Left(question_id=one.question_id, demonstration_id=one.id, reason="evicted")
+            LeavingRecord(question_id=one.question_id, demonstration_id=one.id, reason="evicted")
             for one in admitted[TAUGHT_AT_ONCE:]
         ]
-        ledger.record_leavings(f"{place}/leavings", iteration, left)
-        ledger.record_iteration(f"{place}/close", self._report(iteration, groups, len(hardest), len(admitted)))
+        ledger.record_leavings(f"{prefix}/leavings", iteration, left)
+        ledger.record_iteration(f"{prefix}/close", self._report(iteration, groups, len(hardest), len(admitted)))
 
-    def _evaluate(self, ledger: Ledger, place: str, iteration: int) -> None:
+    def _evaluate(self, ledger: Ledger, prefix: str, iteration: int) -> None:
         groups = [self.group(asked) for asked in self.held_out]
-        ledger.record_attempts(f"{place}/evaluate/attempts", iteration, groups, purpose=Purpose.EVALUATION)
+        ledger.record_attempts(f"{prefix}/evaluate/attempts", iteration, groups, purpose=Purpose.EVALUATION)
         share = sum(g.accuracy for g in groups) / max(len(groups), 1)
         result = EvalResult(
             benchmark="held out",
@@ -167,7 +167,7 @@ class History:
             high=share,
             bands={"hard": 1},
         )
-        ledger.record_evaluations(f"{place}/evaluate", iteration, [result])
+        ledger.record_evaluations(f"{prefix}/evaluate", iteration, [result])
 
     def _update(
         self, ledger: Ledger, key: str, iteration: int, kind: UpdateKind, used: Sequence[Demonstration]

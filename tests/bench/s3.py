@@ -86,7 +86,7 @@ def _transfer(client: str, direction: str, folder: Path) -> None:
 
 
 def _ours(direction: str, folder: Path) -> Callable[[], object]:
-    """A place is published with its manifest; it is read, and its checksum compared, in an empty folder."""
+    """An artifact is published with its manifest; it is read, and its checksum compared, in an empty folder."""
     from relift.interrupt import StopFlag
     from relift.store.s3 import S3Store
 
@@ -110,7 +110,7 @@ def _plain(direction: str, folder: Path) -> Callable[[], object]:
     """upload_file and download_file with the same part size and concurrency, no checksum of its own."""
     from boto3.s3.transfer import TransferConfig
 
-    from relift.store.bucket import TRANSFER
+    from relift.store.s3_client import TRANSFER
 
     s3, config = server.client(os.environ), TransferConfig(**TRANSFER)
     s3.list_objects_v2(Bucket=server.BUCKET, MaxKeys=1)

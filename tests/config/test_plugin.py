@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from relift.config import PluginConfig
 from relift.config.plugin import load_plugin
+from relift.config.recipe import differences, load_recipe, validated
 from relift.errors import ConfigError
 
 NUMBERS = itertools.count()
@@ -133,3 +135,45 @@ def test_a_folder_without_code_is_named(module: str, tmp_path: Path) -> None:
 def test_no_file_in_the_working_directory_takes_the_place_of_an_installed_module(module: str, tmp_path: Path) -> None:
     (tmp_path / "colorsys.py").write_text("raise ValueError('the wrong one')")
     assert load("colorsys:rgb_to_hls", parameters=("r", "g", "b"))(0.0, 0.0, 0.0) == (0.0, 0.0, 0.0)
+
+
+def test_an_engine_and_a_teacher_are_names_or_import_paths_with_settings() -> None:
+    config = load_recipe(
+        "demo",
+        [
+            "rollout.engine=mine.engines:Own",
+            "rollout.engine.settings.folder=tape",
+            'teacher.sources=["dataset", "mine:lookup"]',
+            "teacher.sources.1.settings.path=x",
+        ],
+    )
+    own = PluginConfig(kind="mine.engines:Own", settings={"folder": "tape"})
+    assert config.rollout.engine == own
+    assert config.teacher.sources == ("dataset", PluginConfig(kind="mine:lookup", settings={"path": "x"}))
+    assert validated(config.model_dump(mode="json"), origin="run.json") == config
+    assert load_recipe("demo", ["rollout.engine=vllm"]).rollout.engine == "vllm"
+    moved = load_recipe("demo", ["rollout.engine=mine.engines:Own", 'teacher.sources=["dataset", "mine:other"]'])
+    assert {line.partition(":")[0] for line in differences(config, moved)} == {
+        "rollout.engine.settings",
+        "teacher.sources.1.kind",
+        "teacher.sources.1.settings",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["rollout.engine=gpt"], "rollout.engine: it is one of 'transformers', 'vllm' or the import path of your own"),
+        (['rollout.engine={kind="vllm"}'], "rollout.engine: it is one of"),
+        (["rollout.engine=my engine:x"], r"rollout\.engine\.kind: String should match pattern"),
+        (["rollout.engine_settings.x=1"], r"rollout\.engine_settings: no such key"),
+        (['rollout.engine={kind="m:E", setings={}}'], r"setings: no such key \(did you mean rollout\.engine\.settings"),
+        (['teacher.sources=["datset"]'], r"teacher\.sources\.0: it is one of 'dataset', 'api' or the import path"),
+        (['teacher.sources=[{kind="m:f", setting={}}]'], r"did you mean teacher\.sources\.0\.settings\?"),
+        (['teacher.sources=["m:f", "m:f"]'], "sources names one twice: m:f, m:f"),
+        (['teacher.sources=["dataset"]', "teacher.sources.0.settings.x=1"], "0 is no section in that list of 1"),
+    ],
+)
+def test_what_names_neither_is_refused_by_its_key(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("demo", settings)

@@ -20,7 +20,8 @@ from relift.config import (
     RunConfig,
 )
 from relift.config.policy import TEMPLATE_RESERVED
-from relift.config.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names
+from relift.config.recipe import RECIPES, differences, fingerprint, leaves, load_recipe, recipe_names, validated
+from relift.config.recorded import in_todays_keys
 from relift.errors import ConfigError
 
 
@@ -227,6 +228,30 @@ def test_another_kind_of_loss_begins_with_its_own_defaults_and_takes_its_own_set
     assert repr(load_recipe(str(recipe)).rl.loss) == repr(own.rl.loss)
     assert RunConfig.model_validate_json(own.model_dump_json()) == own
     assert fingerprint(own) != fingerprint(load_recipe("demo", ["rl.loss=mine.losses:floored"]))
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "ratio", "clip", "loss"),
+    [
+        ("ppo", "token", None, PpoConfig(clip=None)),
+        (
+            "ppo",
+            "sequence",
+            {"low": 0.1, "high": 0.2, "dual": 3.0},
+            GspoConfig(clip={"low": 0.1, "high": 0.2, "dual": 3.0}),
+        ),
+        ("cispo", "token", {"low": 1.0, "high": 5.0, "dual": None}, CispoConfig(clip={"low": 1.0, "high": 5.0})),
+    ],
+)
+def test_what_an_earlier_run_recorded_of_its_loss_means_what_it_meant(
+    surrogate: str, ratio: str, clip: object, loss: object
+) -> None:
+    tree = load_recipe("demo").model_dump(mode="json")
+    del tree["rl"]["loss"]
+    tree["rl"] |= {"surrogate": surrogate, "ratio": ratio, "clip": clip}
+    assert validated(in_todays_keys(tree), origin="run.json").rl.loss == loss
+    today = load_recipe("demo").model_dump(mode="json")
+    assert in_todays_keys(today) == today
 
 
 # What method.md (section 2) and the papers say, written out by hand; None is "off".

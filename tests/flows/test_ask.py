@@ -10,7 +10,7 @@ from rich.console import Console
 from flows.cli import ask
 from flows.terminal.tables import cell, fit, print_table
 from relift.errors import LedgerError, ModelError, RunError
-from relift.ledger import Ledger, Left, Table, Use
+from relift.ledger import LeavingRecord, Ledger, Table, Use
 from relift.records import Purpose
 from relift.run.summary import FamilyScore, RunSummary
 from tests.ledger.ledger_histories import demonstration, group, question, update, version
@@ -37,9 +37,9 @@ def store(tmp_path_factory):
         ledger.record_demonstrations("0/source", 0, offered)
         use = Use(demonstration_id=offered[0].id, question_id=HARD.id, nll_before=2.0, nll_after=0.5)
         ledger.record_update("0/sft", 0, update(), version(1), [use])
-        left = [Left(question_id=HARD.id, demonstration_id=offered[0].id, reason="retired")]
+        left = [LeavingRecord(question_id=HARD.id, demonstration_id=offered[0].id, reason="retired")]
         ledger.record_leavings("0/leavings", 0, left)
-        left = [Left(question_id=EASY.id, demonstration_id="d", reason="solved_meanwhile")]
+        left = [LeavingRecord(question_id=EASY.id, demonstration_id="d", reason="solved_meanwhile")]
         ledger.record_leavings("1/leavings", 1, left)
         probed = [group(HARD, "-+-", version=1), group(CONTROL, "--", version=1)]
         ledger.record_attempts("1/probe", 1, probed, purpose=Purpose.PROBE)
@@ -98,9 +98,9 @@ def test_a_story_is_told_in_the_order_it_happened(store, capsys):
         "7  confirmation  1 wrong  (policy version 1)",
         "7  rollouts      3 correct, 1 wrong  (policy version 1)",
     ]
-    place = 0
+    index = 0
     for part in in_order:
-        place = told.index(part, place) + 1
+        index = told.index(part, index) + 1
     assert "refused: wrong: 281 is not 282" in told and "\x1b" not in told
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from flows.cli import main as cli
 from flows.server import outage as farewell
-from flows.server.outage import LINE, WORK, ServerGone, begun, ended, kept, run_flow, unless_gone
+from flows.server.outage import LINE, WORK, ServerGone, begun, ended, hold_result, run_flow, unless_gone
 from relift.errors import Interrupted, RunError
 
 
@@ -101,7 +101,7 @@ async def flow(problem: BaseException | None = None, work: float = 0.0) -> str:
     if problem is not None:
         ended(problem)
     else:
-        kept("the summary")
+        hold_result("the summary")
         ended()
     await reporting()
     return "never"

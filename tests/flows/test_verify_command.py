@@ -93,7 +93,7 @@ def test_a_file_is_written_with_its_verdicts_and_summed_up(monkeypatch, capsys, 
         ("no/v.jsonl", "there is no folder"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused(monkeypatch, capsys, tmp_path, out, said):
+def test_a_folder_that_cannot_be_written_is_refused(monkeypatch, capsys, tmp_path, out, said):
     source = tmp_path / "cases.jsonl"
     source.write_text('{"gold": "3", "answer": "3"}\n')
     assert verify(monkeypatch, str(source), "--out", str(tmp_path / out)) == 2

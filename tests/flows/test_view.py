@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.terminal.dashboard import LiveView, means, sparkline
 from flows.terminal.text import cropped, one_line, written
-from flows.terminal.time_left import Pace, Past, as_clock, read_past
+from flows.terminal.time_left import Past, Stopwatch, as_clock, read_past
 from flows.terminal.view import LineView, PatientLive, make_view
 from relift.records import EvalResult, IterationReport, Status, UpdateKind, UpdateReport, Verdict
 from relift.run.progress import Example
@@ -84,7 +84,7 @@ def fake_run(root, iterations=125):
 
 def test_the_live_view_shows_the_numbers_of_the_run():
     clock = Clock()
-    view = LiveView(terminal(), "demo-0", Pace(125, clock=clock), NEW)
+    view = LiveView(terminal(), "demo-0", Stopwatch(125, clock=clock), NEW)
     for number, taught in enumerate((0, 32, 32)):
         view.phase("rollout")
         clock.now += 0.5
@@ -111,12 +111,12 @@ def test_the_live_view_shows_the_numbers_of_the_run():
 
 
 def test_the_live_view_can_be_drawn_before_anything_happened():
-    assert "iteration 0 of 8" in drawn(LiveView(terminal(), "small", Pace(8), NEW))
+    assert "iteration 0 of 8" in drawn(LiveView(terminal(), "small", Stopwatch(8), NEW))
 
 
 def test_what_a_model_wrote_is_neither_markup_nor_an_escape_sequence_and_stays_in_one_line():
     evil = "[red]so[/red] \x1b[2J\u202e\n\ud800 then\t=282"
-    view = LiveView(terminal(), "[b]run[/b]", Pace(8), NEW)
+    view = LiveView(terminal(), "[b]run[/b]", Stopwatch(8), NEW)
     view.iteration(report(0), [example(Status.WRONG, evil, question="[/]", gold="[dim]")])
     shown = drawn(view)
     assert "[b]run[/b]" in shown and "[/]" in shown and "gold [dim]" in shown
@@ -127,7 +127,7 @@ def test_what_a_model_wrote_is_neither_markup_nor_an_escape_sequence_and_stays_i
 @pytest.mark.parametrize("width", [20, 40, 100, 200])
 def test_the_live_view_keeps_to_the_width_of_the_terminal(width):
     long = example(Status.CORRECT, "word " * 2000 + "=282", question="why " * 500, gold="9" * 300)
-    view = LiveView(Console(file=io.StringIO(), width=width, record=True), "name" * 30, Pace(8), NEW)
+    view = LiveView(Console(file=io.StringIO(), width=width, record=True), "name" * 30, Stopwatch(8), NEW)
     view.iteration(report(0), [long, long])
     view.evaluated(0, [result(f"benchmark-{i}", 0.5) for i in range(40)])
     lines = drawn(view).splitlines()
@@ -149,7 +149,7 @@ def test_a_resumed_run_goes_on_from_what_was_taught_before(tmp_path):
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"iteration": 3, "acc')
     past = read_past(metrics)
     assert past.last == 2
-    view = LiveView(terminal(), "demo-0", Pace(125, recorded=past.last), past)
+    view = LiveView(terminal(), "demo-0", Stopwatch(125, recorded=past.last), past)
     view.iteration(report(2, accuracy=0.5, taught=32), [])
     shown = drawn(view)
     assert "50.0 % ▁▃▅" in shown and " 96 " in shown
@@ -158,30 +158,30 @@ def test_a_resumed_run_goes_on_from_what_was_taught_before(tmp_path):
 
 def test_the_time_left_is_learned_from_iterations_worked_by_this_process():
     clock = Clock()
-    pace = Pace(10, recorded=3, clock=clock)
+    stopwatch = Stopwatch(10, recorded=3, clock=clock)
     for number in (2, 3):  # replayed
-        pace.phase("rollout")
+        stopwatch.phase("rollout")
         clock.now += 0.01
-        pace.iteration(number)
-        assert pace.seconds_left is None
+        stopwatch.iteration(number)
+        assert stopwatch.seconds_left is None
     for number in (4, 5):
-        pace.phase("rollout")
+        stopwatch.phase("rollout")
         clock.now += 6.0
-        pace.iteration(number)
-    assert pace.seconds_left == pytest.approx(4 * 6.0)
+        stopwatch.iteration(number)
+    assert stopwatch.seconds_left == pytest.approx(4 * 6.0)
     clock.now += 5.0
-    assert pace.seconds_left == pytest.approx(4 * 6.0 - 5.0)
+    assert stopwatch.seconds_left == pytest.approx(4 * 6.0 - 5.0)
 
 
 def test_the_time_left_counts_the_evaluation_at_the_end():
     clock = Clock()
-    pace = Pace(2, clock=clock)
-    pace.phase("evaluate")
+    stopwatch = Stopwatch(2, clock=clock)
+    stopwatch.phase("evaluate")
     clock.now += 30.0
-    pace.phase("rollout")
+    stopwatch.phase("rollout")
     clock.now += 4.0
-    pace.iteration(0)
-    assert pace.seconds_left == pytest.approx(4.0 + 30.0)
+    stopwatch.iteration(0)
+    assert stopwatch.seconds_left == pytest.approx(4.0 + 30.0)
 
 
 def test_clock_and_trend():
@@ -210,7 +210,7 @@ def test_the_share_of_the_peak_is_said_where_the_device_is_known(tmp_path):
     with make_view(console, fake_run(tmp_path)) as view:
         view.iteration(report(0, mfu=0.4), [])
     assert "  MFU 33%  " in console.file.getvalue()  # 0.4 over 1.5 s, a third of it over 0.5 s
-    view = LiveView(terminal(), "demo-0", Pace(125), NEW)
+    view = LiveView(terminal(), "demo-0", Stopwatch(125), NEW)
     view.iteration(report(0, mfu=0.4), [])
     assert "MFU" in drawn(view) and "33%" in drawn(view)
 

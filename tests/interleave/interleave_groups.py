@@ -1,4 +1,4 @@
-"""Rollout groups made of statuses, for the tests of this room."""
+"""Rollout groups made of statuses, for the tests of this package."""
 
 from collections.abc import Sequence
 

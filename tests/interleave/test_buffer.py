@@ -3,7 +3,7 @@ import json
 import pytest
 
 from relift.config import BufferConfig
-from relift.interleave import BufferSnapshot, DemonstrationBuffer, Leaving
+from relift.interleave import BufferSnapshot, DemonstrationBuffer, LeavingReason
 
 
 def names(batch):
@@ -62,15 +62,15 @@ def test_entries_leave_only_after_the_update_is_committed():
     assert names(take(buffer, 2)) == ["q2", "q3"], "what is being taught is not handed out twice"
     buffer.used(batch)
     assert names(buffer.snapshot().waiting) == ["q2", "q3"]
-    assert buffer.left[Leaving.USED] == 2
+    assert buffer.left[LeavingReason.USED] == 2
 
 
-def test_a_batch_put_back_waits_in_its_old_place():
+def test_a_batch_put_back_waits_in_its_old_position():
     buffer = filled(4)
     batch = take(buffer, 2)
     buffer.put_back(batch)
     assert names(buffer.waiting) == ["q0", "q1", "q2", "q3"]
-    assert buffer.left[Leaving.USED] == 0
+    assert buffer.left[LeavingReason.USED] == 0
 
 
 def test_a_taught_question_may_wait_again_at_the_end():
@@ -90,13 +90,13 @@ def test_entries_expire_by_age_since_they_were_last_seen_unsolved():
     assert names(buffer.waiting) == ["old", "seen again", "young"], "10 iterations old is not older than 10"
     buffer.expire(11)
     assert names(buffer.waiting) == ["seen again", "young"], "survivors stay, in order"
-    assert buffer.left[Leaving.EXPIRED] == 1
+    assert buffer.left[LeavingReason.EXPIRED] == 1
 
 
 def test_the_oldest_makes_room_when_the_buffer_is_full():
     buffer = filled(5, BufferConfig(capacity=3))
     assert names(buffer.waiting) == ["q2", "q3", "q4"]
-    assert buffer.left[Leaving.EVICTED] == 2
+    assert buffer.left[LeavingReason.EVICTED] == 2
 
 
 def test_a_question_solved_meanwhile_waits_on_where_the_configuration_says_so():
@@ -104,7 +104,7 @@ def test_a_question_solved_meanwhile_waits_on_where_the_configuration_says_so():
     buffer.add("q0", "d0", iteration=0)
     assert not buffer.solved("q0")
     assert [entry.question_id for entry in take(buffer, 1)] == ["q0"]
-    assert buffer.take_departures() == ()
+    assert buffer.take_leavings() == ()
 
 
 def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
@@ -115,14 +115,14 @@ def test_a_question_solved_meanwhile_leaves_unless_it_is_being_taught():
     assert not buffer.solved("unknown")
     buffer.used(batch)
     assert dict(buffer.left) == {
-        Leaving.USED: 1,
-        Leaving.SOLVED_MEANWHILE: 1,
-        Leaving.EXPIRED: 0,
-        Leaving.EVICTED: 0,
-        Leaving.RETIRED: 0,
+        LeavingReason.USED: 1,
+        LeavingReason.SOLVED_MEANWHILE: 1,
+        LeavingReason.EXPIRED: 0,
+        LeavingReason.EVICTED: 0,
+        LeavingReason.RETIRED: 0,
     }
-    assert [(d.question_id, d.reason) for d in buffer.take_departures()] == [("q1", Leaving.SOLVED_MEANWHILE)]
-    assert buffer.take_departures() == (), "each is told once"
+    assert [(d.question_id, d.reason) for d in buffer.take_leavings()] == [("q1", LeavingReason.SOLVED_MEANWHILE)]
+    assert buffer.take_leavings() == (), "each is told once"
 
 
 def test_a_question_taught_as_often_as_allowed_never_waits_again_not_even_after_a_resume():
@@ -132,7 +132,7 @@ def test_a_question_taught_as_often_as_allowed_never_waits_again_not_even_after_
         assert buffer.is_retired("q") is False
         buffer.used(take(buffer, 1))
     assert buffer.is_retired("q")
-    assert [(d.demonstration_id, d.reason) for d in buffer.take_departures()] == [("d", Leaving.RETIRED)]
+    assert [(d.demonstration_id, d.reason) for d in buffer.take_leavings()] == [("d", LeavingReason.RETIRED)]
     again = DemonstrationBuffer(BufferConfig(max_uses=2), BufferSnapshot.from_json(buffer.snapshot().to_json()))
     assert not again.add("q", "d", 5)
     assert len(again) == 0

@@ -36,6 +36,6 @@ def test_the_hardest_are_asked_for_and_no_group_is_touched():
     assert not rule.groups(now) and not rule.prompts(now)
 
 
-def test_the_room_needs_no_torch():
+def test_the_package_needs_no_torch():
     code = "import relift.interleave, sys; sys.exit(bool({'torch', 'numpy', 'pyarrow', 'duckdb'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

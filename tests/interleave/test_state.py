@@ -65,7 +65,7 @@ def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
     texts = [state.demonstrations[entry.demonstration_id] for batch in batches for entry in batch]
     own = [entry.token_ids for entry in state.own_correct.entries]
     state.used(batches, iteration)
-    left = state.buffer.take_departures()
+    left = state.buffer.take_leavings()
     return {"due": due, "asked": asked, "batches": batches, "texts": texts, "own": own, "left": left, "hard": decision}
 
 

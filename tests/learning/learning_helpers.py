@@ -1,4 +1,4 @@
-"""A tiny random Qwen2, sequences of very unequal length, and a plain reference for the tests of this room."""
+"""A tiny random Qwen2, sequences of very unequal length, and a plain reference for the tests of this package."""
 
 import copy
 import dataclasses
@@ -113,8 +113,8 @@ def padded_logprobs(model, made, temperature=1.0):
 
 
 def by_sequence(values_C, batch):
-    """What belongs to each sequence of a micro-batch, by its place in the list that was split."""
-    return {index: values_C[batch.sequence_C == place] for place, index in enumerate(batch.indices)}
+    """What belongs to each sequence of a micro-batch, by its slot in the list that was split."""
+    return {index: values_C[batch.sequence_C == slot] for slot, index in enumerate(batch.indices)}
 
 
 def plain_gradient(model, loss_of):

@@ -35,10 +35,11 @@ from transformers import (
 
 from relift.errors import ModelError
 from relift.learning import attention
-from relift.learning.attention import Packing, packed_attention
+from relift.learning.attention import packed_attention
 from relift.learning.batching import micro_batches
 from relift.learning.branches import Span
 from relift.learning.forward import packing_error, token_logprobs
+from relift.learning.packing import Packing
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Purpose, Question
@@ -78,7 +79,7 @@ def randomly(model_class, config):
 
 
 def loss_of(parts):
-    return sum((1 + place) * logprobs.sum() for place, (logprobs, _) in enumerate(parts))
+    return sum((1 + slot) * logprobs.sum() for slot, (logprobs, _) in enumerate(parts))
 
 
 def packed_loss(model, made, budget=60, share_prompts=False):
@@ -112,11 +113,11 @@ def densely(tensors, *, window=None):
     """One (P, P) matrix of scores, what a sequence may not see set to minus infinity."""
     query, key, value = (t[0].transpose(0, 1) for t in tensors)
     key, value = (t.repeat_interleave(query.shape[0] // t.shape[0], dim=0) for t in (key, value))
-    place = torch.arange(sum(LENGTHS))
+    position = torch.arange(sum(LENGTHS))
     sequence = torch.arange(len(LENGTHS)).repeat_interleave(torch.tensor(LENGTHS))
-    allowed = (sequence[:, None] == sequence) & (place <= place[:, None])
+    allowed = (sequence[:, None] == sequence) & (position <= position[:, None])
     if window is not None:
-        allowed &= place > place[:, None] - window
+        allowed &= position > position[:, None] - window
     scores = (0.3 * query @ key.transpose(1, 2)).masked_fill(~allowed, -torch.inf)
     return (scores.softmax(dim=-1) @ value).transpose(0, 1)[None]
 

@@ -42,8 +42,8 @@ def logprobs_of(model, batch, *, temperature=1.0, chunk=1000, entropy=Entropy.NO
 def weighted(parts):
     """A loss in which every token has another weight, from the log-probabilities and entropies of each sequence."""
     total = 0.0
-    for place, (logprobs, entropy) in enumerate(parts):
-        ramp = torch.linspace(-1, 2, len(logprobs), dtype=torch.float64) + place
+    for slot, (logprobs, entropy) in enumerate(parts):
+        ramp = torch.linspace(-1, 2, len(logprobs), dtype=torch.float64) + slot
         total = total + (ramp * logprobs).sum() + 0.3 * (ramp.flip(0) * entropy).sum()
     return total
 

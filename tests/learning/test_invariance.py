@@ -290,8 +290,8 @@ def require_same(gradient, reference):
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("mode", RL)
 def test_every_policy_loss_has_the_gradient_of_its_formula(mode, aggregation):
-    place = list(RL).index(mode) + AGGREGATIONS.index(aggregation)
-    for way in FEW_WAYS[place % 2 :: 2]:
+    index = list(RL).index(mode) + AGGREGATIONS.index(aggregation)
+    for way in FEW_WAYS[index % 2 :: 2]:
         require_same(rl_gradient_by(way, mode, aggregation), rl_reference(mode, aggregation))
 
 

@@ -1,4 +1,4 @@
-"""Ratios and surrogates worked by hand, with the places where no gradient passes."""
+"""Ratios and surrogates worked by hand, with the points where no gradient passes."""
 
 import math
 

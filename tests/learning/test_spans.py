@@ -39,8 +39,8 @@ def densely(tensors, spans, window):
         before = [*range(span.prefix_start, span.prefix_stop)]
         own = [*range(span.start, span.stop)]
         position[own] = torch.arange(len(own)) + len(before)
-        for place, token in enumerate(own):
-            sees[token, before + own[: place + 1]] = True
+        for index, token in enumerate(own):
+            sees[token, before + own[: index + 1]] = True
     if window is not None:
         sees &= position > position[:, None] - window
     groups = query.shape[1] // key.shape[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ledger_histories import demonstration, group, question, update, version
 
-from relift.ledger import Ledger, Left, Use
+from relift.ledger import LeavingRecord, Ledger, Use
 from relift.records import FinishReason, Purpose, Question, TeacherAnswer, TeacherRequest, UpdateKind
 
 AFTER = (1, 2, 4)
@@ -130,7 +130,7 @@ class _Iteration:
                 left.append((self.told.waiting.pop(0), reason))
         self._teach(left)
         if left:
-            gone = [Left(question_id=q, demonstration_id=self.told.admitted[q], reason=why) for q, why in left]
+            gone = [LeavingRecord(question_id=q, demonstration_id=self.told.admitted[q], reason=why) for q, why in left]
             self.ledger.record_leavings(self._key("leavings"), self.number, gone)
 
     def _evaluate(self) -> None:

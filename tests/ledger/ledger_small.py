@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from relift.ledger import GoldStatus, Ledger, Left, Use
+from relift.ledger import GoldStatus, LeavingRecord, Ledger, Use
 from relift.records import (
     Demonstration,
     FinishReason,
@@ -112,8 +112,8 @@ def _offer(ledger: Ledger) -> None:
     ledger.record_demonstrations("0/controls", 0, [demonstration(q) for q in (CONTROL, OTHER_CONTROL)])
     ledger.record_demonstrations("1/source", 1, [demonstration(QUEUED), demonstration(OPEN)])
     gone = [
-        Left(question_id=OPEN.id, demonstration_id=demonstration(OPEN).id, reason="expired"),
-        Left(question_id=IN_VAIN.id, demonstration_id=demonstration(IN_VAIN).id, reason="retired"),
+        LeavingRecord(question_id=OPEN.id, demonstration_id=demonstration(OPEN).id, reason="expired"),
+        LeavingRecord(question_id=IN_VAIN.id, demonstration_id=demonstration(IN_VAIN).id, reason="retired"),
     ]
     ledger.record_leavings("2/leavings", 2, gone)
 

@@ -8,9 +8,9 @@ from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
 from flows.cli.main import main
 from relift.errors import LedgerError, StoreError
 from relift.exchange.tables import export_tables
-from relift.ledger import open_project, query, story, write_init_script
+from relift.ledger import open_project, query, question_history, write_init_script
 from relift.ledger import sql as limits
-from relift.ledger.attached import attach, detach, places
+from relift.ledger.attached import attach, detach, locations
 from relift.run.harvest import open_questions
 
 SMALL_FAILS_BIG_SOLVES = """
@@ -35,10 +35,10 @@ def store(projects, tmp_path):
 
 
 def test_what_the_small_model_fails_and_the_big_one_solves_is_one_query(store, tmp_path):
-    place, found = attach(store, str(tmp_path / "seven" / "runs"))
-    assert place.name == "seven" and len(found) == 1
+    location, found = attach(store, str(tmp_path / "seven" / "runs"))
+    assert location.name == "seven" and len(found) == 1
     assert query(store, SMALL_FAILS_BIG_SOLVES).rows == ((TAUGHT.text,),)
-    assert {state.run: state.state for state in story(store, TAUGHT.id).states} == {
+    assert {state.run: state.state for state in question_history(store, TAUGHT.id).states} == {
         "demo-0": "open",
         "seven/demo-0": "learned",
     }
@@ -98,9 +98,9 @@ def test_the_list_is_readable_and_detaching_shortens_it(store, tmp_path):
     attach(store, str(tmp_path / "seven" / "runs"))
     attach(store, str(tmp_path / "seven" / "runs"))  # again: looked at, not listed twice
     assert 'name = "seven"\nuri = "' in (store / "attached.toml").read_text()
-    assert [place.name for place in places(store)] == ["seven"]
+    assert [location.name for location in locations(store)] == ["seven"]
     detach(store, str(tmp_path / "seven" / "runs"))
-    assert places(store) == []
+    assert locations(store) == []
     assert query(store, "SELECT run FROM runs").rows == (("demo-0",),)
     with pytest.raises(LedgerError, match="'seven' is not attached"):
         detach(store, "seven")
@@ -143,7 +143,7 @@ def test_a_ledger_that_does_not_say_its_schema_is_refused_and_not_remembered(sto
             connection.execute(f"INSERT INTO relift_ledger VALUES {version}")
     with pytest.raises(LedgerError, match="does not say which ledger schema"):
         attach(store, str(tmp_path / "seven" / "runs"))
-    assert places(store) == []
+    assert locations(store) == []
     assert query(store, "SELECT run FROM runs").rows == (("demo-0",),)
 
 
@@ -168,7 +168,7 @@ def test_another_place_is_attached_beside_one_that_is_gone(store, tmp_path):
     (tmp_path / "seven").rename(tmp_path / "away")
     write_run(tmp_path / "other" / "runs", "o")
     attach(store, str(tmp_path / "other" / "runs"))
-    assert [place.name for place in places(store)] == ["seven", "other"]
+    assert [location.name for location in locations(store)] == ["seven", "other"]
 
 
 def test_a_place_that_is_gone_is_said_and_never_silently_left_out(store, tmp_path):
@@ -182,7 +182,7 @@ def test_a_place_that_is_gone_is_said_and_never_silently_left_out(store, tmp_pat
 def test_a_damaged_list_is_said_with_what_to_do(store):
     (store / "attached.toml").write_text("[[attached]]\nname = 3")
     with pytest.raises(LedgerError, match="attach anew"):
-        places(store)
+        locations(store)
 
 
 def test_a_harvest_asks_for_the_questions_of_its_own_project_alone(store, tmp_path):

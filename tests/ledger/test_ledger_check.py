@@ -10,7 +10,7 @@ from flows.cli.main import main
 from relift.errors import LedgerError
 from relift.exchange import read_hard_set
 from relift.exchange.tables import export_tables
-from relift.ledger import Ledger, named_query, query, schema, story
+from relift.ledger import Ledger, named_query, query, question_history, schema
 from relift.ledger.browsing import read_entries
 from relift.ledger.check import CHECKS, check
 from relift.ledger.project import open_file
@@ -29,6 +29,12 @@ def sound(tmp_path_factory):
         history.write(ledger)
         one = ledger.execute("SELECT question_id, demonstration_id FROM demonstrations WHERE refusal IS NULL")[0]
         ledger._connection.execute("INSERT INTO leavings VALUES ('bench-0', 1, ?, ?, 'expired')", one)
+        key = "run, iteration, question_id, sample, purpose"
+        for sql in (
+            f"reward_parts SELECT {key}, 'all', reward FROM attempts WHERE reward > 0 ORDER BY ALL LIMIT 1",
+            f"reward_failures SELECT {key}, 'error', '' FROM attempts WHERE reward IS NULL ORDER BY ALL LIMIT 1",
+        ):
+            ledger._connection.execute(f"INSERT INTO {sql}")
         assert all(ledger.counts().values())
     return path.read_bytes()
 
@@ -72,6 +78,9 @@ OF_A_USE = "(SELECT question_id FROM uses ANTI JOIN teacher_requests USING (ques
             f"DELETE FROM questions WHERE question_id = {OF_A_USE}",
             ["row of groups has its", "row of demonstrations has its"],
         ),
+        ("UPDATE reward_parts SET value = value + 0.1", ["parts of a reward add up"]),
+        ("UPDATE reward_parts SET sample = 99", ["parts of a reward add up"]),
+        ("UPDATE reward_failures SET sample = 99", ["every failed reward is of an attempt"]),
         ("UPDATE leavings SET demonstration_id = 'none'", ["row of leavings has its"]),
         ("UPDATE teacher_requests SET question_id = 'none'", ["row of teacher_requests has its"]),
         ("INSERT INTO evaluations FROM evaluations LIMIT 1", ["row of evaluations is there twice"]),
@@ -203,7 +212,7 @@ def test_a_query_on_a_damaged_snapshot_says_how_to_go_on(tmp_path, sound):
     "ask",
     [
         lambda store: write_answer(store, named_query("difficulty"), Form.CSV, store / "difficulty.csv"),
-        lambda store: story(store, "no such question"),
+        lambda store: question_history(store, "no such question"),
         lambda store: read_hard_set(store, runs=[], states=[]),
         read_entries,
         lambda store: export_tables(store, store / "exported", []),

@@ -13,7 +13,7 @@ from relift.policy.model import load_student
 from relift.records import Question
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from tests.small_run import small_config
 
@@ -65,7 +65,7 @@ def test_what_people_wrote_reaches_the_run_through_its_own_admission(mine, tmp_p
     next(line for line in lines if line["question_id"] == OPEN.id).update(solution="=10+32=42", author="Ada")
     wanted.write_text("".join(json.dumps(line) + "\n" for line in lines))
     report = take_in(mine, wanted)
-    assert (report.offered, report.left_empty, report.taken, report.rejected) == (2, 1, 1, ())
+    assert (report.candidates, report.left_empty, report.taken, report.rejected) == (2, 1, 1, ())
     (offered,) = teacher_of(mine).demonstrations([TAUGHT, OPEN])
     assert offered.is_admitted and (offered.question_id, offered.source) == (OPEN.id, "human/Ada")
     assert offered.text == "=10+32=42" and offered.tokens == 10 and offered.cost_usd == 0
@@ -153,10 +153,10 @@ def test_the_desk_prefers_an_import_and_goes_on_to_the_dataset_without_one(mine,
     config, student = small_config(mine), load_student(small_config(mine).policy)
     verifier = Verifier("equals")
     dataset = DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=64)
-    desk = TeacherDesk([teacher_of(mine), dataset])
-    desk.ask([OPEN, TAUGHT])
-    found, owed = desk.pick_up()
-    desk.close()
+    queue = TeacherQueue([teacher_of(mine), dataset])
+    queue.ask([OPEN, TAUGHT])
+    found, owed = queue.pick_up()
+    queue.close()
     assert [(d.question_id, d.source, d.is_admitted) for d in found] == [
         (OPEN.id, "human/solutions", True),
         (TAUGHT.id, "dataset", False),

@@ -3,7 +3,7 @@
 import pytest
 from ledger_histories import demonstration, group, question, update, version
 
-from relift.ledger import Ledger, Left, Use
+from relift.ledger import LeavingRecord, Ledger, Use
 from relift.records import FinishReason, Purpose, TeacherAnswer, TeacherRequest
 
 LEAVINGS = {"e": "expired", "v": "evicted", "s": "solved_meanwhile", "R": "retired"}
@@ -44,7 +44,7 @@ def live(ledger: Ledger, history: str) -> str:
             ledger.record_update(f"{history}/{i}/sft", i, update(), version(2 * i + 2), [use])
         ask(ledger, TeacherRequest(key=history, question_id=asked.id, model="m", prompt="", parameters=""), word)
         left = [
-            Left(question_id=asked.id, demonstration_id=demonstration(asked).id, reason=reason)
+            LeavingRecord(question_id=asked.id, demonstration_id=demonstration(asked).id, reason=reason)
             for mark, reason in LEAVINGS.items()
             if mark in word
         ]

@@ -16,7 +16,7 @@ from exchange_project import OPEN, TAUGHT, worked, write_run
 from flows.cli.main import main
 from relift.errors import LedgerError
 from relift.ledger import Ledger, query, write_init_script
-from relift.ledger.attached import attach, places
+from relift.ledger.attached import attach, locations
 from relift.ledger.imported import imported_solutions
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.ledger.sql import literal
@@ -135,7 +135,7 @@ def test_a_strange_ledger_is_refused_by_name_whichever_way_it_comes(store, tmp_p
     made_strange(theirs, *statements)
     with pytest.raises(LedgerError, match=rf"(?s)no ledger that relift wrote: .*\b{named}\b"):
         attach(store, str(tmp_path / "theirs"))
-    assert places(store) == []
+    assert locations(store) == []
     with pytest.raises(LedgerError, match="no ledger that relift wrote"):
         imported_solutions(theirs, "demo-0")
     shutil.copytree(theirs.parent, store / "big-0")  # as if its author could write into the folder of the runs

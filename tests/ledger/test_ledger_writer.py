@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -9,9 +10,9 @@ import pytest
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import GoldStatus, Ledger, Left, RunStatus, Use, schema
+from relift.ledger import GoldStatus, LeavingRecord, Ledger, RunStatus, Use, schema
 from relift.ledger.sql import TABLES, tables_sql
-from relift.records import Purpose, Status, UpdateKind
+from relift.records import Purpose, RewardStatus, RolloutGroup, Status, UpdateKind
 
 RECORDS_FOLDER = Path(__file__).parent
 
@@ -20,14 +21,24 @@ def ledger_at(folder: Path, run: str = "a") -> Ledger:
     return Ledger.open(folder / run / "ledger.duckdb", run)
 
 
+def with_own_rewards(found: RolloutGroup) -> RolloutGroup:
+    """Its first rollout with a reward of two parts, its third with one that failed."""
+    first, second, third, *others = found.rollouts
+    assert first.reward == 0
+    parts = (("right", 0.5), ("long", -0.5))
+    first = replace(first, reward_parts=parts, reward_status=RewardStatus.GIVEN)
+    third = replace(third, reward=None, reward_status=RewardStatus.TIMEOUT, reward_reason="no reward within 8 s")
+    return replace(found, rollouts=(first, second, third, *others))
+
+
 def write_everything(
     ledger: Ledger, *, seconds: float = 0.0, config: str = "{}", parts: range = range(9)
 ) -> list[bool]:
     hard, easy = question("47*6?"), question("1+1?", "2")
     first = demonstration(hard)
     use = Use(demonstration_id=first.id, question_id=hard.id, nll_before=2.0, nll_after=1.0)
-    left = Left(question_id=hard.id, demonstration_id=first.id, reason="expired")
-    groups = [group(hard, "----", seconds=seconds), group(easy, "-+-+", seconds=seconds)]
+    left = LeavingRecord(question_id=hard.id, demonstration_id=first.id, reason="expired")
+    groups = [with_own_rewards(group(hard, "----", seconds=seconds)), group(easy, "-+-+", seconds=seconds)]
     steps = [
         lambda: ledger.record_run("a/run", config, "arithmetic", "0.1"),
         lambda: ledger.record_questions("a/questions", [hard, easy], "train"),
@@ -47,6 +58,7 @@ def test_every_method_writes_its_rows_once(tmp_path):
         "questions": 2,
         "groups": 2,
         "attempts": 8,
+        "reward_parts": 2,
         "teacher_requests": 0,
         "updates": 2,
         "ingested": 9,

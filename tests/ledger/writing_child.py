@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
-from relift.ledger import Ledger, Left, Use
+from relift.ledger import LeavingRecord, Ledger, Use
 from relift.records import Purpose, Status, UpdateKind
 from relift.run.publisher import Publisher
 
@@ -28,10 +28,10 @@ GROUPS = [group(asked, "-" * 8) for asked in HARD] + [group(asked, "-+" * 4) for
 
 def write(ledger: Ledger, number: int) -> Iterator[str]:
     """The batches of an iteration; gives the key of each that was not there yet, when it is written."""
-    place = f"{ledger.run}/{number}"
+    prefix = f"{ledger.run}/{number}"
     offered = [demonstration(asked, text=f"{number}") for asked in HARD]
     uses = [Use(demonstration_id=d.id, question_id=d.question_id, nll_before=2.0, nll_after=1.0) for d in offered[:3]]
-    left = [Left(question_id=d.question_id, demonstration_id=d.id, reason="expired") for d in offered[3:]]
+    left = [LeavingRecord(question_id=d.question_id, demonstration_id=d.id, reason="expired") for d in offered[3:]]
     report = replace(
         iteration(number),
         rollouts=200,
@@ -51,8 +51,8 @@ def write(ledger: Ledger, number: int) -> Iterator[str]:
         "close": lambda key: ledger.record_iteration(key, report),
     }
     for name, record in batches.items():
-        if record(f"{place}/{name}"):
-            yield f"{place}/{name}"
+        if record(f"{prefix}/{name}"):
+            yield f"{prefix}/{name}"
 
 
 def main(path: Path, run: str, first: int, pause: float) -> None:

@@ -17,12 +17,12 @@ from relift.config.recipe import load_recipe
 from relift.errors import ModelError
 from relift.learning import demonstration_sequence, micro_batches, rollout_sequence, token_logprobs
 from relift.learning.forward import plain_logprobs
+from relift.opening.run import open_run
 from relift.phases import verify
 from relift.policy.holes import mask_holes
 from relift.policy.model import export_model
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import Completion, FinishReason, Purpose, Question, Status
-from relift.run.opening import open_run
 from relift.run.run import Run
 from tests.models.architectures import REFUSED, SUPPORTED, write_model
 from tests.models.families import FAMILIES, Family
@@ -76,9 +76,9 @@ def config_of(family: Family, architecture: Any, folder: Path) -> RunConfig:
         for a in range(QUESTIONS)
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    places = (f"store={folder / 'runs'}", f"policy.model={model}", f"questions.path={folder / 'rows.jsonl'}")
+    paths = (f"store={folder / 'runs'}", f"policy.model={model}", f"questions.path={folder / 'rows.jsonl'}")
     values = [f"policy.chat_template_kwargs.{name}={json.dumps(value)}" for name, value in family.kwargs]
-    return load_recipe("gsm8k", [*SETTINGS, *places, *values])
+    return load_recipe("gsm8k", [*SETTINGS, *paths, *values])
 
 
 @pytest.fixture(scope="module", params=TRAINED)
@@ -174,10 +174,10 @@ def test_engine_and_trainer_with_prompts_once_compute_what_the_library_does(
             logprobs_C, _ = token_logprobs(
                 run.policy.model, batch, temperature=1.0, vocabulary=run.student.vocabulary, chunk_tokens=1000
             )
-        for place, index in enumerate(batch.indices):
+        for slot, index in enumerate(batch.indices):
             count = sum(sequences[index].loss_mask)
             expected = plain_logprobs(exported, sequences[index], 1.0, run.student.vocabulary, count)
-            np.testing.assert_allclose(logprobs_C[batch.sequence_C == place], expected, atol=NEAR)
+            np.testing.assert_allclose(logprobs_C[batch.sequence_C == slot], expected, atol=NEAR)
             np.testing.assert_allclose(sequences[index].sampling_logprobs[-count:], expected, atol=NEAR)
     assert shared > 100, "no prompt was shared"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
 from relift.phases.iteration_report import report_iteration
@@ -19,7 +20,6 @@ from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.verify import verify
 from relift.records import PolicyVersion
-from relift.run.opening import open_run
 from relift.run.run import Run
 from tests.small_run import small_config
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from relift.learning import optimizer_tensors
+from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
 from relift.phases.iteration_report import report_iteration
@@ -24,7 +25,6 @@ from relift.phases.source import source
 from relift.phases.verify import verify
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
-from relift.run.opening import open_run
 from relift.run.progress import METRICS
 from relift.run.run import Run
 from tests.phases.conftest import drive

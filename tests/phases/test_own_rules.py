@@ -15,7 +15,7 @@ from relift.errors import ConfigError, RuleError
 from relift.interleave import is_control
 from relift.ledger.check import check
 from relift.phases.batch import guided_groups
-from relift.phases.phase import place_of
+from relift.phases.phase import phase_key
 from relift.phases.rl_update import recorded_rows
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, read
@@ -61,8 +61,13 @@ def settings(name: str, module: str = "my_rules") -> tuple[str, ...]:
     return (*SETTINGS, f"teach.rule={module}:{name}", *OWN.get(name, ()))
 
 
+def ref(run: Run, iteration: int, phase: str) -> PhaseRef:
+    key = phase_key(iteration, phase)
+    return PhaseRef(key=key, sha256=run.store.manifest_sha256(key))
+
+
 def decided(run: Run, iteration: int) -> GateRecord:
-    return read(run.store, place_of(iteration, "gate"), GateRecord)
+    return read(run.store, phase_key(iteration, "gate"), GateRecord)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -110,8 +115,8 @@ def test_guided_groups_are_trained_on_and_count_for_nothing_else(opener: Opener)
     drive(run, END, checkpoints=False)
     solved_with_a_prefix = 0
     for iteration in range(END):
-        rollouts, verdicts = (PhaseRef(uri=place_of(iteration, phase), sha256="") for phase in ("rollout", "verify"))
-        prefixes = read(run.store, rollouts.uri, RolloutRecord).guided
+        rollouts, verdicts = (ref(run, iteration, phase) for phase in ("rollout", "verify"))
+        prefixes = read(run.store, rollouts.key, RolloutRecord).guided
         assert not any(is_control(prefix.question_id, SHARE) for prefix in prefixes)
         for found in guided_groups(run, rollouts, verdicts):
             given = run.student.decode(found.prefix_ids)
@@ -154,8 +159,8 @@ def test_a_demonstration_in_its_group_is_a_use_of_the_rl_update_and_leaves_the_b
     assert {(kind, nll) for *_, kind, nll in uses} == {("rl", None)}
     assert not any(is_control(question, SHARE) for _, question in joined)
     for iteration, question in joined:
-        update = read(run.store, place_of(iteration, "rl_update"), UpdateRecord)
-        rows = {row["question_id"]: row for row in recorded_rows(run, place_of(iteration, "rl_update"), update)}
+        update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
+        rows = {row["question_id"]: row for row in recorded_rows(run, phase_key(iteration, "rl_update"), update)}
         assert run.student.end_id == rows[question]["token_ids"][-1]
     run.publish()
     assert not [found for found in check(run.snapshot_path) if found.wrong]
@@ -229,7 +234,7 @@ def test_a_rule_that_speaks_of_controls_is_not_heard(opener: Opener, beside_the_
     others = {question.id for question in asked} - controls
     decision = decided(run, 1).decision
     assert controls and set(decision.dropped) == set(decision.wanted) == others
-    prefixes = read(run.store, place_of(1, "rollout"), RolloutRecord).guided
+    prefixes = read(run.store, phase_key(1, "rollout"), RolloutRecord).guided
     assert {prefix.question_id for prefix in prefixes} == others
 
 

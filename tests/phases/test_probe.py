@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from relift.errors import ConfigError
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.probe import probe
 from relift.policy.weights import weights_checksum
-from relift.run.opening import open_run
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.small_run import small_config

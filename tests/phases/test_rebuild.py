@@ -11,10 +11,10 @@ from flows.cli.main import main
 from relift.errors import LedgerError, RunError
 from relift.ledger import Ledger, schema
 from relift.ledger.check import check
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.rebuild.rebuild import rebuild
 from relift.run.lock import RunLock
-from relift.run.opening import open_run
 from tests.ledger.flipped_bits import digest_after_more_writing, flipped, is_found, one_position_a_block
 from tests.phases.conftest import drive
 from tests.small_run import small_config

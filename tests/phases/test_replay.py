@@ -138,8 +138,8 @@ def test_a_supervised_update_leaves_the_schedule_and_the_rl_optimizer_alone(open
     drive(without, 6)
 
     def rates(run: Run) -> list[float]:
-        places = [f"iterations/{i:05d}/rl_update" for i in range(3, 6)]
-        return [run.store.manifest(p).facts["redo"]["lr"] for p in places]  # type: ignore[union-attr]
+        keys = [f"iterations/{i:05d}/rl_update" for i in range(3, 6)]
+        return [run.store.manifest(p).facts["redo"]["lr"] for p in keys]  # type: ignore[union-attr]
 
     assert rates(with_sft) == rates(without)
     assert with_sft.policy.optimizers[UpdateKind.RL] is not with_sft.policy.optimizers[UpdateKind.SFT]
@@ -148,7 +148,7 @@ def test_a_supervised_update_leaves_the_schedule_and_the_rl_optimizer_alone(open
 def test_old_checkpoints_and_the_rollouts_before_them_are_retired(opener: Opener) -> None:
     run = opener("checkpoint.every=2", "checkpoint.keep=1")
     drive(run, 6)
-    assert run.store.places("checkpoints") == ["checkpoints/00006"]
+    assert run.store.keys("checkpoints") == ["checkpoints/00006"]
     assert not (run.root / "iterations" / "00005").exists()
 
 

@@ -14,11 +14,11 @@ from relift.arithmetic import arithmetic_questions
 from relift.errors import TeacherError
 from relift.ledger import query
 from relift.ledger.check import check
+from relift.opening.harvest import open_harvest
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
 from relift.records import PhaseRef
-from relift.run.harvest import open_harvest
-from relift.run.opening import open_run
 from relift.run.run import Run
 from relift.run.summary import describe_teacher
 from tests.phases.conftest import Opener, drive
@@ -46,7 +46,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 def sourced(run: Run, iteration: int) -> PhaseRef:
-    return PhaseRef(uri=f"iterations/{iteration:05d}/source", sha256="")
+    return PhaseRef(key=f"iterations/{iteration:05d}/source", sha256="")
 
 
 def test_a_run_taught_by_an_api_is_the_run_taught_by_the_dataset(opener: Opener, serve: Serve) -> None:
@@ -269,7 +269,7 @@ def test_a_source_that_is_asked_for_twice_takes_nothing_twice(opener: Opener, se
     run = opener(*api_settings(serve(Script()).url, PATIENT))
     drive(run, 1)
     counts = run.ledger.counts()
-    recorded = PhaseRef(uri="iterations/00000/gate", sha256=run.store.manifest_sha256("iterations/00000/gate"))
+    recorded = PhaseRef(key="iterations/00000/gate", sha256=run.store.manifest_sha256("iterations/00000/gate"))
     assert source(run, 0, recorded).reused
     assert run.ledger.counts() == counts
 

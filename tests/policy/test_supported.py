@@ -13,13 +13,13 @@ from relift.config import PolicyConfig
 from relift.errors import ModelError
 from relift.learning import micro_batches, rollout_sequence, token_logprobs
 from relift.learning.attention import NAME
+from relift.opening.run import open_run
 from relift.policy.model import load_model, load_student
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.supported import require_plain, require_same
 from relift.policy.tiny import byte_tokenizer
 from relift.policy.transformers_engine import TransformersEngine
 from relift.records import Completion, Purpose, Question
-from relift.run.opening import open_run
 from tests.models.architectures import CONTEXT, REFUSED, SUPPORTED, random_model, write_model
 from tests.small_run import small_config
 
@@ -73,8 +73,8 @@ def test_engine_and_trainer_compute_what_a_model_with_windows_does(name: str) ->
     for batch in micro_batches(sequences, max_tokens=150, share_prompts=True):
         with torch.no_grad():
             logprobs_C, _ = token_logprobs(model, batch, temperature=1.0, vocabulary=VOCABULARY, chunk_tokens=1000)
-        for place, index in enumerate(batch.indices):
-            torch.testing.assert_close(logprobs_C[batch.sequence_C == place], expected[index], rtol=0, atol=3e-5)
+        for slot, index in enumerate(batch.indices):
+            torch.testing.assert_close(logprobs_C[batch.sequence_C == slot], expected[index], rtol=0, atol=3e-5)
 
 
 def test_without_its_window_a_model_would_say_something_else() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from relift.errors import ConfigError
+from relift.opening.run import open_run
 from relift.policy import vllm_install
 from relift.policy.vllm_install import require_vllm
-from relift.run.opening import open_run
 from tests.small_run import small_config
 
 RELIFT = Path(vllm_install.__file__).parent.parent

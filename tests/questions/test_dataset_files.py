@@ -167,7 +167,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_file_is_refused_by_name_and_place(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_by_name_and_position(name: str, tmp_path: Path) -> None:
     content, words = DAMAGED[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as raised:

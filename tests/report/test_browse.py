@@ -233,13 +233,13 @@ def test_formulas_are_drawn_and_what_is_none_stays_as_it_was_written(browser, tm
     ]
     opened(browser, tmp_path / "math.html", *(entry(t, number=n) for n, t in enumerate([*FORMULAS, *plain])))
     open_all(browser)
-    for place, (tex, (selector, text)) in enumerate(FORMULAS.items()):
-        asked = f"document.querySelectorAll('.asked')[{place}]"
+    for index, (tex, (selector, text)) in enumerate(FORMULAS.items()):
+        asked = f"document.querySelectorAll('.asked')[{index}]"
         assert browser.ask(f"{asked}.querySelector('math {selector}') !== null"), tex
         assert browser.ask(f"{asked}.querySelector('math').textContent") == text, tex
-    for place, text in enumerate(plain, len(FORMULAS)):
-        assert browser.ask(f"document.querySelectorAll('.asked')[{place}].textContent") == text
-        assert browser.ask(f"document.querySelectorAll('.asked')[{place}].querySelector('math')") is None
+    for index, text in enumerate(plain, len(FORMULAS)):
+        assert browser.ask(f"document.querySelectorAll('.asked')[{index}].textContent") == text
+        assert browser.ask(f"document.querySelectorAll('.asked')[{index}].querySelector('math')") is None
     browser.ask("document.getElementById('raw').click()")
     assert browser.ask("document.querySelectorAll('math').length") == 0
     assert browser.complaints == []

@@ -19,7 +19,15 @@ from relift.policy.model import autocast, load_model
 from relift.policy.policy import Policy
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
-from relift.run.checkpoint import STATE, WEIGHTS, Snapshot, load_checkpoint, place_of, read_snapshot, write_checkpoint
+from relift.run.checkpoint import (
+    STATE,
+    WEIGHTS,
+    Snapshot,
+    checkpoint_key,
+    load_checkpoint,
+    read_snapshot,
+    write_checkpoint,
+)
 from relift.store import FolderStore
 from tests.policy.training import demonstrations, loss_of
 
@@ -77,11 +85,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def keep(policy: Policy, store: FolderStore) -> str:
-    """The place of a checkpoint of the policy as it is."""
+    """The key of a checkpoint of the policy as it is."""
     version = PolicyVersion(number=7, checksum=policy.moved_to(7), parent=6, iteration=4, kind=SFT)
     ref = write_checkpoint(store, policy, Snapshot(iteration=5, version=version, interleaving={"a": 1}), inputs="x")
-    assert ref.uri == place_of(5)
-    return ref.uri
+    assert ref.key == checkpoint_key(5)
+    return ref.key
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["two optimizers", "a shared one"])
@@ -90,19 +98,19 @@ def test_killed_and_resumed_training_ends_in_the_same_bits(settings: str, shared
     config, store = SETTINGS[settings], FolderStore(tmp_path)
     straight = new_policy(config, shared=shared)
     train(straight, range(KILLED_AT))
-    place = keep(straight, store)
+    key = keep(straight, store)
     expected = train(straight, range(KILLED_AT, 30))
 
     resumed = new_policy(config, shared=shared)
-    load_checkpoint(store, place, resumed)
-    resumed.settle(read_snapshot(store, place).version)
+    load_checkpoint(store, key, resumed)
+    resumed.settle(read_snapshot(store, key).version)
     # The steps refused are judged by norms from before the kill.
     assert train(resumed, range(KILLED_AT, 30)) == expected == [number not in (18, 25) for number in range(18, 30)]
     assert same(everything(resumed), everything(straight))
     assert weights_checksum(resumed.model) == weights_checksum(straight.model)
     found = history_of(resumed.optimizers[SFT])
     assert (found.taken, found.skipped, found.refused) == ((28, 2, 2) if shared else (14, 2, 1))
-    assert len(store.manifest(place).files) == (3 if shared else 4)  # type: ignore[union-attr]
+    assert len(store.manifest(key).files) == (3 if shared else 4)  # type: ignore[union-attr]
 
 
 def test_a_checkpoint_with_adapters_holds_them_and_no_other_weights(tmp_path: Path) -> None:
@@ -116,12 +124,12 @@ def test_a_checkpoint_with_adapters_holds_them_and_no_other_weights(tmp_path: Pa
 def test_a_checkpoint_without_step_history_loads_and_begins_a_new_one(tmp_path: Path) -> None:
     policy, store = new_policy(SETTINGS["all weights"]), FolderStore(tmp_path)
     train(policy, range(4))
-    place = keep(policy, store)
+    key = keep(policy, store)
     moments = {}
-    files: dict[str, Any] = {name: store.checked_path(place, name).read_bytes() for name in (WEIGHTS, STATE)}
+    files: dict[str, Any] = {name: store.checked_path(key, name).read_bytes() for name in (WEIGHTS, STATE)}
     for kind in (RL, SFT):
         name = f"optimizer_{kind}.safetensors"
-        tensors = load_file(store.checked_path(place, name))
+        tensors = load_file(store.checked_path(key, name))
         moments[kind] = {key: t for key, t in tensors.items() if not key.startswith("history")}
         assert len(moments[kind]) == len(tensors) - 2
         files[name] = lambda path, older=moments[kind]: save_file(older, path)
@@ -146,9 +154,9 @@ def test_a_checkpoint_of_other_adapters_is_refused_and_changes_nothing(
     other: PolicyConfig, said: str, tmp_path: Path
 ) -> None:
     policy, store = new_policy(SETTINGS["adapters"]), FolderStore(tmp_path)
-    place = keep(policy, store)
+    key = keep(policy, store)
     wrong = new_policy(other)
     before = everything(wrong)
     with pytest.raises(StoreError, match=said):
-        load_checkpoint(store, place, wrong)
+        load_checkpoint(store, key, wrong)
     assert same(everything(wrong), before)

@@ -11,10 +11,10 @@ import pytest
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, RunError
+from relift.opening.harvest import open_harvest
 from relift.records import Question, Turn, question_id
 from relift.run import harvest as harvests
-from relift.run.harvest import open_harvest
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import KEY, FaultyServer, Script, serving
 
@@ -47,7 +47,7 @@ def test_teachers_are_told_what_the_row_of_an_open_question_says_before_it(
     def ask(self: object, questions: Sequence[Question]) -> None:
         asked.extend(questions)
 
-    monkeypatch.setattr(TeacherDesk, "ask", ask)
+    monkeypatch.setattr(TeacherQueue, "ask", ask)
     config = config_of(tmp_path, server)
     with open_harvest(config, "harvest") as harvest:
         assert harvest.ask(limit=10) == 1

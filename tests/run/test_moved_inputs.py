@@ -11,9 +11,9 @@ import pytest
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
 from relift.errors import RunError
+from relift.opening.run import open_run
 from relift.policy.tiny import write_random_bytes
 from relift.run.identity import find_run
-from relift.run.opening import open_run
 
 
 def rows(path: Path, numbers: range) -> None:
@@ -51,7 +51,7 @@ def moved(root: Path) -> RunConfig:
         f"policy.model={new / 'model'}",
         f"evaluation.benchmarks.0.path={new / 'bench.jsonl'}",
     ]
-    return find_run(str(root), settings, instead="")[0]
+    return find_run(str(root), settings)[0]
 
 
 def test_a_run_goes_on_with_its_inputs_from_another_folder(begun: Path) -> None:

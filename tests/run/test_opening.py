@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from relift.errors import (
     DataError,
     LedgerError,
     ModelError,
+    ResumeError,
     RunError,
     SelfCheckFailed,
     StoreError,
     UserError,
 )
 from relift.ledger import Ledger
+from relift.opening.run import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.records import FinishReason, Status
-from relift.run.opening import open_run
+from relift.run.identity import find_run
 from relift.store import FolderStore
 from tests.small_run import small_config
 
@@ -184,26 +187,26 @@ def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refuse
     config = small_config(tmp_path / "runs")
     with open_run(config, "small") as run:
         root = run.root
-    found, name = find_run(str(root), ["iterations=9"], instead="")
+    found, name = find_run(str(root), ["iterations=9"])
     assert (found, name) == (config.model_copy(update={"iterations": 9}), "small")
     assert run_store(found, name).root == root
     with pytest.raises(RunError, match=r"there is no run at .*runs: it holds no run\.json"):
-        find_run(str(tmp_path / "runs"), [], instead="")
+        find_run(str(tmp_path / "runs"), [])
     with pytest.raises(StoreError, match=r"only folders and s3://"):
-        find_run("gs://bucket/small", [], instead="")
+        find_run("gs://bucket/small", [])
     tree = json.loads((root / "run.json").read_text())
     (root / "run.json").write_text(json.dumps({**tree, "format": 99}))
     with pytest.raises(RunError, match="newer version"):
         open_run(config, "small")
 
 
-def test_an_evaluation_under_another_configurations_name_is_told_of_options_that_it_has(tmp_path: Path) -> None:
+def test_a_run_of_another_configuration_is_refused_with_what_differs_as_facts(tmp_path: Path) -> None:
     open_run(small_config(tmp_path / "runs"), "small", teaches=False).__exit__()
     other = small_config(tmp_path / "runs", "evaluation.questions=7")
-    with pytest.raises(RunError, match=r"Use the old values, or start under another name with --name\.$"):
-        open_run(other, "small", teaches=False)
-    with pytest.raises(RunError, match="or anew with --fresh"):
+    with pytest.raises(ResumeError, match=r"evaluation.questions: 6 -> 7\n.*Use the old values\.$") as refused:
         open_run(other, "small")
+    assert refused.value.differences == ("evaluation.questions: 6 -> 7",)
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
 
 
 def test_an_evaluation_of_a_recipe_without_one_is_refused_and_leaves_no_run(tmp_path: Path) -> None:
@@ -355,3 +358,23 @@ ROUNDED = 'evaluation.benchmarks=[{name="few", path="few.jsonl", rounded_golds=t
 def test_evaluations_in_another_answer_form_ignore_no_setting(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError, match="equals"):
         dataset_config(tmp_path, tmp_path, "evaluation.answer_form=equals", setting)
+
+
+def test_a_run_from_before_losses_had_kinds_is_read_as_it_was_meant_and_not_trained_on(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    open_run(config, "small").__exit__(None, None, None)
+    path = tmp_path / "small" / "run.json"
+    tree = json.loads(path.read_text())
+    loss = tree["config"]["rl"].pop("loss")
+    tree["config"]["rl"] |= {"clip": loss["clip"], "ratio": "token", "surrogate": "ppo"}
+    path.write_text(json.dumps({**tree, "format": 2}))
+    with pytest.raises(RunError, match=r"recorded phases this relift does not recognise.* can still be evaluated"):
+        open_run(config, "small")
+    found, name = find_run(str(tmp_path / "small"), [])
+    assert (found.rl, name) == (config.rl, "small")
+
+
+def test_a_loss_that_cannot_be_used_is_refused_before_the_run_exists(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="importing no_losses_of_mine was not found"):
+        open_run(small_config(tmp_path, "rl.loss=no_losses_of_mine:floored"), "small")
+    assert not (tmp_path / "small").exists()

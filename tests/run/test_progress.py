@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from flows.terminal.time_left import read_past
 from relift.errors import StoreError
-from relift.records import IterationReport
+from relift.records import IterationReport, UpdateKind, UpdateReport
 from relift.report.data import read_report_data
 from relift.run.progress import PhaseClock, Progress, last_iteration, read_metrics
 
@@ -75,3 +76,14 @@ def test_phases_side_by_side_are_not_counted_twice_in_the_busy_time() -> None:
     assert taken.keys() == {"source", "rl_update"}
     assert clock.busy_seconds < 0.75 * sum(taken.values())
     assert clock.take() == {}
+
+
+def test_what_an_earlier_relift_reported_of_its_loss_is_among_the_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    Progress().iteration(path, report(0), [])
+    line = json.loads(path.read_text())
+    line["updates"] = [{"kind": "rl", "loss": 0.5, "entropy": 1.5, "clip_fraction": 0.25}]
+    path.write_text(json.dumps(line) + "\n")
+    (update,) = read_report_data(tmp_path).iterations[0].updates
+    assert (update.kind, update.loss, update.metrics) == (UpdateKind.RL, 0.5, {"entropy": 1.5, "clip_fraction": 0.25})
+    assert UpdateReport.of(asdict(update)) == update

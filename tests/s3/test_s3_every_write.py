@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.evaluate import evaluate
-from relift.run.opening import open_run
 from relift.run.run import Run
 from relift.store.bucket import Bucket
 from tests.phases.conftest import drive

@@ -69,7 +69,7 @@ def test_what_was_published_is_read_on_another_machine(writer: Opener, prefix: s
     assert there.read("a/b", "x") == b"one"
     assert there.checked_path("a/b", "y") == tmp_path / "there" / "a" / "b" / "y"
     assert there.manifest_sha256("a/b") == here.manifest_sha256("a/b")
-    assert there.places("a") == ["a/b"]
+    assert there.keys("a") == ["a/b"]
     assert there.manifest("a/c") is None
     with pytest.raises(StoreError, match="never finished"):
         there.read("a/c", "x")
@@ -88,8 +88,8 @@ def test_the_manifest_goes_up_last_and_comes_down_first(
         with pytest.raises(StoreError, match="cut"):
             store.publish("a", {"x": b"one"}, inputs="i")
     assert "a/x" in keys(s3, store) and f"a/{MANIFEST}" not in keys(s3, store)
-    assert store.manifest("a") is None, "the folder calls a place finished that the bucket does not hold"
-    assert store.places(".") == [] == store.places("")
+    assert store.manifest("a") is None, "the folder calls an artifact finished that the bucket does not hold"
+    assert store.keys(".") == [] == store.keys("")
 
     store.publish("a", {"x": b"one"}, inputs="i")
     deleted: list[list[str]] = []
@@ -101,7 +101,7 @@ def test_the_manifest_goes_up_last_and_comes_down_first(
     assert keys(s3, store) == [LEASE]
 
 
-def test_a_place_made_from_other_inputs_is_replaced_whole(writer: Opener, s3: Any) -> None:
+def test_an_artifact_made_from_other_inputs_is_replaced_whole(writer: Opener, s3: Any) -> None:
     store = writer()
     store.publish("a", {"x": b"one"}, inputs="i")
     store.publish("a", {"x": b"one"}, inputs="i")
@@ -292,7 +292,7 @@ def test_what_a_crash_left_half_done_is_swept_away(writer: Opener, s3: Any) -> N
     store = writer()
     store.publish("checkpoints/00002", {"x": b"one"}, inputs="i")
     overwrite(s3, store, "checkpoints/00001/x", b"half")
-    assert store.places("checkpoints") == ["checkpoints/00002"]
+    assert store.keys("checkpoints") == ["checkpoints/00002"]
     assert store.folders("checkpoints") == ["checkpoints/00001", "checkpoints/00002"]
     store.sweep("checkpoints")
     assert store.folders("checkpoints") == ["checkpoints/00002"]
@@ -353,7 +353,7 @@ def test_a_working_copy_that_is_not_the_newest_is_started_again(writer: Opener) 
     second.remove("a")
     second.release()
     third = writer("a")
-    assert third.manifest("a") is None, "a place that was removed elsewhere is still believed to be there"
+    assert third.manifest("a") is None, "an artifact that was removed elsewhere is still believed to be there"
     assert not (third.root / "ledger.duckdb").exists()
 
 

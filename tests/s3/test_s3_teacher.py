@@ -12,9 +12,10 @@ import pytest
 from relift.arithmetic import arithmetic_questions
 from relift.config import RunConfig
 from relift.ledger import Ledger
+from relift.opening.harvest import open_harvest
+from relift.opening.run import open_run
 from relift.records import PolicyVersion
-from relift.run.harvest import HarvestReport, open_harvest
-from relift.run.opening import open_run
+from relift.run.harvest import HarvestReport
 from tests.flows.conftest import Command
 from tests.phases.conftest import drive
 from tests.s3 import server as s3_server

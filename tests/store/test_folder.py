@@ -31,10 +31,10 @@ def test_what_was_published_is_read_back_and_its_manifest_says_what_it_is(store:
     assert [(entry.name, entry.bytes) for entry in manifest.files] == [("x", 3), ("y", 3)]
     assert store.read("a/b", "x") == b"one"
     assert store.checked_path("a/b", "y").read_bytes() == b"two"
-    assert store.places("a") == ["a/b"]
+    assert store.keys("a") == ["a/b"]
 
 
-def test_a_place_whose_writing_failed_does_not_exist(store: FolderStore) -> None:
+def test_an_artifact_whose_writing_failed_does_not_exist(store: FolderStore) -> None:
     def fail(path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -42,7 +42,7 @@ def test_a_place_whose_writing_failed_does_not_exist(store: FolderStore) -> None
     with pytest.raises(StoreError, match="no space left"):
         store.publish("a", {"x": b"one", "y": fail}, inputs="i")
     assert store.manifest("a") is None
-    assert store.places(".") == []
+    assert store.keys(".") == []
     with pytest.raises(StoreError, match="never finished"):
         store.read("a", "x")
 
@@ -68,7 +68,7 @@ def test_a_manifest_of_a_newer_format_or_a_damaged_one_is_refused(store: FolderS
         store.manifest("a")
 
 
-def test_a_removed_place_is_gone(store: FolderStore) -> None:
+def test_a_removed_artifact_is_gone(store: FolderStore) -> None:
     store.publish("a", {"x": b"one"}, inputs="i")
     store.remove("a")
     assert store.manifest("a") is None
@@ -128,7 +128,7 @@ def test_slashes_at_the_end_of_a_uri_mean_nothing(uri: str, means: str) -> None:
         "a\0b",
     ],
 )
-def test_a_uri_that_is_not_one_place_on_every_server_is_refused_where_it_is_given(uri: str) -> None:
+def test_a_uri_that_is_not_the_same_on_every_server_is_refused_where_it_is_given(uri: str) -> None:
     with pytest.raises(StoreError, match=r"store="):
         require_uri(uri)
     with pytest.raises(ConfigError, match="store"):

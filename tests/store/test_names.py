@@ -11,7 +11,7 @@ import pytest
 
 from relift.errors import StoreError
 from relift.interrupt import StopFlag
-from relift.ledger.attached import Place, attach, sources_of
+from relift.ledger.attached import Location, attach, sources_of
 from relift.store import MANIFEST, FolderStore
 from relift.store.manifest import Manifest
 from relift.store.names import checked
@@ -37,7 +37,7 @@ CLIMBING = (
     "/".join(["a" * 100] * 11),
     "",
 )
-PLACE = "iterations/00001/rollout"
+KEY = "iterations/00001/rollout"
 EVIL = b"written by a stranger"
 
 
@@ -59,7 +59,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [*CLIMBING, 7, None, ["x"], "\ud800"], ids=ascii)
-def test_no_manifest_names_a_file_outside_of_its_place(name: object) -> None:
+def test_no_manifest_names_a_file_outside_of_its_folder(name: object) -> None:
     with pytest.raises(StoreError, match=r"s3://b/a/manifest.json .*written by something else|is damaged"):
         Manifest.from_json(manifest_naming(name), "s3://b/a")
 
@@ -71,13 +71,13 @@ def test_every_name_below_its_folder_is_let_through(name: str) -> None:
 
 def test_a_manifest_in_a_bucket_that_climbs_out_writes_nothing(stub: Stub, tmp_path: Path) -> None:
     """The key under which the object lies is the very one that the manifest leads to."""
-    stub.put(f"runs/demo/{PLACE}/{MANIFEST}", manifest_naming("../../../../../x"))
+    stub.put(f"runs/demo/{KEY}/{MANIFEST}", manifest_naming("../../../../../x"))
     for key in ("runs/demo/iterations/00001/rollout/../../../../../x", "x", "runs/x", "../x"):
         stub.put(key, EVIL)
     root = tmp_path / "work" / "demo"
     store = S3Store(f"s3://{BUCKET}/runs/demo", root)
-    for read in (lambda: store.bring(PLACE), lambda: store.manifest(PLACE), lambda: store.read(PLACE, "../x")):
-        with pytest.raises(StoreError, match=rf"s3://{BUCKET}/runs/demo/{PLACE}/manifest.json .*something else"):
+    for read in (lambda: store.bring(KEY), lambda: store.manifest(KEY), lambda: store.read(KEY, "../x")):
+        with pytest.raises(StoreError, match=rf"s3://{BUCKET}/runs/demo/{KEY}/manifest.json .*something else"):
             read()
     assert files_in(tmp_path) == []
 
@@ -86,7 +86,7 @@ def test_a_manifest_in_a_bucket_that_climbs_out_writes_nothing(stub: Stub, tmp_p
 def test_a_listing_that_climbs_out_ends_what_asks_for_it(stub: Stub, tmp_path: Path, key: str) -> None:
     stub.put(f"runs/demo/{key}/{MANIFEST}", manifest_naming("x"))
     store = S3Store(f"s3://{BUCKET}/runs/demo", tmp_path / "work" / "demo")
-    for ask in (lambda: store.places("iterations"), lambda: store.folders("iterations"), store.bucket.names):
+    for ask in (lambda: store.keys("iterations"), lambda: store.folders("iterations"), store.bucket.names):
         with pytest.raises(StoreError, match=rf"listing of s3://{BUCKET}/runs/demo names .*something else"):
             ask()
     assert files_in(tmp_path) == []
@@ -95,9 +95,9 @@ def test_a_listing_that_climbs_out_ends_what_asks_for_it(stub: Stub, tmp_path: P
 def test_the_mark_of_an_empty_folder_is_no_object(stub: Stub, tmp_path: Path) -> None:
     for key in ("runs/demo/", "runs/demo/iterations/"):
         stub.put(key, b"")
-    stub.put(f"runs/demo/{PLACE}/{MANIFEST}", manifest_naming("x"))
+    stub.put(f"runs/demo/{KEY}/{MANIFEST}", manifest_naming("x"))
     store = S3Store(f"s3://{BUCKET}/runs/demo", tmp_path)
-    assert store.bucket.names() == [f"{PLACE}/{MANIFEST}"]
+    assert store.bucket.names() == [f"{KEY}/{MANIFEST}"]
 
 
 @pytest.mark.parametrize("run", ["..", "a\\b", "", "a\x1b[2Jb"], ids=ascii)
@@ -116,15 +116,15 @@ def test_a_parquet_ledger_of_a_bucket_with_names_that_climb_is_not_fetched(stub:
     for name in ("runs.parquet", "..\\x.parquet"):
         stub.put(f"ledger/{name}", EVIL)
     with pytest.raises(StoreError, match="something else"):
-        sources_of(tmp_path, Place(name="p", uri=f"s3://{BUCKET}/ledger"))
+        sources_of(tmp_path, Location(name="p", uri=f"s3://{BUCKET}/ledger"))
     assert files_in(tmp_path) == []
 
 
 def test_a_manifest_larger_than_any_of_ours_is_not_read(stub: Stub, tmp_path: Path) -> None:
-    stub.put(f"demo/{PLACE}/{MANIFEST}", b"{")
-    stub.announced[f"demo/{PLACE}/{MANIFEST}"] = 1 << 30
+    stub.put(f"demo/{KEY}/{MANIFEST}", b"{")
+    stub.announced[f"demo/{KEY}/{MANIFEST}"] = 1 << 30
     with pytest.raises(StoreError, match=r"1,024 MiB.*something else"):
-        S3Store(f"s3://{BUCKET}/demo", tmp_path / "demo").manifest(PLACE)
+        S3Store(f"s3://{BUCKET}/demo", tmp_path / "demo").manifest(KEY)
     folder = FolderStore(tmp_path / "local")
     folder.path("a").mkdir(parents=True)
     with (folder.path("a") / MANIFEST).open("wb") as file:
@@ -138,7 +138,7 @@ def test_a_manifest_nested_without_end_is_damaged() -> None:
         Manifest.from_json(b'{"format": 1, "inputs": "i", "files": ' + b"[" * 200_000, "a")
 
 
-@pytest.mark.parametrize("link", ["place", "parent", "partial"])
+@pytest.mark.parametrize("link", ["artifact", "parent", "partial"])
 def test_nothing_is_written_through_a_link_that_leads_out_of_the_run(tmp_path: Path, link: str) -> None:
     outside, store = tmp_path / "outside", FolderStore(tmp_path / "run")
     outside.mkdir()
@@ -148,7 +148,7 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_the_run(tmp_path: P
         store.path("a/b").mkdir(parents=True)
         (store.path("a/b") / "x.partial").symlink_to(outside / "precious")
     else:
-        made = store.path("a/b") if link == "place" else store.path("a")
+        made = store.path("a/b") if link == "artifact" else store.path("a")
         made.parent.mkdir(parents=True)
         made.symlink_to(outside, target_is_directory=True)
     with pytest.raises(StoreError, match=r"leads out of .* by a symbolic link"):
@@ -160,12 +160,12 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_the_run(tmp_path: P
 def test_a_download_does_not_follow_a_link_out_of_the_working_copy(stub: Stub, tmp_path: Path) -> None:
     outside, root = tmp_path / "outside", tmp_path / "demo"
     outside.mkdir()
-    stub.put(f"demo/{PLACE}/{MANIFEST}", manifest_naming("x"))
-    stub.put(f"demo/{PLACE}/x", EVIL)
+    stub.put(f"demo/{KEY}/{MANIFEST}", manifest_naming("x"))
+    stub.put(f"demo/{KEY}/x", EVIL)
     root.mkdir()
     (root / "iterations").symlink_to(outside, target_is_directory=True)
     with pytest.raises(StoreError, match="symbolic link"):
-        S3Store(f"s3://{BUCKET}/demo", root).bring(PLACE)
+        S3Store(f"s3://{BUCKET}/demo", root).bring(KEY)
     assert files_in(outside) == []
 
 
@@ -182,13 +182,13 @@ def test_the_stub_serves_what_an_honest_writer_stored(stub: Stub, tmp_path: Path
     writer = S3Store(f"s3://{BUCKET}/demo", tmp_path / "a")
     writer.acquire(StopFlag())
     try:
-        writer.publish(PLACE, {"x": EVIL, "y": b"2" * 1000}, inputs="i")
+        writer.publish(KEY, {"x": EVIL, "y": b"2" * 1000}, inputs="i")
     finally:
         writer.release()
     reader = S3Store(f"s3://{BUCKET}/demo", tmp_path / "b")
-    reader.bring(PLACE)
-    assert (tmp_path / "b" / PLACE / "x").read_bytes() == EVIL
-    assert reader.places("iterations/00001") == [PLACE]
+    reader.bring(KEY)
+    assert (tmp_path / "b" / KEY / "x").read_bytes() == EVIL
+    assert reader.keys("iterations/00001") == [KEY]
 
 
 def test_a_manifest_asked_for_what_it_does_not_say_is_named(tmp_path: Path) -> None:

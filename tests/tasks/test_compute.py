@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from relift.errors import Interrupted
+from relift.opening.run import open_run
 from relift.phases.rollout import rollout as sample
 from relift.phases.verify import verify as check
-from relift.run.opening import open_run
 from relift.run.run import Run
 from tasks.compute import in_compute
 from tasks.rl_update import rl_update

@@ -1,4 +1,4 @@
-"""A student that reads arithmetic, a ledger, and a desk in front of a scripted server."""
+"""A student that reads arithmetic, a ledger, and a queue in front of a scripted server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from relift.records import Question
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.queue import Teacher, TeacherDesk
+from relift.teacher.queue import Teacher, TeacherQueue
 from relift.verifier import Verifier
 from tests.teacher.faulty_server import KEY, MODEL, FaultyServer, Script, serving
 
@@ -66,14 +66,14 @@ def api_config(url: str, **more: object) -> ApiTeacherConfig:
 
 
 @pytest.fixture
-def open_desk(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple[TeacherDesk, Ledger]]]:
-    """A desk before the API of a configuration, with the ledger of a run; several of one name share nothing else."""
+def open_queue(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple[TeacherQueue, Ledger]]]:
+    """A queue before the API of a configuration, with the ledger of a run; several of one name share nothing else."""
     with ExitStack() as stack:
         verifier = stack.enter_context(Verifier("equals"))
 
         def opened(
             config: ApiTeacherConfig, run: str = "a", before: tuple[Teacher, ...] = (), after: tuple[Teacher, ...] = ()
-        ) -> tuple[TeacherDesk, Ledger]:
+        ) -> tuple[TeacherQueue, Ledger]:
             ledger = stack.enter_context(Ledger.open(tmp_path / run / "ledger.duckdb", run))
             api = ApiTeacher(
                 ApiClient(config),
@@ -83,8 +83,8 @@ def open_desk(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple[
                 student=student,
                 max_tokens=48,
             )
-            desk = TeacherDesk((*before, api, *after))
-            stack.callback(desk.close)
-            return desk, ledger
+            queue = TeacherQueue((*before, api, *after))
+            stack.callback(queue.close)
+            return queue, ledger
 
         yield opened

@@ -12,7 +12,7 @@ import pytest
 from relift.config import PolicyConfig, QuestionsConfig
 from relift.policy.model import load_student
 from relift.questions import load_questions, render_solution
-from relift.records import Question, demonstration_id, question_id
+from relift.records import FinishReason, Question, TeacherAnswer, demonstration_id, question_id
 from relift.teacher import DatasetTeacher, admit
 from relift.verifier import Verifier
 
@@ -45,7 +45,15 @@ def offered(text: str, verifier: Verifier, max_tokens: int = 100, **given):
 
 def test_a_right_solution_is_admitted_with_its_length_and_cost(verifier):
     text = r"40*6+7*6 is \boxed{282}"
-    demonstration = offered(f" {text}\n", verifier, cost_usd=0.01, latency_seconds=2.0)
+    answer = TeacherAnswer(
+        text=text,
+        finish_reason=FinishReason.STOP,
+        input_tokens=1,
+        output_tokens=1,
+        cost_usd=0.01,
+        latency_seconds=2.0,
+    )
+    demonstration = offered(f" {text}\n", verifier, answer=answer)
     assert demonstration.is_admitted
     assert demonstration.text == text
     assert demonstration.tokens == len(text) + 1

@@ -13,10 +13,11 @@ import pytest
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError, TeacherError
 from relift.records import FinishReason, Question, TeacherAnswer, question_id
-from relift.teacher.client import ApiClient, seconds_to_wait
+from relift.teacher.client import ApiClient
 from relift.teacher.endpoint import endpoint_of
 from relift.teacher.failure import AttemptFailed, Fault
 from relift.teacher.prompt import as_the_student_writes, joined, requests_for
+from relift.teacher.refusals import seconds_to_wait
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import KEY, PROMPT_TOKENS, FaultyServer, Script
 
@@ -217,7 +218,7 @@ def test_an_address_that_only_the_http_client_finds_fault_with_is_one_message_to
 def test_what_may_be_secret_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "https://user:hidden@host/v1?token=hidden")
     endpoint = endpoint_of(api_config("http://unused").model_copy(update={"base_url": None}))
-    assert endpoint.place == "https://host/v1"
+    assert endpoint.shown == "https://host/v1"
     assert "hidden" not in repr(endpoint)
     assert KEY not in repr(endpoint)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relift.teacher.limits import Budget, Pacer, Pause, backoff
+from relift.teacher.limits import Budget, Pause, RateLimiter, backoff
 
 
 class Clock:
@@ -15,27 +15,27 @@ class Clock:
 
 def test_requests_are_spread_evenly_over_the_minute():
     clock = Clock()
-    pacer = Pacer(30, clock)  # one every two seconds
-    assert [pacer.reserve(1) for _ in range(4)] == [0, 2, 4, 6]
+    limiter = RateLimiter(30, clock)  # one every two seconds
+    assert [limiter.reserve(1) for _ in range(4)] == [0, 2, 4, 6]
     clock.now += 7
-    assert pacer.reserve(1) == 1  # the fifth is due at 108
+    assert limiter.reserve(1) == 1  # the fifth is due at 108
     clock.now += 100
-    assert pacer.reserve(1) == 0  # time that went by unused is not saved up
-    assert pacer.reserve(1) == 2
+    assert limiter.reserve(1) == 0  # time that went by unused is not saved up
+    assert limiter.reserve(1) == 2
 
 
 def test_tokens_that_were_not_used_are_given_back():
     clock = Clock()
-    pacer = Pacer(600, clock)  # ten a second
-    assert pacer.reserve(100) == 0
-    assert pacer.reserve(50) == 10
-    pacer.give_back(80)  # the first used 20: what comes now is due after 2 + 5 seconds
-    assert pacer.reserve(1) == 7
+    limiter = RateLimiter(600, clock)  # ten a second
+    assert limiter.reserve(100) == 0
+    assert limiter.reserve(50) == 10
+    limiter.give_back(80)  # the first used 20: what comes now is due after 2 + 5 seconds
+    assert limiter.reserve(1) == 7
 
 
 def test_without_a_limit_nothing_waits():
-    pacer = Pacer(None, Clock())
-    assert [pacer.reserve(10**9) for _ in range(3)] == [0, 0, 0]
+    limiter = RateLimiter(None, Clock())
+    assert [limiter.reserve(10**9) for _ in range(3)] == [0, 0, 0]
 
 
 def test_a_server_that_asks_for_a_pause_gets_it_from_all():

@@ -15,7 +15,7 @@ from relift.records import Demonstration, Question, question_id
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import FaultyServer
@@ -37,14 +37,14 @@ def taught(server: FaultyServer, folder: Path) -> Demonstration:
             student=STUDENT,
             max_tokens=500,
         )
-        desk = TeacherDesk([teacher])
+        queue = TeacherQueue([teacher])
         try:
-            desk.ask([QUESTION])
-            desk.wait(30)
-            (found,), _ = desk.pick_up()
+            queue.ask([QUESTION])
+            queue.wait(30)
+            (found,), _ = queue.pick_up()
             return found
         finally:
-            desk.close()
+            queue.close()
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])

@@ -105,7 +105,7 @@ COMPLAINTS = [
 
 
 @pytest.mark.parametrize(("content", "found"), COMPLAINTS)
-def test_a_server_complains_in_one_of_these_places(content: bytes, found: Complaint) -> None:
+def test_a_server_complains_in_one_of_these_fields(content: bytes, found: Complaint) -> None:
     assert complaint_in(content) == found
 
 

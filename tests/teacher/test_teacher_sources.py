@@ -13,8 +13,8 @@ import pytest
 
 from relift.config import PolicyConfig, QuestionsConfig
 from relift.config.recipe import load_recipe
+from relift.exchange.candidates import Candidate
 from relift.exchange.check import Checker, settings_of
-from relift.exchange.offered import Offered
 from relift.ledger import Ledger
 from relift.policy.student import Student, make_student
 from relift.policy.tiny import write_random_bytes
@@ -23,7 +23,7 @@ from relift.teacher import DatasetTeacher, admit
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from tests.models.families import FAMILIES, QWEN3, qwen
 from tests.teacher.conftest import api_config
@@ -63,13 +63,13 @@ def by_api(one: Student, asked: list[Question], server: FaultyServer, folder: Pa
             student=one,
             max_tokens=500,
         )
-        desk = TeacherDesk([teacher])
+        queue = TeacherQueue([teacher])
         try:
-            desk.ask(asked)
-            desk.wait(30)
-            return desk.pick_up()[0]
+            queue.ask(asked)
+            queue.wait(30)
+            return queue.pick_up()[0]
         finally:
-            desk.close()
+            queue.close()
 
 
 def test_a_control_token_in_a_solution_is_refused_for_the_same_reason_wherever_it_comes_from(
@@ -136,7 +136,7 @@ def test_an_import_is_checked_as_the_run_grades_whoever_opens_the_reasoning(tmp_
     with Checker({"a": settings_of("a", json.dumps(config.model_dump(mode="json")))}) as checker:
 
         def refusal(text: str) -> str | None:
-            offered = Offered(question_id=asked.id, text=text, source="human/x", where="row 1")
+            offered = Candidate(question_id=asked.id, text=text, source="human/x", where="row 1")
             return checker.check(offered, {"a": asked})[1]
 
         assert refusal("It is \\boxed{42}.") == "no_answer: the reasoning never ends (run a)"

@@ -76,9 +76,9 @@ def in_turn(together: int) -> list[str]:
     faults = [name for name in FAULTS if name not in ANSWERED]
     answered = sorted(ANSWERED)
     order = []
-    for place, name in enumerate(faults):
+    for index, name in enumerate(faults):
         order.append(name)
-        if place % together == together - 1:
+        if index % together == together - 1:
             order.append(answered[len(order) % len(answered)])
     return [*order, *answered]
 

@@ -18,15 +18,15 @@ from relift.arithmetic import FAMILIES, Kind, arithmetic_questions, base_folder
 from relift.ledger import Ledger, query
 from relift.teacher.client import ApiClient
 from relift.teacher.prompt import requests_for
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from tests.flows.conftest import command
 from tests.small_run import small_arguments
-from tests.teacher.conftest import api_config, open_desk, student
+from tests.teacher.conftest import api_config, open_queue, student
 from tests.teacher_api.conftest import SERVE, transformers_serve
 
-__all__ = ["open_desk", "student"]
+__all__ = ["open_queue", "student"]
 TRAINED = os.environ.get("RELIFT_TEACHER_MODEL")
-OpenDesk = Callable[..., tuple[TeacherDesk, Ledger]]
+OpenQueue = Callable[..., tuple[TeacherQueue, Ledger]]
 # The library's own guess for this kind of model expects another chat template, and would repeat the prompt.
 TEMPLATE = {
     "defaults": {"role": "assistant"},
@@ -63,13 +63,13 @@ def test_it_is_found_to_be_there_although_its_list_of_models_does_not_name_the_m
     assert client.check(requests_for(question, client.config, form="equals", max_tokens=48)[0]) is None
 
 
-def test_what_it_knows_is_admitted_and_only_that(served: tuple[str, str], open_desk: OpenDesk) -> None:
+def test_what_it_knows_is_admitted_and_only_that(served: tuple[str, str], open_queue: OpenQueue) -> None:
     names = [f.name for f in FAMILIES.values() if f.kind is Kind.MASTERED or (TRAINED and f.kind is not None)]
     questions = arithmetic_questions(dict.fromkeys(names, 1.0), 40, seed=11)
-    desk, ledger = open_desk(api_config(served[0], **keyless(served, candidates=2)))
-    desk.ask(questions)
-    desk.wait(300)
-    found, owed = desk.pick_up()
+    queue, ledger = open_queue(api_config(served[0], **keyless(served, candidates=2)))
+    queue.ask(questions)
+    queue.wait(300)
+    found, owed = queue.pick_up()
     assert owed == []
     answer = {q.id: q.answer for q in questions}
     admitted = [d for d in found if d.is_admitted]

@@ -78,35 +78,35 @@ def _signs(gold: str) -> Iterator[Edit]:
 
 def _letters(gold: str) -> Iterator[Edit]:
     """A letter becomes one that the gold does not have, or another one of its own."""
-    at = letter_places(gold)
-    of_gold = {gold[place] for place in at}
-    for place in at:
-        old = gold[place]
+    at = letter_positions(gold)
+    of_gold = {gold[position] for position in at}
+    for position in at:
+        old = gold[position]
         if len(gold.strip("$")) == 1 and old.upper() in "ABCDE":
-            yield place, place + 1, "BCDEA"["ABCDE".index(old.upper())]
+            yield position, position + 1, "BCDEA"["ABCDE".index(old.upper())]
             continue
         foreign = "wuvqgh" if old.islower() else "WQGHL"
-        yield place, place + 1, next(letter for letter in foreign if letter not in gold)
+        yield position, position + 1, next(letter for letter in foreign if letter not in gold)
         for other in sorted(of_gold - {old}):
             if other.islower() == old.islower():
-                yield place, place + 1, other
+                yield position, position + 1, other
 
 
 def _cases(gold: str) -> Iterator[Edit]:
     """A letter of a formula becomes a capital, or a capital none."""
-    places = letter_places(gold)
+    positions = letter_positions(gold)
     if len(gold.strip("$ ")) > 1:
-        yield from ((place, place + 1, gold[place].swapcase()) for place in places)
+        yield from ((position, position + 1, gold[position].swapcase()) for position in positions)
 
 
-def letter_places(gold: str) -> list[int]:
+def letter_positions(gold: str) -> list[int]:
     """Where the letters of a formula stand: in runs of at most three, no words and no names of commands."""
     hidden = [found.span() for pattern in (_WORDS, _COMMAND) for found in pattern.finditer(gold)]
     return [
-        place
+        position
         for run in _RUN.finditer(gold)
         if run[0] not in _NO_NAMES and not any(start <= run.start() < end for start, end in hidden)
-        for place in range(run.start(), run.end())
+        for position in range(run.start(), run.end())
     ]
 
 

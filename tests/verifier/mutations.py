@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.verifier.mutation_kinds import KINDS, letter_places
+from tests.verifier.mutation_kinds import KINDS, letter_positions
 
 PER_KIND = 2
 """Changes of one kind to one gold, at most."""
@@ -84,7 +84,7 @@ def _is_bound_letter(change: Mutation) -> bool:
         return False
     earlier, later = re.split(r"\$,|,\$", change.before)[-1], re.split(r"\$,|,\$", change.after)[0]
     own_part = earlier + change.old + later
-    if [own_part[place] for place in letter_places(own_part)].count(change.old) > 1:
+    if [own_part[position] for position in letter_positions(own_part)].count(change.old) > 1:
         return False
     argument = re.search(r"[A-Za-z]\($", change.before) and re.match(r"\)\s*=", change.after)
     of_function = re.match(r"\$?\s*[A-Za-z]\([A-Za-z]\)\s*=", change.before)

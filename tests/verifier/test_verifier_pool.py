@@ -15,7 +15,7 @@ from relift.errors import Interrupted
 from relift.records import Status
 from relift.verifier.workers.messages import Job
 from relift.verifier.workers.pool import WorkerPool
-from relift.verifier.workers.turns import Turns
+from relift.verifier.workers.slots import WorkerSlots
 
 BY_WORD = Job(task="callable", function="own_answers:by_word")
 
@@ -217,30 +217,30 @@ def test_no_process_is_left_by_a_pool_that_nobody_closed():
     assert children_of(os.getpid()) == before
 
 
-def test_places_are_given_in_the_order_of_asking_and_none_is_lost():
+def test_slots_are_given_in_the_order_of_asking_and_none_is_lost():
     class Holder:
         pass
 
-    turns, first, second = Turns(1), Holder(), Holder()
-    turns.take(first, lambda: None)
+    slots, first, second = WorkerSlots(1), Holder(), Holder()
+    slots.take(first, lambda: None)
     order: list[str] = []
 
     def ask(name: str) -> None:
         holder = Holder()
-        turns.take(holder, lambda: None)
+        slots.take(holder, lambda: None)
         order.append(name)
-        turns.give_back(holder)
+        slots.give_back(holder)
 
     threads = [threading.Thread(target=ask, args=(name,)) for name in "abc"]
     for thread in threads:
         thread.start()
         time.sleep(0.05)
-    assert turns.is_wanted
-    assert not turns.take_if_free(second)
-    turns.give_back_all(first)
+    assert slots.is_wanted
+    assert not slots.take_if_free(second)
+    slots.give_back_all(first)
     for thread in threads:
         thread.join(5)
     assert order == ["a", "b", "c"]
-    assert turns.take_if_free(second)
+    assert slots.take_if_free(second)
     del second  # a holder that is gone holds nothing
-    assert turns.take_if_free(first)
+    assert slots.take_if_free(first)

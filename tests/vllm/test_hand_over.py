@@ -63,8 +63,8 @@ def test_engine_and_trainer_agree_after_each_of_twenty_hand_overs_of_a_run(opene
     run.engine.serve = watched
     version = drive(run, 20)[-1]
     rollout(run, 20, version)
-    places = [f"iterations/{iteration:05d}/rl_update" for iteration in range(20)]
-    sampled = [run.store.manifest(place).facts["reports"][0]["logprob_gap_max"] for place in places]
+    keys = [f"iterations/{iteration:05d}/rl_update" for iteration in range(20)]
+    sampled = [run.store.manifest(key).facts["reports"][0]["logprob_gap_max"] for key in keys]
     assert len(checked) >= 20 and len(sampled) == 20
     worst = max(*checked.values(), *sampled)
     print(f"{len(checked)} hand-overs, {len(sampled)} batches of rollouts: largest gap {worst:.2g} nats")

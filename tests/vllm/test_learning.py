@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate, results_of
 from relift.records import EvalResult
-from relift.run.opening import open_run
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 

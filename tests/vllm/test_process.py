@@ -16,7 +16,7 @@ WATCH = """
 import json, os, random, sys, threading
 from dataclasses import fields
 import numpy as np, torch
-from relift.run.opening import open_run
+from relift.opening.run import open_run
 from relift.policy.process_state import ProcessState
 from relift.phases.rollout import rollout
 from tests.small_run import small_config

@@ -4,7 +4,7 @@ WITH of_runs AS (
     SELECT * FROM lift WHERE run GLOB coalesce(getvariable('run'), '*')
 ), parts AS (
     SELECT
-        1 AS place, run, distance, 'taught' AS part, taught_questions AS questions, taught_before AS rate_before,
+        1 AS part_order, run, distance, 'taught' AS part, taught_questions AS questions, taught_before AS rate_before,
         taught_rate AS rate, taught_low AS low, taught_high AS high
     FROM of_runs
     UNION ALL
@@ -18,6 +18,6 @@ WITH of_runs AS (
     UNION ALL
     SELECT 4, run, distance, 'left out', left_out, NULL, NULL, NULL, NULL FROM of_runs WHERE left_out > 0
 )
-SELECT * EXCLUDE (place)
+SELECT * EXCLUDE (part_order)
 FROM parts
-ORDER BY run, distance, place;
+ORDER BY run, distance, part_order;

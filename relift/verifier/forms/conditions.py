@@ -52,9 +52,9 @@ def split_conditions(text: str) -> tuple[str, Conditions]:
     """What the text says without the conditions behind it, and these; the whole text where nothing is understood."""
     if not ("\\in" in text or "\\text" in text or "\\ldots" in text or "for" in text or "where" in text):
         return text, ()
-    for place in _places(text):
-        body = text[:place].rstrip(" ,;")
-        if body and (found := parse_conditions(text[place:])):
+    for start in _starts(text):
+        body = text[:start].rstrip(" ,;")
+        if body and (found := parse_conditions(text[start:])):
             return body, found
     return text, ()
 
@@ -100,7 +100,7 @@ def _counted(values: str) -> str:
     return {0: "N0", 1: "Z+"}.get(first, "")
 
 
-def _places(text: str) -> list[int]:
+def _starts(text: str) -> list[int]:
     """Where a condition may begin: at commas and brackets outside of others, and at words like "where"."""
     found = [match.start() for match in _BEGINS.finditer(text)]
     for position, token, depth in steps(text):

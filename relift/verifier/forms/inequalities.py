@@ -128,8 +128,8 @@ def _linear(value: Value) -> tuple[str, Fraction, Value] | None:
     if slope is None or any(name in dict(monomial) for monomial in rest):
         return None
     top = {monomial: -coefficient / slope for monomial, coefficient in rest.items()}
-    place = samples.sample_of(name)
-    sample = samples.plus(place, samples.times(value.sample, Sample(-1 / slope)))
+    letter = samples.sample_of(name)
+    sample = samples.plus(letter, samples.times(value.sample, Sample(-1 / slope)))
     if set(top) <= {ONE}:
         sample = Sample(top.get(ONE, Fraction(0)))
     return name, slope, Value(top, UNIT, sample)

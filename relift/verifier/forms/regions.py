@@ -93,7 +93,7 @@ def _points(text: str) -> list[Piece] | None:
 
 
 def united(pieces: list[Piece], variable: str = "") -> Region | None:
-    """The pieces in order, overlapping and touching ones as one; None where an end has no place on the line."""
+    """The pieces in order, overlapping and touching ones as one; None where an end is not on the line."""
     if len(pieces) == 1:
         return Region(tuple(pieces), variable)
     if not all(map(_is_placed, pieces)):
@@ -164,19 +164,19 @@ def _touch(left: Piece, right: Piece) -> bool:
 
 
 def _is_placed(piece: Piece) -> bool:
-    return all(end is None or _place(end) is not None for end in (piece.low, piece.high))
+    return all(end is None or _position(end) is not None for end in (piece.low, piece.high))
 
 
-def _place(value: Value) -> float | None:
-    return None if value.sample is None or value.has_letters else value.sample.place
+def _position(value: Value) -> float | None:
+    return None if value.sample is None or value.has_letters else value.sample.position
 
 
 def _low(piece: Piece) -> float:
-    return float("-inf") if piece.low is None else _place(piece.low) or 0.0
+    return float("-inf") if piece.low is None else _position(piece.low) or 0.0
 
 
 def _high(piece: Piece) -> float:
-    return float("inf") if piece.high is None else _place(piece.high) or 0.0
+    return float("inf") if piece.high is None else _position(piece.high) or 0.0
 
 
 def same_region(gold: Region, answer: Region) -> Finding:
@@ -205,7 +205,7 @@ _LOWEST = {"N": 0, "N0": 0, "Z+": 1}
 
 
 def whole_numbers(region: Region, domain: str) -> list[int] | Region | None:
-    """Those of a region, counted out where they are few: ``[1, 2, 3]``; None where an end has no place on the line."""
+    """Those of a region, counted out where they are few: ``[1, 2, 3]``; None where an end is not on the line."""
     if len(region.pieces) != 1 or not all(map(_is_placed, region.pieces)):
         return None
     (piece,) = region.pieces
@@ -225,16 +225,16 @@ def whole_numbers(region: Region, domain: str) -> list[int] | Region | None:
 def _first_whole(piece: Piece) -> int | None:
     if piece.low is None:
         return None
-    place = _exact_place(piece.low)
-    return math.floor(place) + 1 if not piece.has_low else math.ceil(place)
+    position = _exact_position(piece.low)
+    return math.floor(position) + 1 if not piece.has_low else math.ceil(position)
 
 
 def _last_whole(piece: Piece) -> int | None:
     if piece.high is None:
         return None
-    place = _exact_place(piece.high)
-    return math.ceil(place) - 1 if not piece.has_high else math.floor(place)
+    position = _exact_position(piece.high)
+    return math.ceil(position) - 1 if not piece.has_high else math.floor(position)
 
 
-def _exact_place(value: Value) -> Fraction:
-    return value.rational if value.rational is not None else Fraction(_place(value) or 0.0)
+def _exact_position(value: Value) -> Fraction:
+    return value.rational if value.rational is not None else Fraction(_position(value) or 0.0)

@@ -310,7 +310,7 @@ def _set(content: str, depth: int) -> Shape | None:
     """A set of elements, or what ``\\{x : x > 1\\}`` describes."""
     if not content.strip():
         return Several("set", ())
-    bar = next((place for place, token, level in steps(content) if level == 0 and token in ":|" and place), 0)
+    bar = next((position for position, token, level in steps(content) if level == 0 and token in ":|" and position), 0)
     if bar and (described := _described(content[:bar].strip(), content[bar + 1 :].strip(), depth)):
         return described
     parts = parts_of(content)
@@ -414,10 +414,10 @@ def _rounded(text: str, depth: int) -> Shape | None:
     exact = parse(found[1], depth + 1)
     single = parse(exact.value, depth + 1) if isinstance(exact, Equation) and exact.name else exact
     value = read(single.text) if isinstance(single, Single) else None
-    place = None if value is None or value.has_letters or value.sample is None else value.sample.place
-    places = len(found[2].partition(".")[2])
-    rounded, step = abs(float(found[2])), 10.0**-places
-    if place is None or place * float(found[2]) < 0 or not -0.501 * step <= abs(place) - rounded < step:
+    position = None if value is None or value.has_letters or value.sample is None else value.sample.position
+    decimals = len(found[2].partition(".")[2])
+    rounded, step = abs(float(found[2])), 10.0**-decimals
+    if position is None or position * float(found[2]) < 0 or not -0.501 * step <= abs(position) - rounded < step:
         return None
     return replace(single, rounded=found[2]) if isinstance(single, Single) else None
 

@@ -134,10 +134,10 @@ def _is_decimal_of(text: str, value: Value) -> bool:
     digits = _DECIMAL.fullmatch(text)
     if digits is None or len(digits[1]) < PLACES or value.rational is not None or value.has_letters:
         return False
-    place = None if value.sample is None else value.sample.place
-    if place is None:
+    position = None if value.sample is None else value.sample.position
+    if position is None:
         return False
-    return abs(float(text) - place) <= min(10.0**-PLACES, 1e-5 * abs(place))
+    return abs(float(text) - position) <= min(10.0**-PLACES, 1e-5 * abs(position))
 
 
 def _ratio(gold: Single, answer: Single) -> Finding:

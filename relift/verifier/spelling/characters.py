@@ -19,16 +19,16 @@ _DIGITS = {chr(zero + digit): str(digit) for zero in _ZEROS for digit in range(1
 # Mathematical alphabets that only change the looks of a letter; script, fraktur, double-struck are other symbols.
 _ALPHABETS = (0x1D400, 0x1D434, 0x1D468, 0x1D5A0, 0x1D5D4, 0x1D608, 0x1D63C, 0x1D670)
 _LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LETTERS = {chr(first + place): letter for first in _ALPHABETS for place, letter in enumerate(_LATIN)}
+_LETTERS = {chr(first + index): letter for first in _ALPHABETS for index, letter in enumerate(_LATIN)}
 _FULL_WIDTH = {chr(0xFEE0 + ord(char)): char for char in _LATIN + "!()*+,-./:;<=>[]|~"}
 _GREEK_NAMES = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi . pi rho . sigma tau upsilon phi chi psi omega
 """
 _GREEK_CAPITALS = "gamma delta theta lambda xi pi sigma upsilon phi psi omega"
 _GREEK = {
-    chr(first + place): f"\\{name.capitalize() if first == 0x391 else name} "
+    chr(first + index): f"\\{name.capitalize() if first == 0x391 else name} "
     for first in (0x391, 0x3B1)
-    for place, name in enumerate(_GREEK_NAMES.split())
+    for index, name in enumerate(_GREEK_NAMES.split())
     if name != "." and (first == 0x3B1 or name in _GREEK_CAPITALS.split())
 }
 _FRACTIONS = {

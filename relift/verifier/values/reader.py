@@ -18,19 +18,11 @@ from relift.verifier.values.exact import ONE_VALUE, Value, function, letter, num
 from relift.verifier.values.functions import binomial, factorial, logarithm, natural_logarithm
 from relift.verifier.values.polynomials import TooMuch
 from relift.verifier.values.samples import Number
+from relift.verifier.values.tokens import LETTER_COMMANDS, NotRead, Tokens
 
-MAX_TOKENS = 400
 MAX_DEPTH = 25
 
-_TOKEN = re.compile(
-    r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\text\{[A-Za-z]\}|\\[A-Za-z]+|\\[{}|%])|([A-Za-z])('*)|([-+*/^_(){}\[\]!|,]))"
-)
 _AFTER_DIGIT = re.compile(r"\d\s+\d")
-_GREEK = """
-alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega
-Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell
-"""
-_LETTER_COMMANDS = frozenset(f"\\{name}" for name in _GREEK.split())
 _MARKS = frozenset(
     ("\\vec", "\\overline", "\\bar", "\\hat", "\\widehat", "\\tilde", "\\dot", "\\ddot", "\\overrightarrow")
 )
@@ -59,10 +51,6 @@ _FENCES: dict[str, tuple[str, Callable[[Any], Number]]] = {
 _STARTS_NO_FACTOR = frozenset((",", ")", "}", "]", "+", "-", "/", "^", "_", "!", "\\%", "|", "\\rfloor", "\\rceil"))
 
 
-class NotRead(Exception):
-    """The text is not of the kind that is read here."""
-
-
 @lru_cache(maxsize=512)
 def read(text: str) -> Value | None:
     """The value of a normalised expression; None where it is not read here."""
@@ -74,40 +62,14 @@ def read(text: str) -> Value | None:
         return None
 
 
-class _Reader:
+class _Reader(Tokens):
     """Recursive descent over the tokens of one expression."""
 
     def __init__(self, text: str) -> None:
-        self.tokens: list[str] = []
-        self.position = 0
+        super().__init__(text)
         self.depth = 0
-        at = 0
-        while at < len(text):
-            found = _TOKEN.match(text, at)
-            if found is None:
-                if text[at:].isspace():
-                    break
-                raise NotRead
-            self.tokens.append((found[3] or "") + found[4] if found[3] else found[1] or found[2] or found[5])
-            at = found.end()
-            if len(self.tokens) > MAX_TOKENS:
-                raise NotRead
         self.has_vectors = not _VECTORS.isdisjoint(self.tokens)
         self.mixes_numbers = bool(_AFTER_DIGIT.search(text))
-
-    def at_end(self) -> bool:
-        return self.position == len(self.tokens)
-
-    def peek(self, ahead: int = 0) -> str:
-        at = self.position + ahead
-        return self.tokens[at] if at < len(self.tokens) else ""
-
-    def take(self, expected: str | None = None) -> str:
-        token = self.peek()
-        if not token or (expected is not None and token != expected):
-            raise NotRead
-        self.position += 1
-        return token
 
     def expression(self) -> Value:
         self.depth += 1
@@ -176,7 +138,7 @@ class _Reader:
         token = self.take()
         if token[0] in _DIGITS:
             return self.numeral(token)
-        if token[0].isalpha() or token in _LETTER_COMMANDS:
+        if token[0].isalpha() or token in LETTER_COMMANDS:
             return self.symbol(token)
         if token.startswith("\\text{"):
             return self.symbol(token[6])
@@ -257,24 +219,13 @@ class _Reader:
         self.take("{")
         name = ""
         while (token := self.take()) != "}":
-            if not (token[0].isalpha() or token in _LETTER_COMMANDS):
+            if not (token[0].isalpha() or token in LETTER_COMMANDS):
                 raise NotRead
             name += token
         name = f"{mark}{{{name}}}"
         if self.peek() == "_":
             name += self.index()
         return letter(name)
-
-    def index(self) -> str:
-        """An index as text: ``_{n+1}``."""
-        self.take("_")
-        self.take("{")
-        index = "_{"
-        while (token := self.take()) != "}":
-            if token == "{":
-                raise NotRead
-            index += token
-        return f"{index}}}"
 
     def command(self, token: str) -> Value:
         if token == "\\frac":
@@ -328,7 +279,7 @@ class _Reader:
             return self.factor_without_power()
         value = self.factor()
         if self.tokens[self.position - 1][0].isdigit() and (
-            self.peek()[:1].isalpha() or self.peek() in _LETTER_COMMANDS
+            self.peek()[:1].isalpha() or self.peek() in LETTER_COMMANDS
         ):
             value = value.times(self.factor())
         following = self.peek()

@@ -25,12 +25,12 @@ def within_last_digit(gold: str, answer: str) -> bool:
     rounded = _ROUNDED.fullmatch(gold)
     if rounded is None:
         return False
-    target, places = Fraction(f"{rounded[1]}{rounded[2] or '0'}.{rounded[3]}"), len(rounded[3])
+    target, decimals = Fraction(f"{rounded[1]}{rounded[2] or '0'}.{rounded[3]}"), len(rounded[3])
     may_be_cut = len((rounded[2] + rounded[3]).lstrip("0")) >= MIN_CUT_DIGITS
     return any(
-        all(_is_rounded(bound, target, places, may_be_cut and one.places is None) for bound in (one.low, one.high))
+        all(_is_rounded(bound, target, decimals, may_be_cut and one.decimals is None) for bound in (one.low, one.high))
         for one in _worths(answer, is_percent=rounded[4] is not None)
-        if one.places is None or one.places > places
+        if one.decimals is None or one.decimals > decimals
     )
 
 
@@ -40,7 +40,7 @@ class _Worth:
 
     low: Fraction
     high: Fraction
-    places: int | None = None
+    decimals: int | None = None
     """Of an answer in decimals."""
 
 
@@ -50,9 +50,9 @@ def _worths(answer: str, *, is_percent: bool) -> list[_Worth]:
     shift = 2 * (is_percent - (bare != answer))
     shifts = {0, shift}
     if exact := exact_value(bare):
-        places = len(bare.partition(".")[2]) if _DECIMAL.fullmatch(bare) else None
+        decimals = len(bare.partition(".")[2]) if _DECIMAL.fullmatch(bare) else None
         return [
-            _Worth(exact.number * Fraction(10) ** by, exact.number * Fraction(10) ** by, places and places - by)
+            _Worth(exact.number * Fraction(10) ** by, exact.number * Fraction(10) ** by, decimals and decimals - by)
             for by in shifts
         ]
     value = read(bare)
@@ -62,8 +62,8 @@ def _worths(answer: str, *, is_percent: bool) -> list[_Worth]:
     return [_Worth((middle - doubt) * Fraction(10) ** by, (middle + doubt) * Fraction(10) ** by) for by in shifts]
 
 
-def _is_rounded(value: Fraction, gold: Fraction, places: int, may_be_cut: bool) -> bool:
-    unit = Fraction(1, 10**places)
+def _is_rounded(value: Fraction, gold: Fraction, decimals: int, may_be_cut: bool) -> bool:
+    unit = Fraction(1, 10**decimals)
     if abs(value - gold) <= unit / 2:
         return True
     return may_be_cut and value * gold >= 0 and 0 <= abs(value) - abs(gold) < unit

@@ -22,7 +22,9 @@ _EPSILON = 2.0**-50
 _SAFETY = 1e4
 _CONSTANTS: dict[str, Number] = {"\\pi": math.pi, "e": math.e, "i": 1j}
 _LETTERS = "nNdDmMpPabcABCuvwxyzqQkKrRstTjlfghoFGHIJLOEUVWXYZS"
-_PLACES = {letter: Fraction(place) for letter, place in zip(_LETTERS, range(61, 61 - len(_LETTERS), -1), strict=True)}
+_POSITIONS = {
+    letter: Fraction(position) for letter, position in zip(_LETTERS, range(61, 61 - len(_LETTERS), -1), strict=True)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Sample:
     """How far the true number may be."""
 
     @property
-    def place(self) -> float | None:
+    def position(self) -> float | None:
         """On the line; None where the number is complex."""
         return None if isinstance(self.number, complex) else float(self.number)
 
@@ -43,7 +45,7 @@ def sample_of(letter: str) -> Sample:
     """Of a letter or of one of the constants pi, e and i."""
     if letter in _CONSTANTS:
         return Sample(_CONSTANTS[letter], 0.0 if letter == "i" else _EPSILON)
-    return Sample(_PLACES.get(letter) or Fraction(62 + crc32(letter.encode()) % 97))
+    return Sample(_POSITIONS.get(letter) or Fraction(62 + crc32(letter.encode()) % 97))
 
 
 def negative(one: Sample | None) -> Sample | None:

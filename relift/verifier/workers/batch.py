@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from relift.records import Status
 from relift.verifier.workers.lending import Workers
 from relift.verifier.workers.process import Item, Reply, WorkerDied, WorkerProcess
-from relift.verifier.workers.turns import TICK_SECONDS
+from relift.verifier.workers.slots import TICK_SECONDS
 
 ITEMS_PER_MESSAGE = 16
 """Asking for several at once saves a third of the time on short answers."""
 CHARS_PER_MESSAGE = 60_000
-"""A message is at most 1 MiB, and JSON spends up to twelve bytes on a character."""
+"""What is longer goes alone, so that one message never takes a worker long to read."""
 AWAY_SECONDS = 1.0
 """Where this thread did not look for so long, everything was perhaps paused: that is no worker's fault."""
 STARTS = 3
@@ -74,7 +74,7 @@ class Batch:
             else:
                 self._drop(worker)
         self._selector.close()
-        self._pool.turns.give_back_all(self)
+        self._pool.slots.give_back_all(self)
 
     def _check(self) -> None:
         self._caller_check()
@@ -88,7 +88,7 @@ class Batch:
         """Gives each free worker its share of what waits, and calls for as many workers as that keeps busy."""
         replies: list[Numbered] = []
         for worker in [worker for worker in self._held if worker.is_idle]:
-            if self._waiting and not self._pool.turns.is_wanted:
+            if self._waiting and not self._pool.slots.is_wanted:
                 replies += self._ask(worker)
             else:
                 self._return(worker)
@@ -106,13 +106,13 @@ class Batch:
     def _hire(self) -> WorkerProcess | None:
         """One more worker; None where the others have them all, or where it cannot be started."""
         if not self._held:
-            self._pool.turns.take(self, self._check)
-        elif self._failed_starts >= STARTS or not self._pool.turns.take_if_free(self):
+            self._pool.slots.take(self, self._check)
+        elif self._failed_starts >= STARTS or not self._pool.slots.take_if_free(self):
             return None
         try:
             worker = self._pool.worker(self._generation)
         except BaseException as error:
-            self._pool.turns.give_back(self)
+            self._pool.slots.give_back(self)
             if not isinstance(error, OSError):
                 raise
             self._cannot_be_started(str(error))
@@ -191,7 +191,7 @@ class Batch:
         if not worker.is_ready:
             return self._bury(worker, WorkerDied("it was never ready"))
         item, *behind = worker.asked
-        reason = f"no verdict within {self._pool.hard_limit_seconds:g} s"
+        reason = f"no {self._pool.job.product} within {self._pool.hard_limit_seconds:g} s"
         reply = Reply(status=Status.TIMEOUT, reason=reason, seconds=worker.seconds_on_item)
         self._kill(worker)
         self._waiting.extendleft(reversed(behind))
@@ -228,12 +228,12 @@ class Batch:
     def _drop(self, worker: WorkerProcess) -> None:
         self._let_go(worker)
         self._pool.discard(worker)
-        self._pool.turns.give_back(self)
+        self._pool.slots.give_back(self)
 
     def _return(self, worker: WorkerProcess) -> None:
         self._let_go(worker)
         self._pool.put_back(worker)
-        self._pool.turns.give_back(self)
+        self._pool.slots.give_back(self)
 
     def _let_go(self, worker: WorkerProcess) -> None:
         self._held.remove(worker)
@@ -243,4 +243,4 @@ class Batch:
 
 
 def _chars(item: Item) -> int:
-    return len(item.gold) + len(item.answer)
+    return sum(len(text) for text in item.texts if text is not None)

@@ -5,12 +5,12 @@ Runs in worker processes only, where it may hang, fail or fill the memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from relift.records import Status
+from relift.records import RewardStatus, Status
 
 MEMORY_REASON = "it needed more memory than a worker may have"
 DIGITS = 30
@@ -20,10 +20,13 @@ MAX_REASON_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    status: Status
+    status: Status | RewardStatus
     reason: str = ""
     is_spent: bool = False
     """Whether this process should compare nothing more."""
+    value: float | None = None
+    """Of a reward that was given, and what it is the sum of."""
+    parts: Mapping[str, float] | None = None
 
 
 Compare = Callable[[str, str], Outcome]
@@ -80,9 +83,9 @@ def own_comparison(name: str) -> tuple[Compare, str]:
         except MemoryError:
             return Outcome(Status.ERROR, f"{name}: {MEMORY_REASON}", is_spent=True)
         except BaseException as error:
-            return Outcome(Status.ERROR, _cut(f"{name} raised {_said(error)}"))
+            return Outcome(Status.ERROR, cut(f"{name} raised {said(error)}"))
         if not isinstance(found, bool):
-            return Outcome(Status.ERROR, _cut(f"{name} returned {type(found).__name__}, not a bool"))
+            return Outcome(Status.ERROR, cut(f"{name} returned {type(found).__name__}, not a bool"))
         return Outcome(Status.CORRECT if found else Status.WRONG)
 
     return compare, fault
@@ -100,11 +103,11 @@ def _load(name: str) -> tuple[Callable[[str, str], object], str]:
         for part in path.split("."):
             found = getattr(found, part)
     except BaseException as error:
-        return never, _cut(f"{name} cannot be imported: {_said(error)}")
+        return never, cut(f"{name} cannot be imported: {said(error)}")
     return (found, "") if callable(found) else (never, f"{name} is no function but a {type(found).__name__}")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """Its kind and text; an exception may fail even to say what it is."""
     try:
         return f"{type(error).__name__}: {error}"
@@ -112,5 +115,5 @@ def _said(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 3] + "..."

@@ -9,7 +9,7 @@ import weakref
 from relift.errors import Interrupted
 from relift.verifier.workers.messages import Job
 from relift.verifier.workers.process import WorkerProcess
-from relift.verifier.workers.turns import Turns
+from relift.verifier.workers.slots import WorkerSlots
 
 MOST_WORKERS = 8
 """By default; on a large machine other runs and the model's own threads want cores too."""
@@ -28,7 +28,7 @@ class Workers:
         """Workers started so far."""
         self.killed = 0
         """Workers that hung or died."""
-        self._job = job or Job(cpu_seconds=int(hard_limit_seconds) + 2)
+        self.job = job or Job(cpu_seconds=int(hard_limit_seconds) + 2)
         self._reset()
 
     def own(self) -> None:
@@ -49,12 +49,12 @@ class Workers:
             worker.end()  # its holder sees the end and closes the pipes
 
     def worker(self, generation: int) -> WorkerProcess:
-        """One that waits for work, or a new one; for the holder of a turn. Raises OSError where none can be started."""
+        """One that waits for work, or a new one; for the holder of a slot. Raises OSError where none can be started."""
         while idle := self._pop_idle():
             if idle.process.poll() is None:
                 return idle
             self.discard(idle)
-        worker = WorkerProcess(self._job)
+        worker = WorkerProcess(self.job)
         with self._lock:
             self.started += 1
             if generation == self._generation:
@@ -97,7 +97,7 @@ class Workers:
     def _reset(self) -> None:
         self._owner = os.getpid()
         self._lock = threading.Lock()
-        self.turns = Turns(self.workers)
+        self.slots = WorkerSlots(self.workers)
         self._generation = 0
         self._idle: list[WorkerProcess] = []
         self._living: set[WorkerProcess] = set()

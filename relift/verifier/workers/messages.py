@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 HEADER = struct.Struct(">I")
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 24
+"""JSON spends up to twelve bytes on a character: a completion of a million fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a worker is started for, e.g. task ``"callable"``, function ``"my_answers:is_same"``."""
 
-    task: Literal["math", "number", "callable"] = "math"
+    task: Literal["math", "number", "callable", "reward"] = "math"
     tolerance: str = "0"
     """number: relative, as a decimal or a fraction, so that it arrives exactly."""
     function: str = ""
-    """callable: ``package.module:function``."""
+    """callable, reward: ``package.module:function``."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """reward: the function's own."""
     cpu_seconds: int = 10
     """Of processor time for one item: the kernel ends the worker where the caller could not, being stopped or gone."""
     memory_bytes: int = 2 << 30
     """Of address space."""
+
+    @property
+    def product(self) -> str:
+        """What comes of an item, for messages."""
+        return "reward" if self.task == "reward" else "verdict"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -25,16 +25,16 @@ class WorkerPool(Workers):
             return next(replies)[1]
 
     def replies(
-        self, pairs: Sequence[tuple[str, str]], *, check: Callable[[], None] = lambda: None
+        self, items: Sequence[tuple[str | None, ...]], *, check: Callable[[], None] = lambda: None
     ) -> Generator[tuple[int, Reply], None, None]:
-        """(number, reply) of every (gold, answer) pair, in the order in which they come.
+        """(number, reply) of every item, such as a (gold, answer) pair, in the order in which they come.
 
         ``check`` is called at least ten times a second and may raise. To leave early, close the generator: what is
         still being compared is killed. Raises Interrupted when the pool is closed meanwhile.
         """
         self.own()
-        items = [Item(number=number, gold=gold, answer=answer) for number, (gold, answer) in enumerate(pairs)]
-        yield from Batch(self, items, check).replies()
+        numbered = [Item(number=number, texts=texts) for number, texts in enumerate(items)]
+        yield from Batch(self, numbered, check).replies()
 
     def fault(self, check: Callable[[], None] = lambda: None) -> str:
         """Why a worker can compare nothing, such as a function that cannot be imported; "" when it can."""

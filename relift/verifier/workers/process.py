@@ -9,12 +9,12 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from relift.records import Status
+from relift.records import RewardStatus, Status
 from relift.verifier.workers.messages import Job, pack, take
 
 START_SECONDS = 120.0
@@ -39,18 +39,21 @@ class WorkerDied(Exception):
 class Reply:
     """What came of one item, e.g. status timeout, reason ``"no verdict within 8 s"``, seconds 8.01."""
 
-    status: Status
+    status: Status | RewardStatus
     reason: str = ""
     seconds: float = 0.0
+    value: float | None = None
+    """Of a reward."""
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One comparison to be made; ``number`` is the caller's own."""
+    """One comparison to be made, or one reward to be given; ``number`` is the caller's own."""
 
     number: int
-    gold: str
-    answer: str
+    texts: tuple[str | None, ...]
+    """Gold and answer; of a reward, the fields of a GradedCompletion in their order."""
 
 
 class WorkerProcess:
@@ -73,6 +76,7 @@ class WorkerProcess:
         self._since = 0.0
         self._limit_seconds = 0.0
         self._received = bytearray()
+        self._statuses = RewardStatus if job.task == "reward" else Status
         self._unsent = b""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (kept open while the worker runs)
         try:
@@ -100,7 +104,7 @@ class WorkerProcess:
         self.asked.extend(items)
         self._items += len(items)
         self._limit_seconds = limit_seconds
-        self._unsent = pack({"items": [[item.gold, item.answer] for item in items]})
+        self._unsent = pack({"items": [item.texts for item in items]})
         self._clock_starts()
         self.send()
 
@@ -157,7 +161,13 @@ class WorkerProcess:
             if "ready" in message:
                 self.is_ready, self.fault = True, message["fault"]
                 continue
-            reply = Reply(status=Status(message["status"]), reason=message["reason"], seconds=message["seconds"])
+            reply = Reply(
+                status=self._statuses(message["status"]),
+                reason=message["reason"],
+                seconds=message["seconds"],
+                value=message.get("value"),
+                parts=message.get("parts") or {},
+            )
             replies.append((self.asked.popleft(), reply))
             self.is_spent = self.is_spent or message["is_spent"] or self._items - len(self.asked) >= ITEMS_PER_WORKER
             self._clock_starts()
@@ -199,5 +209,5 @@ def _started(job: Job, errors: IO[bytes]) -> subprocess.Popen[bytes]:
 def _python_path() -> str:
     """Where this process finds modules, and the working directory, which a console script does not have in it."""
     here = str(Path.cwd())
-    places = [place or here for place in sys.path] + [here]
-    return os.pathsep.join(dict.fromkeys(places))
+    folders = [folder or here for folder in sys.path] + [here]
+    return os.pathsep.join(dict.fromkeys(folders))

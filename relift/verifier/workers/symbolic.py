@@ -99,8 +99,8 @@ def _compared_at_points(gold: Any, answer: Any, letters: list[Any]) -> bool | No
 
     counts = _is_of_whole_numbers(gold, answer, letters)
     numbers, agreed = random.Random(POINTS), 0
-    for place in range(POINTS):
-        span = 1 if place % 2 else 4
+    for index in range(POINTS):
+        span = 1 if index % 2 else 4
         point = {
             one: sympy.Integer(numbers.randint(2, 9))
             if counts

@@ -1,4 +1,6 @@
-"""The process that runs math-verify: ``python -m ...workers.worker PARENT_PID JOB``, spoken to over its pipes.
+"""The process that runs math-verify, or a function of the user: ``python -m ...workers.worker PARENT_PID JOB``.
+
+It is spoken to over its pipes.
 
 It may be killed at any moment. It ends by itself when its parent does, however that happened: stdin closes (seen when
 idle), or a thread notices another parent (seen while computing). PR_SET_PDEATHSIG is not used: it fires when the parent
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -42,9 +44,9 @@ def main() -> None:
     _send(replies, {"ready": True, "fault": fault})
     while (request := _receive(requests)) is not None:
         _forget_what_was_printed()
-        for gold, answer in request["items"]:
+        for texts in request["items"]:
             _limit_cpu(job.cpu_seconds)
-            _send(replies, _answer(compare, gold, answer))
+            _send(replies, _answer(compare, texts))
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -56,10 +58,14 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def _comparison(job: Job) -> tuple[Compare, str]:
+def _comparison(job: Job) -> tuple[Callable[..., Outcome], str]:
     """What compares here and "", or why nothing can be compared; imports now what no item shall pay for."""
     if job.task == "callable":
         return own_comparison(job.function)
+    if job.task == "reward":
+        from relift.verifier.workers.rewarding import own_reward
+
+        return own_reward(job.function, job.settings)
     import math_verify  # noqa: F401
 
     return _guarded(number_comparison(job.tolerance, _parsed_or_none) if job.task == "number" else symbolic.compare), ""
@@ -94,12 +100,13 @@ def _guarded(compare: Callable[[str, str], tuple[Status, str]]) -> Compare:
     return compare_guarded
 
 
-def _answer(compare: Compare, gold: str, answer: str) -> dict[str, Any]:
+def _answer(compare: Callable[..., Outcome], texts: Sequence[str | None]) -> dict[str, Any]:
     began = time.perf_counter()
-    found = compare(gold, answer)
+    found = compare(*texts)
     seconds = time.perf_counter() - began
     is_spent = found.is_spent or _resident_bytes() > SPENT_BYTES
-    return {"status": found.status.value, "reason": found.reason, "seconds": seconds, "is_spent": is_spent}
+    reply = {"status": found.status.value, "reason": found.reason, "seconds": seconds, "is_spent": is_spent}
+    return reply if found.value is None else {**reply, "value": found.value, "parts": found.parts}
 
 
 def _limit(which: int, value: int) -> None:

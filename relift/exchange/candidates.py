@@ -1,4 +1,4 @@
-"""Solutions as they are offered for import: from JSONL, from an exported folder, or from ledgers of elsewhere."""
+"""Candidates for import: from JSONL, from an exported folder, or from ledgers of elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from relift.errors import LedgerError
 from relift.exchange.folder import DEMONSTRATIONS
 from relift.ledger import migrate, schema
-from relift.ledger.attached import Place, sources_of
+from relift.ledger.attached import Location, sources_of
 from relift.ledger.sql import quoted
 from relift.questions.rows import Columns, read_rows
 from relift.records import question_id
@@ -26,7 +26,7 @@ _COLUMNS = Columns(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class Candidate:
     """One solution before it is checked, e.g. where ``"solutions.jsonl row 3"``, source ``"human/ada"``."""
 
     where: str
@@ -37,7 +37,7 @@ class Offered:
     source: str
 
 
-def offered_in(path_or_uri: str) -> list[Offered]:
+def read_candidates(path_or_uri: str) -> list[Candidate]:
     """All solutions of a .jsonl or .parquet file, an exported folder, or ledgers (as ``attach`` takes them).
 
     Of a ledger the admitted demonstrations alone. Raises DataError, LedgerError or StoreError.
@@ -58,13 +58,13 @@ def offered_in(path_or_uri: str) -> list[Offered]:
     return _of_ledgers(str(path.resolve()))
 
 
-def _of_rows(path: Path) -> Iterator[Offered]:
+def _of_rows(path: Path) -> Iterator[Candidate]:
     for row in read_rows(path, _COLUMNS):
         text, question, id_ = (row.values[name] for name in ("solution", "question", "question_id"))
         author, source = row.values["author"], row.values["solution_source"]
         if not isinstance(id_, str) or not id_.strip():
             id_ = question_id(question) if isinstance(question, str) and question.strip() else ""
-        yield Offered(
+        yield Candidate(
             where=f"{row.file} row {row.number}",
             question_id=id_.strip(),
             text="" if text is None else str(text).strip(),  # also a bare number: it is judged, not passed over
@@ -72,12 +72,12 @@ def _of_rows(path: Path) -> Iterator[Offered]:
         )
 
 
-def _of_ledgers(uri: str) -> list[Offered]:
-    found: dict[tuple[str, str], Offered] = {}
+def _of_ledgers(uri: str) -> list[Candidate]:
+    found: dict[tuple[str, str], Candidate] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for source in sources_of(Path(scratch), Place(name=IMPORTED, uri=uri)):
+        for source in sources_of(Path(scratch), Location(name=IMPORTED, uri=uri)):
             with (
-                schema.damage_told(source.path),
+                schema.damage_reported(source.path),
                 schema.reading({source.alias: source.path}) as connection,
             ):
                 migrate.read_as_todays(connection, source.path, source.alias)
@@ -85,10 +85,10 @@ def _of_ledgers(uri: str) -> list[Offered]:
                     f"SELECT run, question_id, text, source FROM {quoted(source.alias)}.demonstrations "
                     f"WHERE refusal IS NULL ORDER BY run, question_id, demonstration_id"
                 ).fetchall()
-            for run, question, text, told in rows:
+            for run, question, text, written_by in rows:
                 where = f"run {run}, question {question}"
-                offered = Offered(where=where, question_id=question, text=text, source=_imported(told))
-                found.setdefault((question, text), offered)
+                candidate = Candidate(where=where, question_id=question, text=text, source=_imported(written_by))
+                found.setdefault((question, text), candidate)
     return list(found.values())
 
 

@@ -16,11 +16,11 @@ from relift.errors import ConfigError, RunError
 from relift.exchange.check import settings_of
 from relift.ledger import Ledger
 from relift.ledger.runs import answer_form_of
+from relift.opening.run import open_run
 from relift.rebuild.rebuild import rebuild
 from relift.report.data import read_report_data
 from relift.run import identity
 from relift.run.identity import find_run
-from relift.run.opening import open_run
 from tests.small_run import small_config
 
 OLD = {"questions": "dataset", "sft": "supervised"}
@@ -52,11 +52,11 @@ def test_every_reader_of_a_recorded_configuration_takes_old_keys(
     old = (old_run / "run.json").read_text()
     stored = json.dumps(json.loads(old)["config"])
     with pytest.raises(ConfigError, match="dataset: no such key"):
-        find_run(str(old_run), [], instead="")
+        find_run(str(old_run), [])
 
     monkeypatch.setattr(recorded, "TRANSLATIONS", (translate,))
-    assert find_run(str(old_run), [], instead="") == (config, "small")
-    assert find_run(str(old_run), ["sft.epochs=3"], instead="")[0].sft.epochs == 3  # type: ignore[union-attr]
+    assert find_run(str(old_run), []) == (config, "small")
+    assert find_run(str(old_run), ["sft.epochs=3"])[0].sft.epochs == 3  # type: ignore[union-attr]
     open_run(config, "small").__exit__()
     assert read_report_data(old_run).demonstrations_per_update == 4
     assert settings_of("small", stored).questions == config.questions
@@ -87,11 +87,13 @@ def test_a_run_that_cannot_go_on_is_refused_by_the_relift_that_began_it(
     with open_run(config, "small") as run:
         root = run.root
     monkeypatch.setattr(identity, "RESUMABLE", identity.FORMAT + 1)
-    with pytest.raises(RunError, match=r"begun by relift 0\.1\.0, .* cannot go on\. .* anew with --fresh\. It can"):
+    with pytest.raises(
+        RunError, match=r"begun by relift 0\.1\.0, .* cannot go on\. It can still be .* Go on with it by"
+    ):
         open_run(config, "small")
     monkeypatch.setattr("sys.argv", ["relift", "resume", str(root)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert "Go on with it by the relift that began it, or start another run" in capsys.readouterr().err
-    assert find_run(str(root), [], instead="")[1] == "small"
+    assert find_run(str(root), [])[1] == "small"

@@ -20,16 +20,17 @@ class Replaced:
     keys: frozenset[str]
     """Of the batches, e.g. ``"demo-0/iterations/00007/gate"``."""
     groups: frozenset[tuple[int, str]]
-    """(iteration, purpose), also of attempts."""
+    """(iteration, purpose), also of attempts and their rewards."""
     updates: frozenset[tuple[int, str]]
     """(iteration, kind), also of uses."""
     evaluations: frozenset[int]
     iterations: frozenset[int]
 
 
-def keep(old: Path, new: Path, replaced: Replaced) -> None:
+def carry_over(old: Path, new: Path, replaced: Replaced) -> None:
     """Fill an empty ledger at ``new`` with what stays of the one at ``old``; both of today's schema."""
-    pairs = [("groups", "purpose", replaced.groups), ("attempts", "purpose", replaced.groups)]
+    of_attempts = ("groups", "attempts", "reward_parts", "reward_failures")
+    pairs = [(table, "purpose", replaced.groups) for table in of_attempts]
     pairs += [("updates", "kind", replaced.updates), ("uses", "kind", replaced.updates)]
     with connect(spill=new.with_name(new.name + ".spill")) as connection:
         schema.attach(connection, old, "old", read_only=True)

@@ -1,4 +1,4 @@
-"""Whose turn it is to use a worker, where several threads ask."""
+"""Who may use a worker, where several threads ask: a fair semaphore with named holders."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ TICK_SECONDS = 0.1
 """Between two looks at whether the caller wants to stop."""
 
 
-class Turns:
-    """So many places, given in the order in which they were asked for: a large batch cannot shut out a small one.
+class WorkerSlots:
+    """So many slots, given in the order in which they were asked for: a large batch cannot shut out a small one.
 
-    It is written down who holds a place, so that an interrupt between two lines loses none: ``give_back_all`` is enough
-    whatever happened, and the places of a holder that is gone are free.
+    It is written down who holds a slot, so that an interrupt between two lines loses none: ``give_back_all`` is enough
+    whatever happened, and the slots of a holder that is gone are free.
     """
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._held: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
         self._queue: deque[tuple[object, threading.Event]] = deque()
         self._lock = threading.Lock()
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody waits for a place."""
+        """Whether somebody waits for a slot."""
         return bool(self._queue)
 
     def take_if_free(self, holder: object) -> bool:
@@ -37,7 +37,7 @@ class Turns:
             return is_free
 
     def take(self, holder: object, check: Callable[[], None]) -> None:
-        """Waits for a place; ``check`` is called meanwhile and may raise."""
+        """Waits for a slot; ``check`` is called meanwhile and may raise."""
         if self.take_if_free(holder):
             return
         mine = (holder, threading.Event())
@@ -67,7 +67,7 @@ class Turns:
 
     @property
     def _is_free(self) -> bool:
-        return sum(self._held.values()) < self._places
+        return sum(self._held.values()) < self._count
 
     def _serve(self) -> None:
         while self._queue and self._is_free:

@@ -13,22 +13,22 @@ from relift.errors import Interrupted, LedgerError, StoreError
 from relift.ledger import Ledger
 from relift.records import Demonstration, Question
 from relift.teacher import DatasetTeacher
-from relift.teacher.queue import TeacherDesk
+from relift.teacher.queue import TeacherQueue
 from relift.verifier import Verifier
 from tests.teacher.conftest import api_config
 from tests.teacher.faulty_server import FAULTY, PROMPT_TOKENS, FaultyServer, Script
 from tests.teacher.hostile_server import hostile
 
 Serve = Callable[..., FaultyServer]
-OpenDesk = Callable[..., tuple[TeacherDesk, Ledger]]
+OpenQueue = Callable[..., tuple[TeacherQueue, Ledger]]
 PATIENT = 60.0
 
 
-def solved(desk: TeacherDesk, questions: list[Question], seconds: float = PATIENT) -> list[Demonstration]:
-    desk.ask(questions)
-    desk.wait(seconds)
-    demonstrations, _ = desk.pick_up()
-    desk.delivered(demonstrations)
+def solved(queue: TeacherQueue, questions: list[Question], seconds: float = PATIENT) -> list[Demonstration]:
+    queue.ask(questions)
+    queue.wait(seconds)
+    demonstrations, _ = queue.pick_up()
+    queue.delivered(demonstrations)
     return demonstrations
 
 
@@ -47,23 +47,23 @@ def dataset(student):
 
 
 def test_every_question_gets_the_solution_that_the_server_knows(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
-    desk, ledger = open_desk(api_config(serve().url))
-    found = solved(desk, questions[:20])
+    queue, ledger = open_queue(api_config(serve().url))
+    found = solved(queue, questions[:20])
     assert {d.question_id: d.text for d in found} == {q.id: q.solution for q in questions[:20]}
     assert {(d.is_admitted, d.source) for d in found} == {(True, "api/scripted")}
     assert all(d.latency_seconds > 0 for d in found)
     assert ledger.requests.totals().answered == 20
-    assert desk.pick_up() == ([], [])
+    assert queue.pick_up() == ([], [])
 
 
 def test_a_faulty_server_costs_time_and_never_teaches_anything_wrong(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(FAULTY)
-    desk, ledger = open_desk(api_config(server.url, candidates=2, concurrency=16, attempts=8))
-    found = solved(desk, questions)
+    queue, ledger = open_queue(api_config(server.url, candidates=2, concurrency=16, attempts=8))
+    found = solved(queue, questions)
     outcomes = {s.outcome for s in server.seen}
     assert outcomes >= {"too_many", "broken", "slow", "torn", "cut", "wrong", "right"}
     by_id = {q.id: q for q in questions}
@@ -79,13 +79,13 @@ def test_a_faulty_server_costs_time_and_never_teaches_anything_wrong(
 
 
 def test_the_shortest_admitted_candidate_is_the_demonstration(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     question = next(q for q in questions if q.source.endswith("mul2"))
     long, short = f"{question.solution}={question.answer}", question.solution
     server = serve(solutions={"a" + question.text: long, "b" + question.text: short})
-    first, _ = open_desk(api_config(server.url, prompt="a{question}"), run="first")
-    second, _ = open_desk(api_config(server.url, prompt="b{question}"), run="second")
+    first, _ = open_queue(api_config(server.url, prompt="a{question}"), run="first")
+    second, _ = open_queue(api_config(server.url, prompt="b{question}"), run="second")
     offered = solved(first, [question]) + solved(second, [question])
     assert [d.text for d in offered if d.is_admitted] == [long, short]
 
@@ -98,11 +98,11 @@ def test_the_shortest_admitted_candidate_is_the_demonstration(
 
 
 def test_where_no_candidate_is_admitted_further_ones_are_asked_and_only_there(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(Script(wrong=0.5))
-    desk, ledger = open_desk(api_config(server.url, candidates=1, rounds=6))
-    found = solved(desk, questions[:30])
+    queue, ledger = open_queue(api_config(server.url, candidates=1, rounds=6))
+    found = solved(queue, questions[:30])
     asked = {q.id: 0 for q in questions[:30]}
     for question, count in ledger.execute("SELECT question_id, count(*) FROM teacher_requests GROUP BY ALL"):
         asked[question] = count
@@ -115,16 +115,16 @@ def test_where_no_candidate_is_admitted_further_ones_are_asked_and_only_there(
 
 
 def test_the_dataset_answers_at_once_and_the_api_only_what_the_dataset_cannot(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], dataset: DatasetTeacher
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], dataset: DatasetTeacher
 ) -> None:
     server = serve()
-    desk, _ = open_desk(api_config(server.url), before=(dataset,))
+    queue, _ = open_queue(api_config(server.url), before=(dataset,))
     bare = [dataclasses.replace(q, solution=None) for q in questions[:3]]
-    desk.ask([*bare, *questions[3:9]])
-    at_once, _ = desk.pick_up()
+    queue.ask([*bare, *questions[3:9]])
+    at_once, _ = queue.pick_up()
     assert [d.question_id for d in at_once if d.source == "dataset"] == [q.id for q in questions[3:9]]
-    desk.wait(PATIENT)
-    found, owed = desk.pick_up()
+    queue.wait(PATIENT)
+    found, owed = queue.pick_up()
     assert owed == []
     assert {s.question for s in server.seen} == {q.text for q in bare}
     of_bare = [d for d in found if d.question_id in {q.id for q in bare}]
@@ -135,42 +135,42 @@ def test_the_dataset_answers_at_once_and_the_api_only_what_the_dataset_cannot(
 
 
 def test_a_source_behind_the_api_takes_over_when_the_api_is_down(
-    open_desk: OpenDesk, questions: list[Question], dataset: DatasetTeacher
+    open_queue: OpenQueue, questions: list[Question], dataset: DatasetTeacher
 ) -> None:
-    desk, _ = open_desk(api_config("http://127.0.0.1:9/v1", attempts=2), after=(dataset,))
-    found = solved(desk, questions[:4])
+    queue, _ = open_queue(api_config("http://127.0.0.1:9/v1", attempts=2), after=(dataset,))
+    found = solved(queue, questions[:4])
     assert {(d.source, d.is_admitted) for d in found} == {("dataset", True)}
     assert len(found) == 4
 
 
 def test_handing_in_and_picking_up_never_waits_for_a_slow_teacher(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(Script(delay_seconds=0.4))
-    desk, _ = open_desk(api_config(server.url, timeout_seconds=5))
+    queue, _ = open_queue(api_config(server.url, timeout_seconds=5))
     began = time.monotonic()
-    desk.ask(questions[:8])
-    desk.wait(0.0)
-    demonstrations, owed = desk.pick_up()
+    queue.ask(questions[:8])
+    queue.wait(0.0)
+    demonstrations, owed = queue.pick_up()
     assert time.monotonic() - began < 0.3
     assert (demonstrations, owed) == ([], [q.id for q in questions[:8]])
-    with desk.answering():  # an update is under way: now waiting costs nothing
-        desk.wait(0.0)
-    late, owed = desk.pick_up()
+    with queue.answering():  # an update is under way: now waiting costs nothing
+        queue.wait(0.0)
+    late, owed = queue.pick_up()
     assert {d.question_id for d in late} == {q.id for q in questions[:8]}
     assert owed == []
     assert len(server.seen) == 8
 
 
-def test_the_end_of_the_update_ends_the_waiting(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+def test_the_end_of_the_update_ends_the_waiting(serve: Serve, open_queue: OpenQueue, questions: list[Question]) -> None:
     import threading
 
     server = serve(Script(delay_seconds=2))
-    desk, _ = open_desk(api_config(server.url, timeout_seconds=5))
-    desk.ask(questions[:1])
+    queue, _ = open_queue(api_config(server.url, timeout_seconds=5))
+    queue.ask(questions[:1])
     began = time.monotonic()
-    with desk.answering():
-        waiting = threading.Thread(target=desk.wait, args=(0.0,))
+    with queue.answering():
+        waiting = threading.Thread(target=queue.wait, args=(0.0,))
         waiting.start()
         time.sleep(0.2)
         assert waiting.is_alive()
@@ -178,129 +178,133 @@ def test_the_end_of_the_update_ends_the_waiting(serve: Serve, open_desk: OpenDes
     assert 0.2 <= time.monotonic() - began < 1
 
 
-def test_a_request_to_stop_ends_the_waiting(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+def test_a_request_to_stop_ends_the_waiting(serve: Serve, open_queue: OpenQueue, questions: list[Question]) -> None:
     def stop() -> None:
         raise Interrupted("stopped")
 
-    desk, _ = open_desk(api_config(serve(Script(delay_seconds=1)).url))
-    desk.ask(questions[:1])
+    queue, _ = open_queue(api_config(serve(Script(delay_seconds=1)).url))
+    queue.ask(questions[:1])
     with pytest.raises(Interrupted):
-        desk.wait(PATIENT, stop)
+        queue.wait(PATIENT, stop)
 
 
-def test_what_was_not_delivered_is_offered_again(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
-    desk, _ = open_desk(api_config(serve().url))
-    desk.ask(questions[:2])
-    desk.wait(PATIENT)
-    first, _ = desk.pick_up()
-    assert desk.pick_up()[0] == first  # recording them failed: nothing is lost
-    desk.delivered(first)
-    assert desk.pick_up() == ([], [])
+def test_what_was_not_delivered_is_offered_again(
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
+) -> None:
+    queue, _ = open_queue(api_config(serve().url))
+    queue.ask(questions[:2])
+    queue.wait(PATIENT)
+    first, _ = queue.pick_up()
+    assert queue.pick_up()[0] == first  # recording them failed: nothing is lost
+    queue.delivered(first)
+    assert queue.pick_up() == ([], [])
 
 
 def test_a_teacher_that_is_down_is_said_to_be_and_its_questions_wait_for_a_better_day(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     from tests.teacher.faulty_server import serving
 
     server = FaultyServer({q.text: q.solution or "" for q in questions})
     with serving(server):
         port = int(server.url.rpartition(":")[2].partition("/")[0])
-    desk, ledger = open_desk(api_config(server.url, attempts=2, concurrency=2))
-    with desk.answering():
-        desk.ask(questions[:3])
-        desk.wait(0.0)
-    assert desk.trouble.startswith("the teacher is down: 6 requests in a row without an answer, the last one: conn")
-    assert desk.pick_up() == ([], [q.id for q in questions[:3]])
+    queue, ledger = open_queue(api_config(server.url, attempts=2, concurrency=2))
+    with queue.answering():
+        queue.ask(questions[:3])
+        queue.wait(0.0)
+    assert queue.trouble.startswith("the teacher is down: 6 requests in a row without an answer, the last one: conn")
+    assert queue.pick_up() == ([], [q.id for q in questions[:3]])
     assert ledger.execute("SELECT DISTINCT failure FROM teacher_requests")[0][0].startswith("connection failed")
-    with serving(server, port), desk.answering():  # it came back
-        found = solved(desk, questions[:3])
+    with serving(server, port), queue.answering():  # it came back
+        found = solved(queue, questions[:3])
     assert {d.text for d in found} == {q.solution for q in questions[:3]}
-    assert desk.trouble == ""
+    assert queue.trouble == ""
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_teacher_that_refuses_every_request_is_down_at_once_and_loses_no_question(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], status: int
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], status: int
 ) -> None:
     server = serve()
-    desk, _ = open_desk(api_config(server.url, candidates=2, rounds=3, concurrency=4, backoff_seconds=0.2))
-    solved(desk, questions[:2])
+    queue, _ = open_queue(api_config(server.url, candidates=2, rounds=3, concurrency=4, backoff_seconds=0.2))
+    solved(queue, questions[:2])
     server.refuse = lambda body: (status, "no more")
-    desk.ask(questions[2:40])
-    until(lambda: desk.busy == 0)
-    assert desk.trouble.startswith("the teacher is down: it refuses every request: ")
-    assert f"HTTP {status}" in desk.trouble
-    assert desk.pick_up() == ([], [q.id for q in questions[2:40]])
+    queue.ask(questions[2:40])
+    until(lambda: queue.busy == 0)
+    assert queue.trouble.startswith("the teacher is down: it refuses every request: ")
+    assert f"HTTP {status}" in queue.trouble
+    assert queue.pick_up() == ([], [q.id for q in questions[2:40]])
     assert server.refused <= 8, "those that waited were sent into the same refusal"
     server.refuse = lambda body: None
     time.sleep(0.5)
-    with desk.answering():
-        found = solved(desk, questions[2:40])
+    with queue.answering():
+        found = solved(queue, questions[2:40])
     assert {d.text for d in found} == {q.solution for q in questions[2:40]}
-    assert desk.trouble == ""
+    assert queue.trouble == ""
 
 
 def test_a_teacher_that_refuses_one_request_after_another_is_down_and_loses_no_question(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(refuse=lambda body: (400, "unknown parameter"))
-    desk, ledger = open_desk(api_config(server.url, rounds=3, concurrency=1))
+    queue, ledger = open_queue(api_config(server.url, rounds=3, concurrency=1))
     for asked in range(1, 5):  # few at a time, as in an iteration with few hard questions
-        desk.ask(questions[:2])
-        until(lambda: desk.busy == 0)
+        queue.ask(questions[:2])
+        until(lambda: queue.busy == 0)
         assert server.refused == 2 * asked  # one round each
-        assert bool(desk.trouble) == (asked > 1)
-    assert desk.trouble.startswith("the teacher is down: 8 requests in a row without an answer, the last one: HTTP 400")
-    assert desk.pick_up() == ([], [q.id for q in questions[:2]])
+        assert bool(queue.trouble) == (asked > 1)
+    assert queue.trouble.startswith(
+        "the teacher is down: 8 requests in a row without an answer, the last one: HTTP 400"
+    )
+    assert queue.pick_up() == ([], [q.id for q in questions[:2]])
     assert ledger.execute("SELECT DISTINCT attempts FROM teacher_requests") == [(4,)]
     server.refuse = lambda body: None
-    with desk.answering():
-        assert len(solved(desk, questions[:2])) == 2
-    assert desk.trouble == ""
+    with queue.answering():
+        assert len(solved(queue, questions[:2])) == 2
+    assert queue.trouble == ""
 
 
 def test_a_question_that_is_refused_again_while_others_are_answered_is_given_up(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     bad = questions[0]
     server = serve(refuse=lambda body: (400, "flagged") if body["messages"][-1]["content"] == bad.text else None)
-    desk, _ = open_desk(api_config(server.url, concurrency=1))
-    solved(desk, [bad])
-    assert desk.pick_up()[1] == [bad.id]
-    solved(desk, questions[:3])
-    solved(desk, questions[:1])
-    assert desk.pick_up() == ([], [])
-    assert desk.trouble == ""
+    queue, _ = open_queue(api_config(server.url, concurrency=1))
+    solved(queue, [bad])
+    assert queue.pick_up()[1] == [bad.id]
+    solved(queue, questions[:3])
+    solved(queue, questions[:1])
+    assert queue.pick_up() == ([], [])
+    assert queue.trouble == ""
     assert server.refused <= 3
 
 
 def test_a_long_pause_that_a_server_asks_for_is_said_and_ends_the_waiting(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
-    desk, _ = open_desk(api_config(serve(Script(too_many=1, retry_after="3600")).url))
-    desk.ask(questions[:2])
+    queue, _ = open_queue(api_config(serve(Script(too_many=1, retry_after="3600")).url))
+    queue.ask(questions[:2])
     began = time.monotonic()
-    desk.wait(PATIENT)
+    queue.wait(PATIENT)
     assert time.monotonic() - began < 10
-    assert desk.trouble.startswith("the teacher is down: it asked for a pause of 3600 s: HTTP 429")
+    assert queue.trouble.startswith("the teacher is down: it asked for a pause of 3600 s: HTTP 429")
 
 
 def test_a_later_run_and_a_resumed_one_pay_nothing_for_what_is_known(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve()
     config = api_config(server.url, usd_per_million_output=1.0)
-    first, ledger = open_desk(config, run="first")
+    first, ledger = open_queue(config, run="first")
     expected = [d.text for d in solved(first, questions[:6])]
     paid = ledger.requests.spent_usd()
     assert paid == pytest.approx(sum(len(q.solution or "") for q in questions[:6]) / 1e6)
     first.close()
     ledger.close()
-    resumed, ledger = open_desk(config, run="first")
-    other, its_ledger = open_desk(config, run="second")
-    for desk in (resumed, other):
-        assert sorted(d.text for d in solved(desk, questions[:6])) == sorted(expected)
+    resumed, ledger = open_queue(config, run="first")
+    other, its_ledger = open_queue(config, run="second")
+    for queue in (resumed, other):
+        assert sorted(d.text for d in solved(queue, questions[:6])) == sorted(expected)
     assert len(server.seen) == 6
     assert ledger.requests.spent_usd() == paid
     assert its_ledger.requests.spent_usd() == 0
@@ -308,18 +312,18 @@ def test_a_later_run_and_a_resumed_one_pay_nothing_for_what_is_known(
 
 
 def test_a_run_that_lost_its_ledger_is_charged_for_what_it_paid_and_keeps_to_its_budget(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path
 ) -> None:
     server = serve()
     prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0}
-    first, ledger = open_desk(api_config(server.url, **prices), run="first")
+    first, ledger = open_queue(api_config(server.url, **prices), run="first")
     solved(first, questions[:6])
     paid = ledger.requests.spent_usd()
     first.close()
     ledger.close()
     (tmp_path / "first" / "ledger.duckdb").unlink()  # another machine, whose snapshot is of the beginning
 
-    again, ledger = open_desk(api_config(server.url, **prices, budget_usd=paid + 1e-5), run="first")
+    again, ledger = open_queue(api_config(server.url, **prices, budget_usd=paid + 1e-5), run="first")
     assert len(solved(again, questions[:6])) == 6
     assert ledger.requests.spent_usd() == pytest.approx(paid)
     assert (ledger.requests.totals().bought, len(server.seen)) == (6, 6)
@@ -329,56 +333,56 @@ def test_a_run_that_lost_its_ledger_is_charged_for_what_it_paid_and_keeps_to_its
 
 
 def test_what_was_set_aside_for_an_answer_is_taken_back_when_the_run_finds_it_kept(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     config = api_config(serve().url, usd_per_million_output=10.0)
-    first, ledger = open_desk(config, run="first")
+    first, ledger = open_queue(config, run="first")
     solved(first, questions[:1])
     paid = ledger.requests.spent_usd()
     first.close()
     # The snapshot was taken while the request was under way.
     ledger._write("UPDATE teacher_requests SET answer = NULL, cost_usd = NULL, unanswered_usd = 48e-5", ())
     ledger.close()
-    again, ledger = open_desk(config, run="first")
+    again, ledger = open_queue(config, run="first")
     solved(again, questions[:1])
     assert ledger.requests.spent_usd() == pytest.approx(paid)
     assert ledger.execute("SELECT attempts FROM teacher_requests") == [(1,)]
 
 
 def test_an_answer_that_a_newer_version_kept_is_not_paid_for_again(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path
 ) -> None:
     server = serve()
-    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    solved(open_queue(api_config(server.url), run="first")[0], questions[:1])
     (stored,) = (tmp_path / ".teacher").glob("*.json")
     stored.write_text(stored.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(StoreError, match="newer version"):
-        solved(open_desk(api_config(server.url), run="second")[0], questions[:1])
+        solved(open_queue(api_config(server.url), run="second")[0], questions[:1])
     assert len(server.seen) == 1
 
 
 def test_an_answer_that_was_recorded_but_not_kept_for_others_is_kept_when_it_is_met_again(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path
 ) -> None:
     server = serve()
-    desk, _ = open_desk(api_config(server.url))
-    solved(desk, questions[:1])
+    queue, _ = open_queue(api_config(server.url))
+    solved(queue, questions[:1])
     (stored,) = (tmp_path / ".teacher").glob("*.json")
     kept = stored.read_bytes()
     stored.unlink()
-    solved(desk, questions[:1])
+    solved(queue, questions[:1])
     assert stored.read_bytes() == kept
     assert len(server.seen) == 1
 
 
 def test_a_damaged_stored_answer_is_asked_for_again(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path
 ) -> None:
     server = serve()
-    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    solved(open_queue(api_config(server.url), run="first")[0], questions[:1])
     (stored,) = (tmp_path / ".teacher").glob("*.json")
     stored.write_bytes(stored.read_bytes()[:-40])
-    assert len(solved(open_desk(api_config(server.url), run="second")[0], questions[:1])) == 1
+    assert len(solved(open_queue(api_config(server.url), run="second")[0], questions[:1])) == 1
     assert len(server.seen) == 2
 
 
@@ -394,38 +398,38 @@ def test_a_damaged_stored_answer_is_asked_for_again(
     ],
 )
 def test_a_stored_answer_that_somebody_spoilt_is_asked_for_again(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path, field: str, lie: object
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path, field: str, lie: object
 ) -> None:
     import json
 
     server = serve()
-    solved(open_desk(api_config(server.url), run="first")[0], questions[:1])
+    solved(open_queue(api_config(server.url), run="first")[0], questions[:1])
     (stored,) = (tmp_path / ".teacher").glob("*.json")
     stored.write_text(json.dumps({**json.loads(stored.read_text()), field: lie}))
-    assert [d.text for d in solved(open_desk(api_config(server.url), run="second")[0], questions[:1])] == [
+    assert [d.text for d in solved(open_queue(api_config(server.url), run="second")[0], questions[:1])] == [
         questions[0].solution
     ]
     assert len(server.seen) == 2
 
 
 def test_a_budget_is_never_exceeded_and_more_money_goes_on_where_it_ended(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(Script(slow=0.1))
     prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0, "concurrency": 6}
     # A request costs at most about 150 prompt bytes and 48 tokens, in truth 20 and some 20: 0.6 to 0.2 thousandths.
-    desk, ledger = open_desk(api_config(server.url, budget_usd=0.006, **prices), run="poor")
-    found = solved(desk, questions[:40])
+    queue, ledger = open_queue(api_config(server.url, budget_usd=0.006, **prices), run="poor")
+    found = solved(queue, questions[:40])
     billed = sum((PROMPT_TOKENS + 10 * len(server.solutions[s.question])) / 1e6 for s in server.seen)
     assert 0.005 < ledger.requests.spent_usd() <= 0.006
     assert billed <= 0.006
     assert 0 < len(found) < 40
-    assert desk.trouble == "the teacher's budget of 0.006 USD is spent"
-    late, owed = desk.pick_up()  # what was on its way when the money ended may come after it
+    assert queue.trouble == "the teacher's budget of 0.006 USD is spent"
+    late, owed = queue.pick_up()  # what was on its way when the money ended may come after it
     assert len(owed) == 40 - len(found) - len(late)
-    desk.close()
+    queue.close()
     ledger.close()
-    richer, ledger = open_desk(api_config(server.url, budget_usd=1.0, **prices), run="poor")
+    richer, ledger = open_queue(api_config(server.url, budget_usd=1.0, **prices), run="poor")
     assert {d.question_id for d in solved(richer, [q for q in questions if q.id in owed])} == set(owed)
     assert max(server.answered.values()) == 1
 
@@ -434,15 +438,15 @@ LIES = ["negative tokens", "10^12 tokens", "half a token", "a body byte by byte"
 
 
 def test_no_lie_of_a_teacher_makes_a_budget_grow_or_spends_more_than_it_holds(
-    open_desk: OpenDesk, questions: list[Question]
+    open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 10.0, "budget_usd": 0.01}
     with hostile(LIES) as server:
         more = {"attempts": 2, "timeout_seconds": 0.5, "concurrency": 8}
-        desk, ledger = open_desk(api_config(server.url, **prices, **more))
-        with desk.answering():
-            desk.ask(questions[:40])
-            desk.wait(0.0)
+        queue, ledger = open_queue(api_config(server.url, **prices, **more))
+        with queue.answering():
+            queue.ask(questions[:40])
+            queue.wait(0.0)
         asked = sum(server.asked.values())
     ((least, most),) = ledger.execute(
         "SELECT min(least(coalesce(cost_usd, 0), unanswered_usd)), max(greatest(input_tokens, output_tokens)) "
@@ -452,12 +456,12 @@ def test_no_lie_of_a_teacher_makes_a_budget_grow_or_spends_more_than_it_holds(
     assert 0.008 < ledger.requests.spent_usd() <= 0.01
     # Each of them was charged as the most that it can have cost.
     assert asked <= 0.01 / (48 * 10 / 1e6)
-    assert desk.trouble == "the teacher's budget of 0.01 USD is spent"
-    assert [d for d in desk.pick_up()[0] if d.is_admitted] == []
+    assert queue.trouble == "the teacher's budget of 0.01 USD is spent"
+    assert [d for d in queue.pick_up()[0] if d.is_admitted] == []
 
 
 def test_a_solution_that_brings_a_check_down_is_refused_and_ends_nothing(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Panic(BaseException):
         """As the tokenizer's library raises it."""
@@ -469,17 +473,17 @@ def test_a_solution_that_brings_a_check_down_is_refused_and_ends_nothing(
             raise Panic("index out of bounds")
         return admit(question, text, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("relift.teacher.api.admit", fails_once)
-    desk, _ = open_desk(api_config(serve().url))
-    found = solved(desk, questions[:3])
+    monkeypatch.setattr("relift.teacher.admission.admit", fails_once)
+    queue, _ = open_queue(api_config(serve().url))
+    found = solved(queue, questions[:3])
     assert [d.refusal for d in found] == ["unchecked: Panic", None, None]
     assert found[0].text == questions[0].solution
 
 
-def test_requests_keep_to_the_rate(serve: Serve, open_desk: OpenDesk, questions: list[Question]) -> None:
+def test_requests_keep_to_the_rate(serve: Serve, open_queue: OpenQueue, questions: list[Question]) -> None:
     server = serve(Script(broken=0.2))
-    desk, _ = open_desk(api_config(server.url, requests_per_minute=1200, concurrency=16))  # one in 50 ms
-    solved(desk, questions[:20])
+    queue, _ = open_queue(api_config(server.url, requests_per_minute=1200, concurrency=16))  # one in 50 ms
+    solved(queue, questions[:20])
     times = sorted(s.at for s in server.seen)
     assert len(times) > 20
     # Seen from the server, where a connection that is made first, or a busy machine, moves an arrival by some ms.
@@ -488,38 +492,38 @@ def test_requests_keep_to_the_rate(serve: Serve, open_desk: OpenDesk, questions:
 
 
 def test_the_pause_that_a_server_asks_for_is_kept_by_all(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     server = serve(Script(too_many=0.3, retry_after="0.3"))
-    desk, _ = open_desk(api_config(server.url, concurrency=1, attempts=9))
-    solved(desk, questions[:12])
+    queue, _ = open_queue(api_config(server.url, concurrency=1, attempts=9))
+    solved(queue, questions[:12])
     refused = [s.at for s in server.seen if s.outcome == "too_many"]
     assert refused
     for at in refused:
         assert not [s for s in server.seen if at < s.at < at + 0.28]
 
 
-def test_what_goes_wrong_behind_the_desk_is_raised_in_front_of_it(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question], tmp_path
+def test_what_goes_wrong_in_the_background_is_raised_by_the_next_call(
+    serve: Serve, open_queue: OpenQueue, questions: list[Question], tmp_path
 ) -> None:
     (tmp_path / ".teacher").write_text("a file where a folder should be")
-    desk, _ = open_desk(api_config(serve().url))
-    desk.ask(questions[:1])
+    queue, _ = open_queue(api_config(serve().url))
+    queue.ask(questions[:1])
     with pytest.raises((StoreError, LedgerError, NotADirectoryError)):
-        desk.wait(PATIENT)
+        queue.wait(PATIENT)
 
 
 def test_closing_is_quick_keeps_what_was_paid_for_and_leaves_no_thread(
-    serve: Serve, open_desk: OpenDesk, questions: list[Question]
+    serve: Serve, open_queue: OpenQueue, questions: list[Question]
 ) -> None:
     import threading
 
     server = serve(Script(delay_seconds=0.3))
-    desk, ledger = open_desk(api_config(server.url, timeout_seconds=30, concurrency=4))
-    desk.ask(questions[:40])
+    queue, ledger = open_queue(api_config(server.url, timeout_seconds=30, concurrency=4))
+    queue.ask(questions[:40])
     until(lambda: len(server.seen) == 4)
     began = time.monotonic()
-    desk.close()
+    queue.close()
     assert time.monotonic() - began < 1.5
     assert not [t for t in threading.enumerate() if t.name == "teachers"]
     assert ledger.requests.totals().answered == len(server.seen) == 4

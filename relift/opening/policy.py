@@ -1,0 +1,85 @@
+"""The policy that a run begins with: its model, its optimizers, and the space that they take."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from relift.config import RunConfig
+from relift.policy.policy import Policy
+from relift.policy.student import Student
+from relift.records import UpdateKind
+
+log = logging.getLogger(__name__)
+
+
+def load_policy_model(config: RunConfig, student: Student) -> Any:
+    """The model on its device, where the engine can run too."""
+    if config.policy.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    from relift.policy.engine import require_engine_on
+    from relift.policy.model import load_model
+
+    model, _ = load_model(config.policy, seed=config.seed, student=student)
+    require_engine_on(config, str(model.device))
+    return model
+
+
+def make_policy(config: RunConfig, model: Any, student: Student, *, is_same_machine: bool) -> Policy:
+    """At no version yet. Its replays are bit-equal where machine and versions are those that the run began with."""
+    return Policy(
+        model,
+        student,
+        _optimizers(config, model),
+        is_exact=is_same_machine and (model.device.type == "cpu" or config.policy.deterministic),
+        reference=_reference(config) if config.rl.kl else None,
+    )
+
+
+def _optimizers(config: RunConfig, model: Any) -> dict[UpdateKind, Any]:
+    """By update; the same one twice where they share it."""
+    from relift.learning import build_optimizer
+
+    rl = build_optimizer(model, config.rl.optimizer)
+    if config.sft is None:
+        return {UpdateKind.RL: rl}
+    shared = config.shared_optimizer
+    return {UpdateKind.RL: rl, UpdateKind.SFT: rl if shared else build_optimizer(model, config.sft.optimizer)}
+
+
+def _reference(config: RunConfig) -> Any:
+    """The start model, a second time and never trained."""
+    from relift.policy.model import load_model
+
+    plain = config.policy.model_copy(update={"lora": None, "activation_checkpointing": None})
+    model, _ = load_model(plain, seed=config.seed)
+    return model.eval().requires_grad_(False)
+
+
+def bytes_needed(config: RunConfig, model: Any) -> int:
+    """Of checkpoints (what is trained and two moments per optimizer, in float32), of the rollouts between them, and of
+    the exported model."""
+    exported: int = 4 * sum(p.numel() for p in model.parameters())
+    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    optimizers = 1 if config.shared_optimizer or not config.sft else 2
+    checkpoint: int = trained * (1 + 2 * optimizers)
+    rollouts = config.questions.batch_size * config.rollout.samples * config.rollout.max_tokens * 8
+    return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)
+
+
+def say_what_schedules_come_to(config: RunConfig, iterations: int, *, scheduled: int) -> None:
+    """A run that was made longer or shorter keeps its schedules, and says what that means for its last iteration."""
+    from relift.learning import schedule_factor
+
+    for name, update in (("rl", config.rl), ("sft", config.sft)):
+        schedule = update.optimizer.schedule if update else None
+        if schedule is None or scheduled == iterations or schedule.final_share == 1:
+            continue
+        last = schedule_factor(schedule, iterations - 1, scheduled)
+        what = f"stays there for the {iterations - scheduled} added" if iterations > scheduled else "is cut short"
+        log.warning(
+            "%s.optimizer.schedule was laid over the %d iterations that this run began with and %s: the last of %d "
+            "iterations has %.2f of the full rate. Start another run (--name) for a schedule over all of them.",
+            *(name, scheduled, what, iterations, last),
+        )
