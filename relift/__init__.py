@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from relift.config import RunConfig
     from relift.config.recipe import load_recipe, recipe_names
     from relift.errors import ReliftError, UserError
+    from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Rule
     from relift.learning.tokens import Objective, PolicyTokens
     from relift.ledger import Ledger, Table, open_project, query
     from relift.opening.run import open_run
@@ -39,6 +40,7 @@ _HOMES = {
     "relift.config": ("RunConfig",),
     "relift.config.recipe": ("load_recipe", "recipe_names"),
     "relift.errors": ("ReliftError", "UserError"),
+    "relift.interleave.rule": ("Drop", "GuidedPrompt", "Join", "Moment", "Rule"),
     "relift.learning.tokens": ("Objective", "PolicyTokens"),
     "relift.ledger": ("Ledger", "Table", "open_project", "query"),
     "relift.policy.own_engine": ("EngineInputs",),
@@ -69,12 +71,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Completion",
     "Demonstration",
+    "Drop",
     "EngineInputs",
     "EvalResult",
     "FinishReason",
     "GradedCompletion",
+    "GuidedPrompt",
     "IterationReport",
+    "Join",
     "Ledger",
+    "Moment",
     "Objective",
     "PolicyTokens",
     "Prompt",
@@ -82,6 +88,7 @@ __all__ = [
     "ReliftError",
     "Rollout",
     "RolloutGroup",
+    "Rule",
     "Run",
     "RunConfig",
     "SamplingRequest",

@@ -1,10 +1,11 @@
-"""Rules of one's own in a run, those of docs/extending-rule.md as they stand there: each does what it says, is held to
+"""Rules of one's own in a run, those of docs/extending.md as they stand there: each does what it says, is held to
 the controls, and goes on from a kill in any of its phases as if nothing had happened."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,17 +49,18 @@ def beside_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The page's rules, and others, as modules that are found in the working directory."""
     folder = tmp_path / "here"
     folder.mkdir()
-    page = (ROOT / "docs" / "extending-rule.md").read_text()
-    (folder / "my_rules.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    page = (ROOT / "docs" / "extending.md").read_text()
+    for name, source in re.findall(r"^```python (\w+)\.py\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        (folder / f"{name}.py").write_text(source)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     yield folder
-    for name in ("my_rules", "wrong_rules"):
-        __import__("sys").modules.pop(name, None)
+    for path in folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
-def settings(name: str, module: str = "my_rules") -> tuple[str, ...]:
-    return (*SETTINGS, f"teach.rule={module}:{name}", *OWN.get(name, ()))
+def settings(name: str, module: str = "") -> tuple[str, ...]:
+    return (*SETTINGS, f"teach.rule={module or name.lower()}:{name}", *OWN.get(name, ()))
 
 
 def ref(run: Run, iteration: int, phase: str) -> PhaseRef:
@@ -260,9 +262,9 @@ def test_what_a_rule_cannot_answer_is_named(name: str, message: str, opener: Ope
     ("settings_", "message"),
     [
         (("teach.rule=nowhere:Rule",), "importing nowhere was not found"),
-        (("teach.rule=my_rules:Twic",), "Did you mean 'Twice'"),
-        (("teach.rule=my_rules:Twice", "teach.rule.settings.batch=3"), "did you mean teach.rule.settings.batch_size"),
-        (("teach.rule=my_rules:Twice", "teach.rule.settings.batch_size=many"), "valid integer"),
+        (("teach.rule=twice:Twic",), "Did you mean 'Twice'"),
+        (("teach.rule=twice:Twice", "teach.rule.settings.batch=3"), "did you mean teach.rule.settings.batch_size"),
+        (("teach.rule=twice:Twice", "teach.rule.settings.batch_size=many"), "valid integer"),
         (("teach.rule=wrong_rules:NoRule",), "a rule is a subclass of relift.interleave.Rule"),
         (("teach.rule=wrong_rules:function",), "a rule is a subclass of relift.interleave.Rule"),
         (("teach.rule=wrong_rules:Supervised", "sft=off"), "has batches for the supervised update"),

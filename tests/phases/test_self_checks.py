@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from relift.errors import SelfCheckFailed
+from relift.phases.gate import gate
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.verify import verify
@@ -19,10 +20,11 @@ def test_a_gradient_that_depends_on_how_a_batch_is_cut_stops_the_run(opener: Ope
     run = opener()
     rollouts = rollout(run, 0, run.base)
     verdicts = verify(run, 0, rollouts)
+    gated = gate(run, 0, rollouts, verdicts)
     # Each micro-batch divides by a figure of its own, where all should divide by one count of the whole step.
     run.policy.model.model.norm.weight.register_hook(lambda slope: slope / slope.norm())
     with pytest.raises(SelfCheckFailed, match="would depend on how the batch is cut"):
-        rl_update(run, 0, rollouts, verdicts, run.base)
+        rl_update(run, 0, rollouts, verdicts, gated, run.base)
     assert run.store.manifest("iterations/00000/rl_update") is None
 
 

@@ -1,0 +1,59 @@
+"""What was sampled after a given prefix says nothing of what the policy can do alone: nothing counts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relift.ledger import Ledger, named_queries
+from relift.ledger.project import open_file
+from relift.records import Purpose
+from tests.ledger.ledger_histories import demonstration, group, question
+from tests.ledger.ledger_small import HELD_OUT, TRAINING, write_small_project
+
+VIEWS = ("hard_examples", "transitions", "noise", "probes", "lift", "teacher_value")
+OF_ALL = {"slowest-verdicts"}
+"""Which is about the verifier, whatever it was asked about."""
+
+
+def everything(path: Path) -> dict[str, Any]:
+    with open_file(path) as connection:
+        found = {view: connection.execute(f"FROM {view} ORDER BY ALL").fetchall() for view in VIEWS}
+        found |= {q.name: connection.execute(q.sql).fetchall() for q in named_queries() if q.name not in OF_ALL}
+    return found
+
+
+@pytest.mark.parametrize("marks", ["++++++++", "--------", "tttttttt"])
+def test_no_view_and_no_query_changes_by_groups_that_begin_with_a_prefix(tmp_path: Path, marks: str) -> None:
+    path = write_small_project(tmp_path) / "small-0" / "ledger.duckdb"
+    before = everything(path)
+    assert all(before[view] for view in VIEWS), "a view without rows shows nothing"
+    with Ledger.open(path, "small-0") as ledger:
+        (last,) = ledger.execute("SELECT max(iteration), max(policy_version) FROM groups")
+        for iteration in range(last[0] + 1):
+            groups = [group(asked, marks, version=last[1]) for asked in (*TRAINING, *HELD_OUT)]
+            ledger.record_attempts(f"{iteration}/gate/guided", iteration, groups, purpose=Purpose.GUIDED)
+    for name, rows in everything(path).items():
+        assert rows == before[name], name
+
+
+def test_a_question_solved_only_with_a_prefix_does_not_become_learned_or_solved(tmp_path: Path) -> None:
+    taught, untaught = question("47*6?"), question("58*3?", "174")
+    with Ledger.open(tmp_path / "ledger.duckdb", "a") as ledger:
+        ledger.record_questions("q", [taught, untaught], "train")
+        both = [taught.id, untaught.id]
+        ledger.record_attempts(
+            "0/gate", 0, [group(taught, "----"), group(untaught, "----")], purpose=Purpose.TRAIN, hardest=both
+        )
+        ledger.record_demonstrations("0/source", 0, [demonstration(taught)])
+        ledger.execute(
+            "INSERT INTO uses VALUES ('a', 0, 'sft', 1, ?, ?, NULL, NULL)", [demonstration(taught).id, taught.id]
+        )
+        guided = [group(taught, "++++", version=1), group(untaught, "++++", version=1)]
+        ledger.record_attempts("1/gate/guided", 1, guided, purpose=Purpose.GUIDED)
+        state = "SELECT question_id, state, last_accuracy, times_sampled FROM hard_examples"
+        assert sorted(ledger.execute(state)) == sorted([(taught.id, "taught", 0.0, 1), (untaught.id, "open", 0.0, 1)])
+        ledger.record_attempts("2/gate", 2, [group(taught, "+---", version=1)], purpose=Purpose.TRAIN)
+        assert (taught.id, "learned", 0.25, 2) in ledger.execute(state)
