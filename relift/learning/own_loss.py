@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -62,7 +63,7 @@ def require_loss(config: RlConfig) -> dict[str, str]:
         raise ConfigError(f"{what}: its metrics have other names for some tokens, or for none; give the same, as 0")
     for name, value in whole.metrics.items():
         sums = [float(value.detach()), sum(float(part.metrics[name].detach()) for part in parts)]
-        if not torch.allclose(*torch.tensor(sums, dtype=torch.float64).split(1), rtol=1e-3, atol=1e-5):
+        if not math.isclose(*sums, rel_tol=1e-3, abs_tol=1e-5):
             raise ConfigError(
                 f"{what}: its metric {name!r} is {sums[0]:g} of some tokens and {sums[1]:g} of their parts together, "
                 f"so it is no sum over tokens. Return the sum: relift divides it by the tokens of the update."
