@@ -7,6 +7,7 @@ any such part must be before work starts; what it is for, its user checks.
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import inspect
@@ -128,11 +129,16 @@ def load_plugin(
     """
     module = _imported(path, key)
     name = path.partition(":")[2]
-    if not hasattr(module, name):
+    try:
+        target = getattr(module, name)
+    except AttributeError:
         near = difflib.get_close_matches(name, [n for n in vars(module) if not n.startswith("_")], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{key}.kind={path!r}: {module.__file__} has no {name!r}.{hint}")
-    target = getattr(module, name)
+        raise ConfigError(f"{key}.kind={path!r}: {module.__file__} has no {name!r}.{hint}") from None
+    except Exception as problem:  # of a module's own __getattr__
+        raise ConfigError(
+            f"{key}.kind={path!r}: asking for {name!r} fails: {type(problem).__name__}: {problem}"
+        ) from problem
     if made_with is not None and inspect.isclass(target):
         parameters = made_with
     taken = require_parameters(target, parameters, what=f"{key}.kind={path!r}", kind=kind)
@@ -151,6 +157,11 @@ def plugin_digest(module: ModuleType) -> str:
     return str(digest)
 
 
+def imported_digest(path: str) -> str:
+    """Of ``package.module:Name`` where ``load_plugin`` gave it in this process, else ""."""
+    return str(getattr(sys.modules.get(path.partition(":")[0]), _DIGEST, ""))
+
+
 def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kind: str) -> list[inspect.Parameter]:
     """What ``target`` takes beside ``parameters``, which come first; raises ConfigError where it takes others.
 
@@ -162,6 +173,12 @@ def require_parameters(target: Any, parameters: Sequence[str], *, what: str, kin
     )
     if not callable(target):
         raise ConfigError(f"{what} is {type(target).__name__}; {wanted}")
+    if any(
+        test(one)
+        for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for one in (target, target.__call__)
+    ):
+        raise ConfigError(f"{what} is an async function, which nobody awaits; {wanted}")
     try:
         taken = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError) as problem:
@@ -182,14 +199,17 @@ def _imported(path: str, key: str) -> ModuleType:
     name = path.partition(":")[0]
     try:
         module = importlib.import_module(name)
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # SystemExit too
         what = "was not found" if _is_missing(problem, name) else f"fails: {type(problem).__name__}: {problem}"
         raise ConfigError(
             f"{key}.kind={path!r}: importing {name} {what}. Modules are looked for where Python finds its own "
             f"(PYTHONPATH) and in the working directory, {here}."
         ) from problem
-    if module.__file__ is None:
-        raise ConfigError(f"{key}.kind={path!r}: {name} is a folder without a file __init__.py, which can hold no code")
+    if getattr(module, "__file__", None) is None:
+        what = "a folder without a file __init__.py" if hasattr(module, "__path__") else "a part of Python itself"
+        raise ConfigError(f"{key}.kind={path!r}: {name} is {what}, which can hold no code of yours")
     return module
 
 
@@ -204,8 +224,14 @@ def _validated(
     """The settings that were given, each as its parameter is annotated."""
     is_open = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken)
     named = [p for p in taken if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    # Under names of our own, since pydantic takes neither model_config nor one that begins with an underscore.
+    field_of = {p.name: f"setting_{index}" for index, p in enumerate(named)}
     fields: dict[str, Any] = {
-        p.name: (_annotation(p, owner), ... if p.default is inspect.Parameter.empty else p.default) for p in named
+        field_of[p.name]: (
+            _annotation(p, owner),
+            Field(... if p.default is inspect.Parameter.empty else p.default, alias=p.name),
+        )
+        for p in named
     }
     options = ConfigDict(extra="allow" if is_open else "forbid", arbitrary_types_allowed=True, protected_namespaces=())
     try:
@@ -214,7 +240,7 @@ def _validated(
         raise ConfigError(
             "\n".join(_explained(fault, key, [p.name for p in named]) for fault in problem.errors())
         ) from None
-    return {name: getattr(model, name) for name in settings}
+    return {name: getattr(model, field_of[name]) if name in field_of else value for name, value in settings.items()}
 
 
 def _annotation(parameter: inspect.Parameter, owner: Any) -> Any:
@@ -224,9 +250,14 @@ def _annotation(parameter: inspect.Parameter, owner: Any) -> Any:
         return Any
     if not isinstance(said, str):
         return said
-    function = owner.__init__ if inspect.isclass(owner) else owner
+    while isinstance(owner, functools.partial):
+        owner = owner.func
+    if inspect.isclass(owner):
+        owner = owner.__init__
+    elif not inspect.isroutine(owner):
+        owner = type(owner).__call__
     try:
-        return eval(said, getattr(inspect.unwrap(function), "__globals__", {}))
+        return eval(said, getattr(inspect.unwrap(owner), "__globals__", {}))
     except Exception:
         return Any  # a name for the type checker alone
 
@@ -235,6 +266,8 @@ def _explained(fault: Any, key: str, known: Sequence[str]) -> str:
     name = str(fault["loc"][0])
     path = ".".join((key, *map(str, fault["loc"])))
     if fault["type"] == "extra_forbidden":
+        if len(fault["loc"]) > 1:  # of a model that it is annotated with
+            return f"{path}: no such setting"
         near = difflib.get_close_matches(name, known, n=1)
         listed = f"known here: {', '.join(known)}" if known else "it takes none"
         return f"{path}: no such setting ({f'did you mean {key}.{near[0]}?' if near else listed})"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -24,7 +26,7 @@ RESERVED = frozenset({"entropy", "kl", "correction_mean", "bounded_fraction"})
 
 def own_objective(loss: PluginConfig, tokens: PolicyTokens) -> Objective:
     """Raises ConfigError where the function returns something else than it should."""
-    return checked(loss.kind, _loaded(loss.kind, json.dumps(loss.settings))(tokens), tokens)
+    return _asked(_loaded(loss.kind, json.dumps(loss.settings)), tokens)
 
 
 def needs_every_sequence(config: RlConfig) -> bool:
@@ -49,28 +51,80 @@ def require_loss(config: RlConfig) -> dict[str, str]:
     plugin = _loaded(config.loss.kind, json.dumps(config.loss.settings))
     what = f"rl.loss.kind={plugin.path!r}"
     every = range(4)
-    whole, *parts, nothing = (_tried(plugin, _made_up(part, config)) for part in (every, every[:2], every[2:], ()))
-    if not whole.per_token_C.requires_grad:
-        raise ConfigError(f"{what}: its objective does not depend on logprobs_C, so it would train nothing")
+    tokens, *others = (_made_up(part, config) for part in (every, every[:2], every[2:], ()))
+    whole, (*parts, nothing) = _tried(plugin, tokens), [_tried(plugin, other) for other in others]
     if not torch.allclose(whole.per_token_C, torch.cat([part.per_token_C for part in parts]), rtol=1e-4, atol=1e-6):
         raise ConfigError(
-            f"{what}: what it makes of a token depends on which other sequences are in its micro-batch, so what is "
-            f"trained would depend on how a batch is cut. Leave sums and means over sequences to relift."
+            f"{what}: what it makes of a token depends on which other sequences are in its micro-batch, or is another "
+            f"at each call, so what is trained would depend on how a batch is cut. Leave sums and means over sequences "
+            f"to relift."
         )
-    if whole.metrics.keys() != nothing.metrics.keys():
-        raise ConfigError(f"{what}: its metrics have other names where there are no tokens; give the same, as 0")
+    if any(whole.metrics.keys() != part.metrics.keys() for part in (*parts, nothing)):
+        raise ConfigError(f"{what}: its metrics have other names for some tokens, or for none; give the same, as 0")
+    for name, value in whole.metrics.items():
+        sums = [float(value.detach()), sum(float(part.metrics[name].detach()) for part in parts)]
+        if not math.isclose(*sums, rel_tol=1e-3, abs_tol=1e-5):
+            raise ConfigError(
+                f"{what}: its metric {name!r} is {sums[0]:g} of some tokens and {sums[1]:g} of their parts together, "
+                f"so it is no sum over tokens. Return the sum: relift divides it by the tokens of the update."
+            )
+    _require_gradient(plugin, whole, tokens)
     return {f"rl.loss {plugin.path}": plugin.sha256}
 
 
-def _tried(plugin: Plugin, tokens: PolicyTokens) -> Objective:
-    try:
-        found = plugin(tokens)
-    except Exception as problem:
+def _asked(plugin: Plugin, tokens: PolicyTokens) -> Objective:
+    before = _versions(tokens)
+    found = checked(plugin.path, plugin(tokens), tokens)
+    if changed := [name for name, version in _versions(tokens).items() if version != before[name]]:
         raise ConfigError(
-            f"rl.loss.kind={plugin.path!r} fails on {len(tokens.logprobs_C)} tokens that were made up to try it: "
-            f"{type(problem).__name__}: {problem}"
-        ) from problem
-    return checked(plugin.path, found, tokens)
+            f"rl.loss.kind={plugin.path!r} changes {', '.join(changed)} in place, which relift goes on to use: change "
+            f"a copy, .clone()"
+        )
+    return found
+
+
+def _versions(tokens: PolicyTokens) -> dict[str, int]:
+    """How often each of the tensors was written to, as torch counts."""
+    tensors = {field.name: getattr(tokens, field.name) for field in fields(tokens)}
+    return {name: tensor._version for name, tensor in tensors.items() if tensor is not None}
+
+
+def _tried(plugin: Plugin, tokens: PolicyTokens) -> Objective:
+    """Its objective of tokens that are made up; all that it says of them is finite."""
+    what = f"rl.loss.kind={plugin.path!r}"
+    said = f"{len(tokens.logprobs_C)} tokens that were made up to try it"
+    try:
+        found = _asked(plugin, tokens)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as problem:
+        raise ConfigError(f"{what} fails on {said}: {type(problem).__name__}: {problem}") from problem
+    if not torch.isfinite(found.per_token_C).all():
+        raise ConfigError(f"{what}: its objective is not finite for each of {said}")
+    if wrong := [name for name, value in found.metrics.items() if not torch.isfinite(value)]:
+        raise ConfigError(f"{what}: its metric {wrong[0]!r} is not finite for {said}; return the sum over the tokens")
+    return found
+
+
+def _require_gradient(plugin: Plugin, found: Objective, tokens: PolicyTokens) -> None:
+    """Raises ConfigError for an objective that has none, or none that can be trained on, or more than it says."""
+    what = f"rl.loss.kind={plugin.path!r}"
+    nothing = f"{what}: its objective does not depend on logprobs_C, so it would train nothing"
+    if not found.per_token_C.requires_grad:
+        raise ConfigError(nothing)
+    try:
+        (gradient_C,) = torch.autograd.grad(found.per_token_C.sum(), tokens.logprobs_C, allow_unused=True)
+    except RuntimeError as problem:
+        raise ConfigError(f"{what}: its objective has no gradient: {problem}") from problem
+    if gradient_C is None:
+        raise ConfigError(nothing)
+    if not torch.isfinite(gradient_C).all():
+        raise ConfigError(f"{what}: the gradient of its objective is not finite for tokens that were made up to try it")
+    if getattr(plugin.target, "zero_without_advantage", False) and gradient_C[tokens.advantages_C == 0].any():
+        raise ConfigError(
+            f"{what} says zero_without_advantage, so sequences of advantage 0 would be left out, and its objective has "
+            f"a gradient for them: take the attribute away"
+        )
 
 
 def checked(path: str, found: Any, tokens: PolicyTokens) -> Objective:
@@ -78,13 +132,21 @@ def checked(path: str, found: Any, tokens: PolicyTokens) -> Objective:
     what = f"rl.loss.kind={path!r}"
     if not isinstance(found, Objective):
         raise ConfigError(f"{what} returned {type(found).__name__}; a loss returns relift.learning.Objective")
-    shape, wanted = tuple(found.per_token_C.shape), tuple(tokens.logprobs_C.shape)
+    objective, metrics = found.per_token_C, found.metrics
+    if not isinstance(objective, torch.Tensor) or not objective.is_floating_point():
+        said = objective.dtype if isinstance(objective, torch.Tensor) else type(objective).__name__
+        raise ConfigError(f"{what} returned an objective of {said}; it is a tensor of floating-point numbers")
+    shape, wanted = tuple(objective.shape), tuple(tokens.logprobs_C.shape)
     if shape != wanted:
         raise ConfigError(f"{what} returned an objective of shape {shape} for tokens of shape {wanted}")
-    for name, value in found.metrics.items():
-        if not isinstance(name, str) or name in RESERVED:
+    if not isinstance(metrics, Mapping):
+        raise ConfigError(f"{what} returned metrics of {type(metrics).__name__}; they are tensors by name")
+    for name, value in metrics.items():
+        if name in RESERVED:
             raise ConfigError(f"{what}: a metric of its own cannot be called {name!r}, which is relift's; rename it")
-        if not isinstance(value, torch.Tensor) or value.shape != ():
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ConfigError(f"{what}: it calls a metric {name!r}; a name is of printable characters")
+        if not isinstance(value, torch.Tensor) or value.shape != () or value.is_complex():
             raise ConfigError(f"{what}: its metric {name!r} is no tensor of shape (): return its sum over the tokens")
     return found
 

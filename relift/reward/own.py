@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Protocol
 
 from relift.config import OwnRewardConfig, RlConfig
-from relift.config.plugin import load_plugin
+from relift.config.plugin import imported_digest, load_plugin
 from relift.errors import ConfigError
 from relift.records import GradedCompletion, Rewarded, RewardStatus
 from relift.verifier.workers.messages import MAX_BYTES, Job
@@ -50,6 +50,7 @@ class OwnReward:
                 task="reward",
                 function=config.kind,
                 settings=config.settings,
+                sha256=imported_digest(config.kind),
                 cpu_seconds=int(config.seconds) + 2,
                 memory_bytes=int(config.memory_gb * (1 << 30)),
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from relift.errors import ConfigError
 NUMBERS = itertools.count()
 SOURCE = """
 from __future__ import annotations
+import functools
 from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 if TYPE_CHECKING:
@@ -40,6 +42,25 @@ def swapped(share, rollout):
 
 def none():
     return 0.0
+
+def odd(rollout, *, model_config: int = 1, _deep: int = 2, copy: int = 3):
+    return 0.0
+
+async def later(rollout):
+    return 0.0
+
+class Later:
+    async def __call__(self, rollout):
+        return 0.0
+
+class Called:
+    def __call__(self, rollout, *, share: Annotated[float, Field(ge=0, le=1)] = 0.5):
+        return share
+
+later_too, called, prepared = Later(), Called(), functools.partial(reward, share=0.25)
+
+def __getattr__(name):
+    raise RuntimeError(name) if name == "lazy" else AttributeError(name)
 
 number = 3
 """
@@ -177,3 +198,36 @@ def test_an_engine_and_a_teacher_are_names_or_import_paths_with_settings() -> No
 def test_what_names_neither_is_refused_by_its_key(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("demo", settings)
+
+
+def test_a_setting_may_be_called_what_pydantic_keeps_for_itself(module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plugin = load(f"{module}:odd", model_config=4, _deep=5, copy=6)
+    assert plugin.settings == {"model_config": 4, "_deep": 5, "copy": 6}
+
+
+@pytest.mark.parametrize("name", ["called", "prepared"])
+def test_settings_of_an_object_and_of_a_partial_are_checked_as_their_functions_say(module, name):
+    assert load(f"{module}:{name}", share="0.75").settings == {"share": 0.75}
+    with pytest.raises(ConfigError, match=r"rl\.reward\.settings\.share: Input should be less than or equal to 1"):
+        load(f"{module}:{name}", share=2)
+
+
+@pytest.mark.parametrize("name", ["later", "later_too"])
+def test_what_would_have_to_be_awaited_is_refused(module, name):
+    with pytest.raises(ConfigError, match="is an async function, which nobody awaits"):
+        load(f"{module}:{name}")
+
+
+def test_a_module_that_fails_over_a_name_and_one_without_a_file_are_named(module):
+    with pytest.raises(ConfigError, match="asking for 'lazy' fails: RuntimeError: lazy"):
+        load(f"{module}:lazy")
+    with pytest.raises(ConfigError, match="time is a part of Python itself"):
+        load("time:sleep")
+
+
+def test_a_module_may_raise_whatever_it_likes(module):
+    Path("raises_its_own.py").write_text("class Own(BaseException): pass\nraise Own('at once')\n")
+    with pytest.raises(ConfigError, match="importing raises_its_own fails: Own: at once"):
+        load("raises_its_own:x")

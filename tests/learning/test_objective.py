@@ -109,6 +109,56 @@ def other_parameters(batch, floor: float = 0.1):
     return Objective(batch)
 
 
+def averages(tokens):
+    return Objective(tokens.logprobs_C * 1.0, {"length": tokens.logprobs_C.sum() / max(1, len(tokens.logprobs_C))})
+
+
+def averages_nothing(tokens):
+    return Objective(tokens.logprobs_C * 1.0, {"length": tokens.logprobs_C.mean()})
+
+
+def without_metrics(tokens):
+    return Objective(tokens.logprobs_C * 1.0, None)
+
+
+def nameless(tokens):
+    return Objective(tokens.logprobs_C * 1.0, {"": tokens.logprobs_C.sum()})
+
+
+def a_list(tokens):
+    return Objective(tokens.logprobs_C.tolist())
+
+
+def not_a_number_now_and_then(tokens):
+    return Objective(torch.where(tokens.advantages_C == 0.5, torch.nan, tokens.logprobs_C))
+
+
+def steep(tokens):
+    return Objective(torch.sqrt(tokens.logprobs_C - tokens.logprobs_C.detach()))
+
+
+def halves_the_advantages(tokens):
+    tokens.advantages_S.mul_(0.5)
+    return Objective(tokens.logprobs_C * tokens.advantages_C)
+
+
+def bounds_the_old_ones(tokens):
+    ratio_C = torch.exp(tokens.logprobs_C - tokens.old_logprobs_C)
+    tokens.old_logprobs_C.clamp_(min=-1)
+    return Objective(ratio_C * tokens.advantages_C)
+
+
+def untrue(tokens):
+    return Objective(tokens.logprobs_C * 1.0)
+
+
+untrue.zero_without_advantage = True
+
+
+def ends(tokens):
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -119,8 +169,19 @@ def other_parameters(batch, floor: float = 0.1):
         (a_number, r"metric 'length' is no tensor of shape \(\)"),
         (not_summed, "return its sum over the tokens"),
         (reserved, "cannot be called 'kl', which is relift's"),
-        (now_and_then, "other names where there are no tokens"),
+        (now_and_then, "other names for some tokens, or for none"),
         (fails, "fails on 6 tokens that were made up to try it: TypeError"),
+        (averages, "'length' is -1 of some tokens and -2 of their parts together, so it is no sum over tokens"),
+        (averages_nothing, "'length' is not finite for 0 tokens"),
+        (without_metrics, "returned metrics of NoneType"),
+        (nameless, "it calls a metric ''"),
+        (a_list, "returned an objective of list"),
+        (not_a_number_now_and_then, "its objective is not finite for each of 6 tokens"),
+        (steep, "the gradient of its objective is not finite"),
+        (halves_the_advantages, "changes advantages_S in place"),
+        (bounds_the_old_ones, "changes old_logprobs_C in place"),
+        (untrue, "says zero_without_advantage, .* and its objective has a gradient for them"),
+        (ends, "fails on 6 tokens that were made up to try it: SystemExit: 3"),
         (other_parameters, r"takes \(batch, floor: float = 0\.1\); a loss is .* \(tokens, \.\.\.\)"),
     ],
 )

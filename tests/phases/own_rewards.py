@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from relift.records import GradedCompletion, Status
 
@@ -43,6 +45,15 @@ def by_word(graded: GradedCompletion) -> object:
         raise SystemExit(3)
     if word == "vanish":
         os._exit(7)
+    if word == "fork" and os.fork() == 0:
+        return -99.0  # the child comes back as well
+    if word.startswith("child "):
+        Path(word.removeprefix("child ")).write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+        time.sleep(600)
+    if word == "print":
+        for _ in range(64):
+            os.write(1, b"x" * (1 << 20))
+        os._exit(7)
     if word == "fill":
         return len(bytearray(8 << 30))
     results: Mapping[str, object] = {
@@ -55,6 +66,8 @@ def by_word(graded: GradedCompletion) -> object:
         "nothing": None,
         "no parts": {},
         "no name": {3: 1.0},
+        "unprintable": {"a\ud800": 1.0},
+        "fork": 0.5,
         "whole": 2,
         "true": True,
         "parts": {"b": 0.25, "a": -1},

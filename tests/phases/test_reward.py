@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -22,6 +24,7 @@ from relift.reward import OwnReward, make_reward, require_reward
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.phases.own_rewards import FATES, fate_of, parts_of
+from tests.verifier.process_table import wait_until_gone
 
 HERE = "tests.phases.own_rewards"
 SETTINGS = (
@@ -97,6 +100,7 @@ def test_what_a_reward_gives_has_a_status_and_a_phrase_that_says_what_was_wrong(
         "nothing": (RewardStatus.NOT_A_NUMBER, "returned NoneType, not a number"),
         "no parts": (RewardStatus.NOT_A_NUMBER, "returned 0 parts"),
         "no name": (RewardStatus.NOT_A_NUMBER, "named a part 3"),
+        "unprintable": (RewardStatus.NOT_A_NUMBER, "printable characters"),
         "raise": (RewardStatus.ERROR, "raised ValueError: cannot read it"),
         "exit": (RewardStatus.ERROR, "raised SystemExit: 3"),
         "fill": (RewardStatus.ERROR, "it needed more memory than a worker may have"),
@@ -115,6 +119,45 @@ def test_a_hopeless_reward_is_given_up_after_the_share_that_may_fail():
     found = rewards(own("by_word", *settings), ["hang"] * 20)
     assert Counter(one.status for one in found) == {RewardStatus.TIMEOUT: 3, RewardStatus.ERROR: 17}
     assert all("not asked" in one.reason for one in found if one.status is RewardStatus.ERROR)
+
+
+def test_a_reward_that_forks_and_returns_in_the_child_is_given_once():
+    words = ["whole", "fork", "true", "fork", *["whole", "true"] * 8]
+    found = rewards(own("by_word", "rl.reward.workers=1"), words)
+    assert [one.value for one in found] == [2.0, 0.5, 1.0, 0.5, *[2.0, 1.0] * 8]
+
+
+def test_what_a_reward_started_ends_with_it(tmp_path):
+    started = tmp_path / "pid"
+    (one,) = rewards(own("by_word", "rl.reward.seconds=2"), [f"child {started}"])
+    assert one.status is RewardStatus.TIMEOUT
+    assert wait_until_gone(int(started.read_text()), 5.0)
+
+
+def test_of_what_a_reward_printed_before_it_crashed_the_end_is_read():
+    tracemalloc.start()
+    (one,) = rewards(own("by_word"), ["print"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert one.status is RewardStatus.ERROR and "exit status 7" in one.reason
+    assert peak < 16 << 20
+
+
+def test_a_reward_whose_source_changes_while_it_is_used_gives_no_more(tmp_path, monkeypatch):
+    source = tmp_path / "reward_that_changes.py"
+    source.write_text("import os\ndef one(graded):\n    return 1.0 if graded.completion else os._exit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    config = load_recipe("demo", ["rl.reward=reward_that_changes:one", "rl.reward.max_failed_share=1"]).rl
+    require_reward(config)
+    made = make_reward(config)
+    assert isinstance(made, OwnReward)
+    with closing(made):
+        assert dict(made.results([graded("a")], check=never))[0].value == 1.0
+        source.write_text(source.read_text().replace("1.0", "200.0"))
+        dict(made.results([graded("")], check=never))  # its worker ends, and another begins
+        (one,) = dict(made.results([graded("a")], check=never)).values()
+    assert one.value is None and "has changed since this run was opened" in one.reason
 
 
 def test_a_completion_too_long_for_a_worker_costs_its_own_reward_alone():

@@ -23,6 +23,8 @@ class Job:
     """callable, reward: ``package.module:function``."""
     settings: dict[str, Any] = field(default_factory=dict)
     """reward: the function's own."""
+    sha256: str = ""
+    """reward: of the function's source; with another it gives none. "" takes any."""
     cpu_seconds: int = 10
     """Of processor time for one item: the kernel ends the worker where the caller could not, being stopped or gone."""
     memory_bytes: int = 2 << 30

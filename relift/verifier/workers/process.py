@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -140,8 +141,10 @@ class WorkerProcess:
         self.deadline += seconds
 
     def end(self) -> None:
-        """Kills it and waits until it is gone; from any thread, and more than once."""
-        self.process.kill()
+        """Kills it, and what a function started in it, and waits until it is gone; from any thread, more than once."""
+        if self.process.returncode is None:
+            self._kill_group()
+            self.process.kill()
         self.process.wait()
 
     def discard(self) -> None:
@@ -182,14 +185,19 @@ class WorkerProcess:
             return False
         return True
 
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def _died(self) -> WorkerDied:
         """How it ended, and its last line."""
         try:
             code = self.process.wait(5)
         except subprocess.TimeoutExpired:
             return WorkerDied("it closed its pipe")
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        self._kill_group()  # what it had started
+        self._errors.seek(max(0, os.fstat(self._errors.fileno()).st_size - READ_BYTES))  # it may have printed gigabytes
+        lines = self._errors.read(READ_BYTES).decode(errors="replace").strip().splitlines()
         said = f"exit status {code}" + (f", {lines[-1]}" if lines else "")
         return WorkerDied(said[:300], ran_out_of_time=code == -signal.SIGXCPU)
 

@@ -20,17 +20,20 @@ PARAMETERS = ("graded",)
 MOST_PARTS, MAX_NAME_CHARS = 64, 100
 
 
-def own_reward(path: str, settings: Mapping[str, Any]) -> tuple[Callable[..., Outcome], str]:
+def own_reward(path: str, settings: Mapping[str, Any], sha256: str = "") -> tuple[Callable[..., Outcome], str]:
     """Calls a user's ``package.module:function``, and ""; or why it cannot be called.
 
-    Whatever it raises, SystemExit too, is an error with its text.
+    Whatever it raises, SystemExit too, is an error with its text. ``sha256``: of the source that it must have, since a
+    worker that is started later reads the file as it is then.
     """
     try:
         plugin = load_plugin(path, kind="reward", key="rl.reward", parameters=PARAMETERS, settings=settings)
     except ConfigError as problem:
-        return _never, str(problem)
+        return _never(str(problem))
     except BaseException as problem:
-        return _never, cut(f"rl.reward.kind={path!r} cannot be imported: {said(problem)}")
+        return _never(cut(f"rl.reward.kind={path!r} cannot be imported: {said(problem)}"))
+    if sha256 not in ("", plugin.sha256):
+        return _never(f"the source of rl.reward {path} has changed since this run was opened")
 
     def reward(question: str, gold: str, completion: str, answer: str | None, status: str) -> Outcome:
         graded = GradedCompletion(
@@ -46,8 +49,8 @@ def own_reward(path: str, settings: Mapping[str, Any]) -> tuple[Callable[..., Ou
     return reward, ""
 
 
-def _never(*texts: str | None) -> Outcome:
-    raise AssertionError("nothing was loaded")
+def _never(fault: str) -> tuple[Callable[..., Outcome], str]:
+    return lambda *texts: Outcome(RewardStatus.ERROR, cut(fault)), fault
 
 
 def _read(path: str, found: Any) -> Outcome:
@@ -58,8 +61,8 @@ def _read(path: str, found: Any) -> Outcome:
         reason = f"{path} returned {len(parts)} parts, where 1 to {MOST_PARTS} make a reward"
         return Outcome(RewardStatus.NOT_A_NUMBER, cut(reason))
     for name in parts:
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS:
-            reason = f"{path} named a part {name!r}, not in 1 to {MAX_NAME_CHARS} characters"
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+            reason = f"{path} named a part {name!r}, not in 1 to {MAX_NAME_CHARS} printable characters"
             return Outcome(RewardStatus.NOT_A_NUMBER, cut(reason))
     return _summed(path, parts, parts)
 

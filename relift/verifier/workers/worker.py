@@ -42,11 +42,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     compare, fault = _comparison(job)
     _send(replies, {"ready": True, "fault": fault})
+    me = os.getpid()
     while (request := _receive(requests)) is not None:
-        _forget_what_was_printed()
         for texts in request["items"]:
             _limit_cpu(job.cpu_seconds)
-            _send(replies, _answer(compare, texts))
+            reply = _answer(compare, texts)
+            if os.getpid() != me:
+                os._exit(0)  # a function forked and came back in the child as well, which must not answer
+            _send(replies, reply)
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -65,7 +68,7 @@ def _comparison(job: Job) -> tuple[Callable[..., Outcome], str]:
     if job.task == "reward":
         from relift.verifier.workers.rewarding import own_reward
 
-        return own_reward(job.function, job.settings)
+        return own_reward(job.function, job.settings, job.sha256)
     import math_verify  # noqa: F401
 
     return _guarded(number_comparison(job.tolerance, _parsed_or_none) if job.task == "number" else symbolic.compare), ""
@@ -153,8 +156,13 @@ def _send(stream: BinaryIO, message: dict[str, Any]) -> None:
 
 
 def _end_with(parent: int) -> None:
+    """Ends this process when its parent has, and what a function started in it."""
     while os.getppid() == parent:
+        with suppress(OSError):  # a function may have closed it
+            _forget_what_was_printed()
         time.sleep(0.25)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
