@@ -22,7 +22,7 @@ def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _loss_by_kind(tree: dict[str, Any]) -> None:
-    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``. What was not said had the default of before."""
+    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``; what was not said had the default of then."""
     rl = tree.get("rl")
     if not isinstance(rl, dict) or not rl.keys() & {"surrogate", "ratio", "clip"}:
         return
