@@ -42,6 +42,8 @@ MOST_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 600.0
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a service manager, a terminal that is closed."""
+MOVED = {"flows.place.": "flows.run_name.", "flows.deploying.": "flows.server.deployments."}
+"""Where steps that an earlier relift's prefect.yaml names are today."""
 
 console = Console()
 
@@ -173,6 +175,12 @@ def _require_project() -> None:
         raise RunError(
             f"{Path.cwd()} holds no {PROJECT_FILE}, which says what is deployed. Change to the project's folder, or "
             f"{here}"
+        )
+    text = Path(PROJECT_FILE).read_text(encoding="utf-8", errors="replace")
+    if moved := [f"{new} for {old}" for old, new in MOVED.items() if old in text]:
+        raise RunError(
+            f"{Path.cwd() / PROJECT_FILE} names steps as an earlier relift did, and its deployments could not run. "
+            f"Write in it {', and '.join(moved)}"
         )
 
 

@@ -202,9 +202,10 @@ def _imported(path: str, key: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # SystemExit too
-        what = "was not found" if _is_missing(problem, name) else f"fails: {type(problem).__name__}: {problem}"
+        fails = f"importing {name} fails: {type(problem).__name__}: {problem}"
+        what = f"the module {name} was not found" if _is_missing(problem, name) else fails
         raise ConfigError(
-            f"{key}.kind={path!r}: importing {name} {what}. Modules are looked for where Python finds its own "
+            f"{key}.kind={path!r}: {what}. Modules are looked for where Python finds its own "
             f"(PYTHONPATH) and in the working directory, {here}."
         ) from problem
     if getattr(module, "__file__", None) is None:

@@ -22,13 +22,16 @@ def in_todays_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _loss_by_kind(tree: dict[str, Any]) -> None:
-    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``."""
+    """``rl.surrogate``, ``rl.ratio`` and ``rl.clip`` became ``rl.loss``; what was not said had the default of then."""
     rl = tree.get("rl")
-    if not isinstance(rl, dict) or "surrogate" not in rl:
+    if not isinstance(rl, dict) or not rl.keys() & {"surrogate", "ratio", "clip"}:
         return
-    surrogate, ratio, clip = rl.pop("surrogate"), rl.pop("ratio"), rl.pop("clip")
+    surrogate, ratio = rl.pop("surrogate", "ppo"), rl.pop("ratio", "token")
+    clip = rl.pop("clip", {"low": 0.2, "high": 0.28, "dual": 3.0})
     if surrogate == "cispo":
-        rl["loss"] = {"kind": "cispo", "clip": {bound: clip[bound] for bound in ("low", "high")}}
+        if isinstance(clip, dict):
+            clip.pop("dual", None)
+        rl["loss"] = {"kind": "cispo", "clip": clip}
     else:
         rl["loss"] = {"kind": "gspo" if ratio == "sequence" else "ppo", "clip": clip}
 

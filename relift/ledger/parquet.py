@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 
 from relift.errors import LedgerError
-from relift.ledger import schema
+from relift.ledger import migrate, schema
+from relift.ledger.migrate import relation
 from relift.ledger.sql import TABLES, connect, literal
 
 MARKER = "runs.parquet"
@@ -52,7 +53,7 @@ def write_ledger(connection: duckdb.DuckDBPyConnection, folder: Path, runs: list
 
 
 def read_ledger(folder: Path, target: Path) -> None:
-    """Make a ledger file from the tables in a folder; whole or not at all.
+    """Make a ledger file from the tables in a folder, which may be of an earlier schema; whole or not at all.
 
     Raises LedgerError for a newer schema, a damaged file and a missing table.
     """
@@ -61,10 +62,14 @@ def read_ledger(folder: Path, target: Path) -> None:
     schema.create(making)
     try:
         with connect(spill=making.with_name(making.name + ".spill")) as connection:
-            _check_version(connection, folder)
+            version = _version(connection, folder)
+            connection.execute("ATTACH ':memory:' AS before")
+            for path in (folder / name for name in table_files() if (folder / name).exists()):
+                connection.execute(f"CREATE VIEW before.{path.stem} AS FROM read_parquet({literal(path)})")
+            connection.execute(migrate.views_sql("before", version))
             schema.attach(connection, making, "ledger", read_only=False)
             for table in TABLES:
-                _insert(connection, table, folder / f"{table}.parquet")
+                connection.execute(f"INSERT INTO ledger.{table} BY NAME FROM {relation('before', version, table)}")
     except duckdb.Error as problem:
         raise LedgerError(
             f"{folder} is no ledger as Parquet that could be read: {str(problem).splitlines()[0]} Export it again with "
@@ -73,18 +78,15 @@ def read_ledger(folder: Path, target: Path) -> None:
     making.replace(target)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    connection.execute(f"INSERT INTO ledger.{table} BY NAME SELECT * FROM read_parquet({literal(path)})")
-
-
-def _check_version(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+def _version(connection: duckdb.DuckDBPyConnection, folder: Path) -> int:
     found: list[tuple[Any]] = connection.execute(
         f"SELECT decode(value) FROM parquet_kv_metadata({literal(folder / MARKER)}) WHERE decode(key) = 'relift_schema'"
     ).fetchall()
     version = int(found[0][0]) if found else 0
-    if version != schema.SCHEMA_VERSION:
+    if not 1 <= version <= schema.SCHEMA_VERSION:
         mend = "Upgrade relift" if version > schema.SCHEMA_VERSION else "Export it again with this relift"
         raise LedgerError(
-            f"{folder} holds a ledger of schema {version or 'unknown'}, and this relift reads schema "
+            f"{folder} holds a ledger of schema {version or 'unknown'}, and this relift reads up to schema "
             f"{schema.SCHEMA_VERSION} from Parquet. {mend}, or attach the ledger file itself."
         )
+    return version

@@ -10,12 +10,14 @@ from relift.interrupt import StopFlag
 from relift.opening.groundwork import groundwork, record_start
 from relift.run.harvest import Harvest
 from relift.teacher.connect import connect
+from relift.teacher.own import require_own_teachers
 
 
 def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> Harvest:
     """Raises a UserError for whatever a user can cause, before anything is asked."""
     if not config.teaches:
         raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
+    require_own_teachers(config)
     with groundwork(config, name, stop) as ground:
         ground.acquire()
         api = connect(config, ground.student, ground.store)  # the last check, since to ask costs something

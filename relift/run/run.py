@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,12 @@ class Run(Session):
     decoded: DecodedRollouts = dataclasses.field(default_factory=DecodedRollouts)
 
     def __exit__(self, *exc: object) -> None:
-        try:
+        """As of a session: each of one's own may fail, and what is left is closed all the same."""
+        with ExitStack() as closing:
+            closing.callback(Session.__exit__, self, *exc)
+            closing.callback(self.engine.close)
             if self.reward is not None:
-                self.reward.close()
-            self.engine.close()
-        finally:
-            Session.__exit__(self, *exc)
+                closing.callback(self.reward.close)
 
     def load_base(self, policy: Policy) -> None:
         """Put the base model's weights and fresh optimizers into the policy: version 0."""

@@ -99,8 +99,8 @@ def test_the_digest_is_of_the_code_that_runs_not_of_what_the_file_became(module:
 @pytest.mark.parametrize(
     ("path", "settings", "message"),
     [
-        ("no_such_module_at_all:x", {}, "importing no_such_module_at_all was not found.*PYTHONPATH.*working directory"),
-        ("{}.deeper:x", {}, r"importing own_module_\d+\.deeper was not found"),
+        ("no_such_module_at_all:x", {}, "module no_such_module_at_all was not found.*PYTHONPATH.*working directory"),
+        ("{}.deeper:x", {}, r"the module own_module_\d+\.deeper was not found"),
         ("{}:rewards", {}, r"has no 'rewards'\. Did you mean 'reward'\?"),
         (
             "{}:number",

@@ -10,6 +10,7 @@ import pytest
 
 from flows.cli.main import main
 from relift.config import recorded
+from relift.config.losses import PpoConfig
 from relift.config.recipe import recorded_config
 from relift.config.recorded import in_todays_keys
 from relift.errors import ConfigError, RunError
@@ -78,6 +79,18 @@ def test_a_tree_of_today_and_what_is_no_configuration_stay_as_they_are(tmp_path:
     before = json.dumps(tree)
     recorded_config(tree, ["rollout.samples=2"], origin="the test")
     assert json.dumps(tree) == before
+
+
+def test_a_loss_that_was_recorded_in_part_has_the_defaults_of_its_time(tmp_path: Path) -> None:
+    tree = small_config(tmp_path / "runs").model_dump(mode="json")
+    del tree["rl"]["loss"]
+    before_gspo = tree | {"rl": tree["rl"] | {"clip": None}}  # rl.ratio and rl.surrogate came after rl.clip
+    assert recorded_config(before_gspo, origin="run.json").rl.loss == PpoConfig(clip=None)
+    without_clip = tree | {"rl": tree["rl"] | {"surrogate": "ppo"}}
+    assert recorded_config(without_clip, origin="run.json").rl.loss == PpoConfig()
+    damaged = tree | {"rl": tree["rl"] | {"surrogate": "cispo", "clip": "none"}}
+    with pytest.raises(ConfigError, match=r"run\.json cannot be used:\n  rl\.loss\.clip: "):
+        recorded_config(damaged, origin="run.json")
 
 
 def test_a_run_that_cannot_go_on_is_refused_by_the_relift_that_began_it(

@@ -4,6 +4,7 @@ import sys
 import duckdb
 import pytest
 from exchange_project import OPEN, TAUGHT, WORDY, worked, write_run
+from old_ledgers import write_as
 
 from flows.cli.main import main
 from relift.errors import LedgerError, StoreError
@@ -61,6 +62,21 @@ def test_parquet_that_was_exported_again_is_read_again(store, tmp_path):
     write_run(seven / "runs", "demo-1")
     export_tables(seven / "runs", seven / "tables", [])
     assert query(store, "SELECT run FROM runs ORDER BY run").rows == (("demo-0",), ("seven/demo-0",), ("seven/demo-1",))
+
+
+@pytest.mark.parametrize("earlier", ["2", "3"])
+def test_parquet_that_an_earlier_relift_exported_is_read_as_todays(store, tmp_path, earlier):
+    file = write_as(earlier, tmp_path / "seven/runs/demo-0/hard_examples.duckdb", tmp_path / "old.duckdb")
+    (tmp_path / "tables").mkdir()
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{file}' AS old (READ_ONLY)")
+        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            to = f"'{tmp_path}/tables/{table}.parquet' (KV_METADATA {{relift_schema: '{earlier}'}})"
+            connection.execute(f"COPY old.{table} TO {to}")
+    (tmp_path / "tables" / "relift_ledger.parquet").unlink()
+    attach(store, str(tmp_path / "tables"), "seven")
+    assert query(store, SMALL_FAILS_BIG_SOLVES).rows == ((TAUGHT.text,),)
+    assert query(store, "SELECT count(*) FROM reward_parts").rows == ((0,),)
 
 
 def test_two_exports_of_a_ledger_as_parquet_are_equal(store, tmp_path):

@@ -170,7 +170,7 @@ def test_a_completion_too_long_for_a_worker_costs_its_own_reward_alone():
     ("settings", "message"),
     [
         (["rl.reward.kind=corect"], r"rl.reward: its kind is one of 'correct' or the import path"),
-        (["rl.reward.kind=nowhere_at_all:x"], r"rl.reward.kind='nowhere_at_all:x': importing nowhere_at_all was not"),
+        (["rl.reward.kind=nowhere_at_all:x"], r"rl.reward.kind='nowhere_at_all:x': the module nowhere_at_all was not"),
         ([f"rl.reward.kind={HERE}:two_part"], r"has no 'two_part'. Did you mean 'two_parts'"),
         (
             [f"rl.reward.kind={HERE}:not_a_function"],

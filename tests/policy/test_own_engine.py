@@ -117,7 +117,7 @@ def test_what_is_no_engine_is_refused_by_name_before_there_is_a_run(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("no_such_module_at_all:Own", r"rollout\.engine\.kind='no_such_module_at_all:Own': importing .* was not found"),
+        ("no_such_module_at_all:Own", r"rollout\.engine\.kind='no_such_module_at_all:Own': the module .* was not"),
         ("relift.policy.policy:Polisy", r"policy\.py has no 'Polisy'\. Did you mean 'Policy'\?"),
     ],
 )

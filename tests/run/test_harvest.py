@@ -58,6 +58,15 @@ def test_teachers_are_told_what_the_row_of_an_open_question_says_before_it(
     assert asked[1].turns == () and "teachers are not told what rows of the dataset say" in caplog.text
 
 
+def test_a_teacher_of_ones_own_that_cannot_be_used_is_refused_before_a_harvest_exists(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    own = 'teacher.sources=["api", "nowhere_at_all:solve"]'
+    with pytest.raises(ConfigError, match=r"teacher\.sources\.1\.kind='nowhere_at_all:solve'"):
+        open_harvest(config_of(tmp_path, server, own), "harvest")
+    assert server.checks == [] and not (tmp_path / "runs" / "harvest").exists()
+
+
 def test_nobody_is_asked_for_a_harvest_that_cannot_begin(tmp_path: Path, server: FaultyServer) -> None:
     nowhere = ["questions.answer_kind=callable", "questions.answer_callable=nowhere:f"]
     with pytest.raises(ConfigError, match="cannot be used"):

@@ -181,6 +181,22 @@ def test_an_opening_that_fails_late_leaves_neither_ledger_nor_lock_open(
         pass
 
 
+def test_a_part_that_cannot_be_closed_leaves_no_other_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class Stuck:
+        def close(self) -> None:
+            raise OSError("it does not close")
+
+    run = open_run(small_config(tmp_path), "small")
+    run.reward = Stuck()  # type: ignore[assignment]
+    monkeypatch.setattr(type(run.engine), "close", lambda engine: closed.append("engine"))
+    with pytest.raises(OSError, match="does not close"), run:
+        pass
+    assert closed == ["engine"]
+    open_run(small_config(tmp_path), "small").__exit__()
+
+
 def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     from relift.run.identity import find_run, run_store
 
