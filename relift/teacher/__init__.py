@@ -2,8 +2,8 @@
 
 queue.py     hand in questions, pick up demonstrations    admission.py  what a solution must pass
 imported.py  solutions handed in with an import           dataset.py    the dataset's own solutions
-own.py       a function or class of one's own
-api.py       an OpenAI-compatible model                   limits.py     rate, pause, budget
+own.py       a function or class of one's own         budget.py     what it costs
+api.py       an OpenAI-compatible model                   limits.py     rate and pause
 client.py    one request at a time                        exchange.py   HTTP, bounded
 prompt.py    what is asked                                reply.py      what came, checked
 endpoint.py  address and key                              failure.py    why nothing came

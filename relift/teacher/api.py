@@ -15,9 +15,10 @@ from relift.randomness import generator
 from relift.records import Demonstration, Question, TeacherAnswer, TeacherRequest
 from relift.teacher.admission import admit_or_say, choose_shortest
 from relift.teacher.answers import AnswerStore
+from relift.teacher.budget import Budget
 from relift.teacher.client import ApiClient
 from relift.teacher.failure import AttemptFailed, Fault
-from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Budget, Pause, RateLimiter, backoff
+from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Pause, RateLimiter, backoff
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
 

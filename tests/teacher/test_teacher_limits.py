@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relift.teacher.limits import Budget, Pause, RateLimiter, backoff
+from relift.teacher.budget import Budget
+from relift.teacher.limits import Pause, RateLimiter, backoff
 
 
 class Clock:
