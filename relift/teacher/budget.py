@@ -1,4 +1,4 @@
-"""A teacher's bill: what was spent, what is out, and the most it may come to. The ledger keeps what each request cost."""
+"""A teacher's bill: what was spent, what is out, and the most it may come to. The ledger has each request's."""
 
 from __future__ import annotations
 
