@@ -21,7 +21,7 @@ from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionOrder, QuestionSet
 from relift.records import PolicyVersion
 from relift.reward import make_reward, require_reward
-from relift.run.identity import RUN_FILE, SUMMARY_FILE, has_begun, remove_run, run_store, write_identity
+from relift.run.identity import RUN_FILE, SUMMARY_FILE, remove_run, run_store, write_identity
 from relift.run.machine import resolve_machine
 from relift.run.progress import METRICS, read_metrics
 from relift.run.run import Run
@@ -48,9 +48,13 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
+<<<<<<< HEAD
     trains = teaches or fresh or not has_begun(run_store(config, name))
     plugins = _plugins(config, trains=trains)
     rule = make_rule(config) if trains else Rule()
+=======
+    plugins = _plugins(config, trains=teaches or fresh)
+>>>>>>> rev1
     with groundwork(config, name, stop) as ground:
         student = ground.student
         questions = asked_questions(config, ground.verifier, student)

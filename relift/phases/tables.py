@@ -187,7 +187,11 @@ def groups_from_parquet(
 
 
 def demonstrations_to_parquet(demonstrations: Sequence[Demonstration]) -> bytes:
-    return to_parquet((asdict(d) for d in demonstrations), DEMONSTRATIONS)
+    rows = (
+        {**asdict(d), "text": storable(d.text), "refusal": None if d.refusal is None else storable(d.refusal)}
+        for d in demonstrations
+    )
+    return to_parquet(rows, DEMONSTRATIONS)
 
 
 def demonstrations_from_parquet(content: bytes) -> list[Demonstration]:

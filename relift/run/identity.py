@@ -86,8 +86,7 @@ def write_identity(
             "made_from": dict(made_from),
             "plugins": dict(plugins or {}),
         }
-        write_atomically(root / RUN_FILE, (json.dumps(new, indent=1) + "\n").encode())
-        store.put_file(RUN_FILE)
+        _write(store, new)
         return resolved, True
     require_same_configuration(store, config)
     tree = read_identity(store)
@@ -100,11 +99,18 @@ def write_identity(
             "Put the old files back",
             changed,
         )
+    if plugins and not plugins.keys() <= tree["plugins"].keys():  # so far it was evaluated alone
+        _write(store, {**tree, "plugins": {**plugins, **tree["plugins"]}})
     stored = Resolved(**tree["resolved"])
     moved = stored.what_may_differ(resolved)
     for line in moved:
         log.warning("this run was started elsewhere: %s; resumed weights may differ in their last bits", line)
     return stored.on(resolved), not moved
+
+
+def _write(store: Store, identity: Mapping[str, Any]) -> None:
+    write_atomically(store.root / RUN_FILE, (json.dumps(identity, indent=1) + "\n").encode())
+    store.put_file(RUN_FILE)
 
 
 def _require_same_plugins(run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool) -> None:

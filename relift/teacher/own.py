@@ -12,8 +12,9 @@ import inspect
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from relift.config import PluginConfig, RunConfig
@@ -23,12 +24,15 @@ from relift.records import Demonstration, FinishReason, Question, TeacherAnswer,
 from relift.teacher.admission import admit_or_say, choose_shortest
 from relift.teacher.api import Solved
 from relift.verifier import Verifier
+from relift.verifier.workers.comparisons import cut, said
 
 if TYPE_CHECKING:
     from relift.policy.student import Student
 
 LONG_SECONDS = 60.0
 """A call that takes longer is told as trouble."""
+MOST_SOLUTIONS, MOST_CHARS = 64, 1_000_000
+"""Of one question, and of one of them."""
 FAILED, NOTHING = "teacher failed", "no solution"
 """Kinds of refusals where nothing was offered."""
 
@@ -63,6 +67,26 @@ def _made(plugin: Plugin, what: str) -> Callable[[Question], Any]:
     if wanted := [p.name for p in rest if p.default is p.empty and p.kind is not p.VAR_KEYWORD]:
         raise ConfigError(f"{what}, once made, wants {', '.join(wanted)} as well; it is called with a question alone")
     return made
+
+
+def _texts(found: Any) -> list[Any]:
+    """What it returned as a list, no longer than is looked at: a generator need not end."""
+    if found is None:
+        return []
+    if isinstance(found, str | bytes | Mapping):
+        return [found]
+    texts = list(islice(found, MOST_SOLUTIONS + 1))
+    if len(texts) > MOST_SOLUTIONS:
+        raise ValueError(f"more than {MOST_SOLUTIONS} solutions of one question")
+    return texts
+
+
+def _fault(text: Any) -> str | None:
+    if not isinstance(text, str):
+        return f"{type(text).__name__}, no text"
+    if len(text) > MOST_CHARS:
+        return f"a text of {len(text)} characters, of which at most {MOST_CHARS} are looked at"
+    return None
 
 
 class OwnTeacher:
@@ -128,12 +152,11 @@ class OwnTeacher:
 
     def _demonstrations(self, question: Question, began: float) -> list[Demonstration]:
         try:
-            found = self._solver(question)
-            texts = [found] if isinstance(found, str) else list(() if found is None else found)
+            texts = _texts(self._solver(question))
         except BaseException as problem:  # SystemExit too: it ends a question, not the run
-            return [self._nothing(question, f"{FAILED}: {type(problem).__name__}: {problem}"[:300], began)]
-        if wrong := [type(text).__name__ for text in texts if not isinstance(text, str)]:
-            return [self._nothing(question, f"{FAILED}: it returned {wrong[0]}, no text", began)]
+            return [self._nothing(question, f"{FAILED}: {cut(said(problem))}", began)]
+        if fault := next(filter(None, map(_fault, texts)), None):
+            return [self._nothing(question, f"{FAILED}: it returned {fault}", began)]
         if not texts:
             return [self._nothing(question, f"{NOTHING}: {self._source} has none", began)]
         return choose_shortest([self._admitted(question, text, began) for text in texts])

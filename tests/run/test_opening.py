@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -394,3 +395,16 @@ def test_a_loss_that_cannot_be_used_is_refused_before_the_run_exists(tmp_path: P
     with pytest.raises(ConfigError, match="importing no_losses_of_mine was not found"):
         open_run(small_config(tmp_path, "rl.loss=no_losses_of_mine:floored"), "small")
     assert not (tmp_path / "small").exists()
+
+
+def test_an_evaluation_needs_no_loss_and_training_goes_on_to_record_it(tmp_path, monkeypatch):
+    config = small_config(tmp_path / "runs", "rl.loss=loss_that_is_away:plain")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with open_run(config, "small", teaches=False) as run:
+        recorded = run.root / "run.json"
+    assert json.loads(recorded.read_text())["plugins"] == {}
+    source = "from relift import Objective\ndef plain(tokens):\n    return Objective(tokens.logprobs_C * 1.0)\n"
+    (tmp_path / "loss_that_is_away.py").write_text(source)
+    open_run(config, "small").__exit__()
+    assert list(json.loads(recorded.read_text())["plugins"]) == ["rl.loss loss_that_is_away:plain"]

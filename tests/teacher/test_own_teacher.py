@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import threading
 import types
@@ -15,6 +16,7 @@ import pytest
 from relift.config import PluginConfig, QuestionsConfig
 from relift.errors import ConfigError
 from relift.opening.run import open_run
+from relift.phases.tables import demonstrations_to_parquet
 from relift.policy.student import Student
 from relift.records import Demonstration, Question
 from relift.teacher import DatasetTeacher, own
@@ -105,6 +107,43 @@ def test_what_fails_costs_its_question_with_the_reason_and_the_next_teacher_is_a
     assert kinds[4].startswith(("format", "unchecked")), kinds[4]
     both = offered(open_queue(fails, lambda question: question.solution), asked)
     assert [d.is_admitted for d in both] == [True, False]
+
+
+def test_whatever_it_returns_or_raises_costs_its_question_alone(
+    open_queue: OpenQueue, questions: list[Question]
+) -> None:
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def odd(question: Question) -> Any:
+        index = [one.id for one in questions].index(question.id)
+        if index == 0:
+            raise Speechless
+        if index == 1:
+            raise ValueError("\ud800")
+        returned = (
+            itertools.repeat("1=1"),
+            "\ud800=1",
+            "7 " * 5_000_000,
+            {"solution": "1=1"},
+            b"1=1",
+            question.solution,
+        )
+        return returned[index - 2]
+
+    found = {d.question_id: d for d in offered(open_queue(odd), questions[:8])}
+    demonstrations_to_parquet(list(found.values()))
+    assert [found[question.id].refusal for question in questions[:8]] == [
+        "teacher failed: Speechless",
+        "teacher failed: ValueError: \ud800",
+        "teacher failed: ValueError: more than 64 solutions of one question",
+        "unchecked: TypeError",
+        "teacher failed: it returned a text of 10000000 characters, of which at most 1000000 are looked at",
+        "teacher failed: it returned dict, no text",
+        "teacher failed: it returned bytes, no text",
+        None,
+    ]
 
 
 def test_it_is_asked_for_what_the_dataset_could_not_solve_and_both_reasons_are_kept(
