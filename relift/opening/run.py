@@ -48,13 +48,9 @@ def open_run(
             "evaluation is off in this recipe: give it an [evaluation] section, or drop --set evaluation=off"
         )
     require_engine(config)
-<<<<<<< HEAD
-    trains = teaches or fresh or not has_begun(run_store(config, name))
+    trains = teaches or fresh
     plugins = _plugins(config, trains=trains)
     rule = make_rule(config) if trains else Rule()
-=======
-    plugins = _plugins(config, trains=teaches or fresh)
->>>>>>> rev1
     with groundwork(config, name, stop) as ground:
         student = ground.student
         questions = asked_questions(config, ground.verifier, student)
