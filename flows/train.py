@@ -19,7 +19,8 @@ Settings, which the preset sets back (those marked with * differ in it too):
 
 Of the method itself, whatever the settings:
 9. A question waits once, the first that failed is taught first, and a kill loses nothing. The code adds it again each
-   epoch, its first release takes the newest first, and a restart loses the buffer.
+   epoch, its first release takes the newest first, and a restart loses the buffer. What a teacher answers late is
+   taught in a later iteration.
 10. Divisors: every loss divides by counts of the whole optimizer step. The code's supervised loss is a mean of
     micro-batches' means, over the number of ranks once too often, its entropy bonus depends on how micro-batches are
     packed, and its ``constant`` aggregation divides by the response limit alone, not by sequences as well.

@@ -101,7 +101,7 @@ def test_a_run_that_cannot_go_on_is_refused_by_the_relift_that_began_it(
         root = run.root
     monkeypatch.setattr(identity, "RESUMABLE", identity.FORMAT + 1)
     with pytest.raises(
-        RunError, match=r"begun by relift 0\.1\.0, .* cannot go on\. It can still be .* Go on with it by"
+        RunError, match=r"begun by relift 0\.2\.0, .* cannot go on\. It can still be .* Go on with it by"
     ):
         open_run(config, "small")
     monkeypatch.setattr("sys.argv", ["relift", "resume", str(root)])
