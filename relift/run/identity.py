@@ -71,7 +71,8 @@ def write_identity(
 ) -> tuple[Resolved, bool]:
     """Store configuration, resolved values and digests of the inputs with a new run; compare them with an old one's.
 
-    ``plugins`` are digests of the sources of plug-ins by their settings, None where none of them is used.
+    ``plugins`` are digests of the sources of plug-ins by their settings, None where none of them is used. Of one that
+    was allowed to change the digests of before stay, oldest first, under ``earlier_plugins``.
 
     Returns the resolved values to use, those the run started with, so that its sums stay the same (contract 4), and
     whether versions and machine are still those of the start. Raises ResumeError when the run's questions, base weights
@@ -85,12 +86,13 @@ def write_identity(
             "resolved": dataclasses.asdict(resolved),
             "made_from": dict(made_from),
             "plugins": dict(plugins or {}),
+            "earlier_plugins": {},
         }
         _write(store, new)
         return resolved, True
     require_same_configuration(store, config)
     tree = read_identity(store)
-    _require_same_plugins(root.name, tree["plugins"], plugins, allowed=config.allow_changed_plugins)
+    replaced = _replaced_plugins(root.name, tree["plugins"], plugins, allowed=config.allow_changed_plugins)
     changed = [name for name, digest in tree["made_from"].items() if made_from.get(name) != digest]
     if changed:
         raise ResumeError(
@@ -99,8 +101,16 @@ def write_identity(
             "Put the old files back",
             changed,
         )
-    if plugins and not plugins.keys() <= tree["plugins"].keys():  # so far it was evaluated alone
-        _write(store, {**tree, "plugins": {**plugins, **tree["plugins"]}})
+    if plugins and (replaced or not plugins.keys() <= tree["plugins"].keys()):  # or so far it was evaluated alone
+        earlier = {name: [*tree["earlier_plugins"].get(name, ()), tree["plugins"][name]] for name in replaced}
+        _write(
+            store,
+            {
+                **tree,
+                "plugins": {**tree["plugins"], **plugins},
+                "earlier_plugins": {**tree["earlier_plugins"], **earlier},
+            },
+        )
     stored = Resolved(**tree["resolved"])
     moved = stored.what_may_differ(resolved)
     for line in moved:
@@ -113,16 +123,18 @@ def _write(store: Store, identity: Mapping[str, Any]) -> None:
     store.put_file(RUN_FILE)
 
 
-def _require_same_plugins(run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool) -> None:
-    """Raises ResumeError, or warns where it is allowed, for plug-ins of another source than the run was begun with.
+def _replaced_plugins(
+    run: str, before: Mapping[str, str], now: Mapping[str, str] | None, *, allowed: bool
+) -> list[str]:
+    """Names of the plug-ins of another source than the run last trained with, where that is allowed.
 
-    Which ones it uses is the configuration's to say.
+    Raises ResumeError where it is not. Which ones it uses is the configuration's to say.
     """
-    for name, digest in (now or {}).items():
-        if before.get(name, digest) == digest:
-            continue
+    replaced = [name for name, digest in (now or {}).items() if before.get(name, digest) != digest]
+    for name in replaced:
         changed = (
-            f"the source of {name} has changed since the run {run} was started (sha256 {before[name]}, now {digest})"
+            f"the source of {name} has changed since the run {run} was started (sha256 {before[name]}, now "
+            f"{(now or {})[name]})"
         )
         if not allowed:
             raise ResumeError(
@@ -131,6 +143,7 @@ def _require_same_plugins(run: str, before: Mapping[str, str], now: Mapping[str,
                 [name],
             )
         log.warning("%s; allow_changed_plugins lets it go on", changed)
+    return replaced
 
 
 def has_begun(store: Store) -> bool:
@@ -154,6 +167,7 @@ def read_identity(store: Store) -> dict[str, Any]:
             "resolved": tree["resolved"],
             "made_from": tree["made_from"],
             "plugins": plugins,
+            "earlier_plugins": tree.get("earlier_plugins", {}),
         }
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, RunError):

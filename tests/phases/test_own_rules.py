@@ -261,7 +261,7 @@ def test_what_a_rule_cannot_answer_is_named(name: str, message: str, opener: Ope
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        (("teach.rule=nowhere:Rule",), "importing nowhere was not found"),
+        (("teach.rule=nowhere:Rule",), "the module nowhere was not found"),
         (("teach.rule=twice:Twic",), "Did you mean 'Twice'"),
         (("teach.rule=twice:Twice", "teach.rule.settings.batch=3"), "did you mean teach.rule.settings.batch_size"),
         (("teach.rule=twice:Twice", "teach.rule.settings.batch_size=many"), "valid integer"),

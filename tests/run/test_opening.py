@@ -392,7 +392,7 @@ def test_a_run_from_before_losses_had_kinds_is_read_as_it_was_meant_and_not_trai
 
 
 def test_a_loss_that_cannot_be_used_is_refused_before_the_run_exists(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="importing no_losses_of_mine was not found"):
+    with pytest.raises(ConfigError, match="the module no_losses_of_mine was not found"):
         open_run(small_config(tmp_path, "rl.loss=no_losses_of_mine:floored"), "small")
     assert not (tmp_path / "small").exists()
 
@@ -408,3 +408,29 @@ def test_an_evaluation_needs_no_loss_and_training_goes_on_to_record_it(tmp_path,
     (tmp_path / "loss_that_is_away.py").write_text(source)
     open_run(config, "small").__exit__()
     assert list(json.loads(recorded.read_text())["plugins"]) == ["rl.loss loss_that_is_away:plain"]
+
+
+def test_a_source_that_was_allowed_to_change_is_the_runs_from_then_on_and_the_first_one_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    file, recorded = tmp_path / "teacher_that_changes.py", tmp_path / "runs" / "small" / "run.json"
+    first = "def worked(question):\n    return None\n"
+
+    def opened(source: str, *more: str) -> str:
+        file.write_text(source)
+        sys.modules.pop("teacher_that_changes", None)
+        config = small_config(tmp_path / "runs", 'teacher.sources=["dataset", "teacher_that_changes:worked"]', *more)
+        open_run(config, "small").__exit__()
+        (digest,) = json.loads(recorded.read_text())["plugins"].values()
+        return digest
+
+    before = opened(first)
+    with pytest.raises(RunError, match="has changed since"):
+        opened(first + "# other\n")
+    after = opened(first + "# other\n", "allow_changed_plugins=true")
+    assert after != before and opened(first + "# other\n") == after, "it is allowed once"
+    assert json.loads(recorded.read_text())["earlier_plugins"] == {
+        "teacher.sources teacher_that_changes:worked": [before]
+    }
+    with pytest.raises(RunError, match="has changed since"):
+        opened(first)
