@@ -14,6 +14,7 @@ import pytest
 from relift.config import PolicyConfig
 from relift.errors import ConfigError, SelfCheckFailed
 from relift.opening.run import open_run
+from relift.phases.gate import gate
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.verify import verify
@@ -133,8 +134,9 @@ def test_an_engine_whose_log_probabilities_are_not_the_policys_is_refused_by_the
     settings = (f"rollout.engine={named(Whole)}", "rollout.engine.settings.shift=0.1")
     with open_run(small_config(tmp_path / "runs", *settings), "small") as run:
         rollouts = rollout(run, 0, run.base)
+        verdicts = verify(run, 0, rollouts)
         with pytest.raises(SelfCheckFailed, match=r"log-probabilities differ from the trainer's by 0\.1000 nats"):
-            rl_update(run, 0, rollouts, verify(run, 0, rollouts), run.base)
+            rl_update(run, 0, rollouts, verdicts, gate(run, 0, rollouts, verdicts), run.base)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 from relift.errors import Interrupted
 from relift.opening.run import open_run
+from relift.phases.gate import gate
 from relift.phases.rollout import rollout as sample
 from relift.phases.verify import verify as check
 from relift.run.run import Run
@@ -24,6 +25,7 @@ def test_a_ticker_advances_while_an_update_computes(tmp_path: Path) -> None:
     with open_run(config, "ticker") as run:
         rollouts = sample(run, 0, run.base)
         verdicts = check(run, 0, rollouts)
+        gated = gate(run, 0, rollouts, verdicts)
         ticks = 0
 
         async def both() -> float:
@@ -35,7 +37,7 @@ def test_a_ticker_advances_while_an_update_computes(tmp_path: Path) -> None:
 
             ticking = asyncio.create_task(ticker())
             began = time.perf_counter()
-            await rl_update.fn(run.ref, 0, rollouts, verdicts, run.base)
+            await rl_update.fn(run.ref, 0, rollouts, verdicts, gated, run.base)
             ticking.cancel()
             return time.perf_counter() - began
 
