@@ -27,8 +27,15 @@ GONE = (
     "the Prefect server is gone (.prefect/server.log of the folder that started it may say why): this run goes on "
     "without the UI, and loses nothing"
 )
-TOLD_BY_PREFECT = ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker", "APILogWorker")
+TOLD_BY_PREFECT = (
+    "prefect.events.clients",
+    "prefect.events.utilities",
+    "prefect._internal.concurrency",
+    "EventsWorker",
+    "APILogWorker",
+)
 """Loggers that say of every event that it was not delivered."""
+HEARTBEAT = "prefect.flow-run.heartbeat"
 Result = TypeVar("Result")
 
 
@@ -72,7 +79,8 @@ class Line:
             time.sleep(LOOK_SECONDS)
 
     def _is_worth_saying(self, record: logging.LogRecord) -> bool:
-        return not self.is_gone
+        """Not a heartbeat either, whose first now and then meets the flow's own first event: another one follows."""
+        return not self.is_gone and HEARTBEAT not in record.getMessage()
 
 
 LINE = Line()

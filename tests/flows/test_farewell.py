@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -72,6 +73,21 @@ def test_a_server_that_is_not_ours_is_missed_and_welcomed_back(monkeypatch: pyte
         wait_for(False)
     LINE.unwatch()
     assert len(said) == 2 and "goes on without the UI" in said[0] and "answers again" in said[1]
+
+
+def test_of_what_prefect_could_not_deliver_a_heartbeat_is_not_said_and_the_rest_is() -> None:
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("prefect.events.utilities")
+    logger.addHandler(handler)
+    LINE.watch(lambda: False, lambda text: None)
+    try:
+        logger.error("Error emitting event: prefect.flow-run.heartbeat")
+        logger.error("Error emitting event: prefect.flow-run.Completed")
+    finally:
+        logger.removeHandler(handler)
+    assert said == ["Error emitting event: prefect.flow-run.Completed"]
 
 
 def test_a_server_that_is_busy_is_not_taken_for_gone_as_fast_as_one_that_is_not_there(
