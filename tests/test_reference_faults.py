@@ -26,7 +26,7 @@ from relift.learning import demonstration_sequence, micro_batches
 from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.gate import gate
-from relift.phases.phase import finish, phase_key
+from relift.phases.phase import finish
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import FILE as ROLLOUTS
 from relift.phases.rollout import rollout
@@ -50,7 +50,7 @@ from relift.records import (
     UpdateReport,
 )
 from relift.run.progress import METRICS
-from relift.run.recorded import EvaluationRecord, UpdateRecord
+from relift.run.recorded import EvaluationRecord, UpdateRecord, phase_key
 from relift.run.run import Run
 from relift.verifier import Verifier
 from tests.phases.conftest import drive

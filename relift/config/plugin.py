@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from relift.config.section import Section
-from relift.errors import ConfigError
+from relift.errors import ConfigError, ReliftError
 
 BY_IMPORT = "import path"
 """Tag of ``PluginConfig`` in a union."""
@@ -110,6 +110,15 @@ class Plugin:
 
     def __call__(self, *given: Any) -> Any:
         return self.target(*given, **self.settings)
+
+    def made(self, what: str, *given: Any) -> Any:
+        """An object of its class. Raises ConfigError, which begins with ``what``, where it cannot be made."""
+        try:
+            return self(*given)
+        except ReliftError:
+            raise
+        except Exception as problem:
+            raise ConfigError(f"{what} fails when it is made: {type(problem).__name__}: {problem}") from problem
 
 
 def load_plugin(

@@ -83,21 +83,22 @@ class Answers:
         return found
 
     def _ids(self, what: str, found: list[Any], known: Container[str], meant: str) -> list[str]:
+        """Without controls; RuleError for what is no question or the same twice."""
         self._each(what, found, str)
-        named = self._about([Drop(question) for question in found], what, known, meant)
-        return [drop.question_id for drop in named]
+        found = [question for question in found if not self.is_control(question)]
+        seen = set[str]()
+        for question in found:
+            if question not in known:
+                raise self._wrong(what, f"names {question!r}, which is not {meant}")
+            if question in seen:
+                raise self._wrong(what, f"names {question!r} twice")
+            seen.add(question)
+        return found
 
     def _about(self, found: Sequence[Any], what: str, known: Container[str], meant: str) -> list[Any]:
-        """Without what is about controls; RuleError for what is about no question or the same twice."""
-        found = [answer for answer in found if not self.is_control(answer.question_id)]
-        seen = set[str]()
-        for answer in found:
-            if answer.question_id not in known:
-                raise self._wrong(what, f"names {answer.question_id!r}, which is not {meant}")
-            if answer.question_id in seen:
-                raise self._wrong(what, f"names {answer.question_id!r} twice")
-            seen.add(answer.question_id)
-        return found
+        """The same of answers that name a question each."""
+        named = set(self._ids(what, [answer.question_id for answer in found], known, meant))
+        return [answer for answer in found if answer.question_id in named]
 
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from relift.config import EvaluationConfig
 from relift.evaluation import grouped, summarise
-from relift.phases.phase import finish, finished, phase_key
+from relift.phases.phase import finish, finished
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import EvalResult, PhaseRef, PolicyVersion, Purpose, Question, RolloutGroup
-from relift.run.recorded import EvaluationRecord, read
+from relift.run.recorded import EvaluationRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from relift.phases.batch import batch_of
-from relift.phases.phase import finish, finished, phase_key
+from relift.phases.phase import finish, finished
 from relift.records import PhaseRef, Purpose
-from relift.run.recorded import GateRecord, read
+from relift.run.recorded import GateRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 

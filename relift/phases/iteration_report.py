@@ -6,11 +6,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from relift.phases.phase import phase_key
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
 from relift.records import IterationReport, PhaseRef, RewardStatus, RolloutGroup, Status
 from relift.run.progress import METRICS, pick_examples
+from relift.run.recorded import phase_key
 from relift.run.run import Run
 
 

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from relift.records import PhaseRef
+from relift.run.recorded import phase_key
 from relift.run.run import Run
 from relift.store.folder import Content
 
 log = logging.getLogger(__name__)
-
-
-def phase_key(iteration: int, phase: str) -> str:
-    return f"iterations/{iteration:05d}/{phase}"
 
 
 def finished(run: Run, iteration: int, phase: str, inputs: str) -> PhaseRef | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from relift.phases.phase import finish, finished, phase_key
+from relift.phases.phase import finish, finished
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import PhaseRef, PolicyVersion, Purpose
+from relift.run.recorded import phase_key
 from relift.run.run import Run
 from relift.store.manifest import digest
 

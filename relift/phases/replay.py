@@ -10,12 +10,11 @@ from typing import Any
 from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
 from relift.phases.batch import batch_of
-from relift.phases.phase import phase_key
 from relift.phases.updates import committed_version
 from relift.policy.policy import Policy
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
-from relift.run.recorded import UpdateRecord, find
+from relift.run.recorded import UpdateRecord, find, phase_key
 from relift.run.run import Run
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from relift.phases.evaluate import results_of
-from relift.phases.phase import facts_of, phase_key
+from relift.phases.phase import facts_of
 from relift.policy.model import export_model
 from relift.records import EvalResult, PhaseRef, PolicyVersion
+from relift.run.recorded import phase_key
 from relift.run.run import Run
 from relift.run.summary import RunSummary, summarise_run
 from relift.store.manifest import digest

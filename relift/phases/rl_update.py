@@ -8,24 +8,30 @@ from dataclasses import replace
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.interleave import Batch, Lesson
-from relift.learning import agreement, demonstration_sequence, rl_sequences, rollout_sequence
+from relift.interleave import Batch
+from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
-from relift.phases.phase import finished, phase_key
-from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update, sizes_of
+from relift.phases.phase import finished
+from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, to_parquet
+from relift.phases.updates import (
+    TRAINED,
+    conduct_of,
+    demonstration_row,
+    learning_rate,
+    record_update,
+    recorded_update,
+    sizes_of,
+)
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
-from relift.run.recorded import GateRecord, UpdateRecord, read
+from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
 log = logging.getLogger(__name__)
-FILE = "sequences.parquet"
-"""Demonstrations that joined groups; only where there are any."""
 
 
 def rl_update(
@@ -36,7 +42,7 @@ def rl_update(
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
     """
     joined = [run.interleaving.lesson(q) for q in read(run.store, gated.key, GateRecord).decision.joined]
-    rows = [_row(run, lesson) for lesson in joined]
+    rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in joined]
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows)
     if ref := finished(run, iteration, "rl_update", inputs):
         return recorded_update(run, iteration, ref)
@@ -54,7 +60,7 @@ def rl_update(
     )
     report = perform(run, batch_of(run, iteration, rollouts, verdicts), made, rows)
     _require_small_gap(run, report.logprob_gap_mean)
-    files = {FILE: to_parquet(rows, SEQUENCES)} if rows else {}
+    files = {TRAINED: to_parquet(rows, SEQUENCES)} if rows else {}
     return record_update(
         run, iteration, phase_key(iteration, "rl_update"), replace(made, reports=(report,)), files=files, inputs=inputs
     )
@@ -91,13 +97,7 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
 def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
     """Of an update that demonstrations joined; none of any other."""
-    return from_parquet(run.store.read(key, FILE)) if any(update.uses) else []
-
-
-def _row(run: Run, lesson: Lesson) -> dict[str, Any]:
-    prompt = run.student.prompt(run.questions.by_id[lesson.question_id]).token_ids
-    sequence = demonstration_sequence(lesson.question_id, prompt, run.student.solution_ids(lesson.text))
-    return sequence_row(0, "demonstration", lesson.demonstration_id, sequence)
+    return from_parquet(run.store.read(key, TRAINED)) if any(update.uses) else []
 
 
 def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:

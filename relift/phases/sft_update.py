@@ -12,18 +12,26 @@ from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
 from relift.ledger import LeavingRecord, Use
 from relift.phases.batch import batch_of
-from relift.phases.phase import finished, phase_key
+from relift.phases.phase import finished
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.updates import conduct_of, learning_rate, record_update, recorded_update
+from relift.phases.updates import (
+    DEMONSTRATION,
+    TRAINED,
+    conduct_of,
+    demonstration_row,
+    learning_rate,
+    prompt_ids,
+    record_update,
+    recorded_update,
+)
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
-from relift.run.recorded import GateRecord, UpdateRecord, read
+from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
-FILE = "sequences.parquet"
-DEMONSTRATION, OWN_CORRECT = "demonstration", "own_correct"
+OWN_CORRECT = "own_correct"
 
 
 def sft_update(
@@ -76,7 +84,7 @@ def _update(run: Run, iteration: int, batches: list[tuple[Entry, ...]], version:
             uses=tuple(_uses(batch, outcome) for batch, outcome in zip(batches, outcomes, strict=True)),
             lr=lr,
         ),
-        files={FILE: to_parquet(rows, SEQUENCES)},
+        files={TRAINED: to_parquet(rows, SEQUENCES)},
         inputs=inputs,
     )
 
@@ -115,7 +123,7 @@ def _learn(
 
 
 def recorded_rows(run: Run, key: str) -> list[dict[str, Any]]:
-    return from_parquet(run.store.read(key, FILE))
+    return from_parquet(run.store.read(key, TRAINED))
 
 
 def _rows(run: Run, batches: Sequence[tuple[Entry, ...]]) -> list[dict[str, Any]]:
@@ -123,18 +131,13 @@ def _rows(run: Run, batches: Sequence[tuple[Entry, ...]]) -> list[dict[str, Any]
     rows = []
     for update, batch in enumerate(batches):
         for entry in batch:
-            ids = run.student.solution_ids(run.interleaving.demonstrations[entry.demonstration_id])
-            sequence = demonstration_sequence(entry.question_id, _prompt(run, entry.question_id), ids)
-            rows.append(sequence_row(update, DEMONSTRATION, entry.demonstration_id, sequence))
+            text = run.interleaving.demonstrations[entry.demonstration_id]
+            rows.append(demonstration_row(run, update, entry.question_id, entry.demonstration_id, text))
         if run.config.sft and run.config.sft.own_correct:
             for own in run.interleaving.own_correct.entries:
-                sequence = demonstration_sequence(own.question_id, _prompt(run, own.question_id), own.token_ids)
+                sequence = demonstration_sequence(own.question_id, prompt_ids(run, own.question_id), own.token_ids)
                 rows.append(sequence_row(update, OWN_CORRECT, None, sequence))
     return rows
-
-
-def _prompt(run: Run, question: str) -> tuple[int, ...]:
-    return run.student.prompt(run.questions.by_id[question]).token_ids
 
 
 def _uses(batch: tuple[Entry, ...], outcome: SftOutcome) -> tuple[Use, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from relift.phases.phase import finish, finished, phase_key
+from relift.phases.phase import finish, finished
 from relift.phases.tables import demonstrations_from_parquet, demonstrations_to_parquet
 from relift.records import Demonstration, PhaseRef
-from relift.run.recorded import GateRecord, SourceRecord, read
+from relift.run.recorded import GateRecord, SourceRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.learning import Conduct, Sizes, schedule_factor
+from relift.learning import Conduct, Sizes, demonstration_sequence, schedule_factor
+from relift.phases.tables import sequence_row
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run.recorded import UpdateRecord, find, read
 from relift.run.run import Run
 from relift.store.folder import Content
 
 log = logging.getLogger(__name__)
+TRAINED = "sequences.parquet"
+"""What an update trained on beside recorded rollouts; of an RL update only where demonstrations joined groups."""
+DEMONSTRATION = "demonstration"
 
 
 def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
@@ -25,6 +30,16 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
 
 def conduct_of(run: Run, lr: float) -> Conduct:
     return Conduct(sizes=sizes_of(run), lr=lr, check=run.stop.check)
+
+
+def demonstration_row(run: Run, update: int, question: str, demonstration: str, text: str) -> dict[str, Any]:
+    """A demonstration as an update is recorded to have trained on it, by the ids of both."""
+    sequence = demonstration_sequence(question, prompt_ids(run, question), run.student.solution_ids(text))
+    return sequence_row(update, DEMONSTRATION, demonstration, sequence)
+
+
+def prompt_ids(run: Run, question: str) -> tuple[int, ...]:
+    return run.student.prompt(run.questions.by_id[question]).token_ids
 
 
 def sizes_of(run: Run) -> Sizes:
@@ -75,7 +90,7 @@ def _keep(run: Run, iteration: int, key: str, record: UpdateRecord) -> None:
 
 
 def committed_version(run: Run, key: str) -> PolicyVersion:
-    """The version that the update recorded at a place made."""
+    """The version that the update recorded at a key made."""
     ref = PhaseRef(key=key, sha256=run.store.manifest_sha256(key))
     return replace(read(run.store, key, UpdateRecord).version, phase=ref)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from relift.config import PluginConfig, RunConfig
 from relift.config.plugin import Plugin, load_plugin, require_parameters
-from relift.errors import ConfigError, ReliftError
+from relift.errors import ConfigError
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.student import Student
 from relift.records import Completion, FinishReason
@@ -74,14 +74,7 @@ def make_own_engine(inputs: EngineInputs) -> CheckedEngine | None:
     if not isinstance(engine, PluginConfig):
         return None
     plugin = _loaded(engine.kind, json.dumps(engine.settings))
-    try:
-        made = plugin(inputs)
-    except ReliftError:
-        raise
-    except Exception as problem:
-        raise ConfigError(
-            f"rollout.engine.kind={plugin.path!r} fails when it is made: {type(problem).__name__}: {problem}"
-        ) from problem
+    made = plugin.made(f"rollout.engine.kind={plugin.path!r}", inputs)
     return CheckedEngine(made, plugin.path, inputs.student)
 
 

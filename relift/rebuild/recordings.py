@@ -15,7 +15,7 @@ from relift.ledger.carry_over import Replaced
 from relift.phases.tables import completions_from_parquet, demonstrations_from_parquet, groups_from_parquet
 from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
-from relift.run.recorded import EvaluationRecord, GateRecord, R, RolloutRecord, UpdateRecord, phase_of, read
+from relift.run.recorded import EvaluationRecord, GateRecord, R, RolloutRecord, UpdateRecord, phase_key, phase_of, read
 from relift.store.folder import FolderStore
 from relift.store.manifest import Manifest
 
@@ -82,7 +82,7 @@ class Recordings:
         """The batches that ``write`` will write."""
         return Replaced(
             keys=frozenset(key for recorded in self._phases for key in self._batch_keys(recorded))
-            | {self._batch_key(f"iterations/{number:05d}/{self._report_key}") for number in self._reports},
+            | {self._batch_key(phase_key(number, self._report_key)) for number in self._reports},
             groups=frozenset(
                 (recorded.iteration, purpose.value) for recorded in self._phases for purpose in self._purposes(recorded)
             ),
@@ -99,7 +99,7 @@ class Recordings:
         """Write every recorded batch; how many there were. Raises StoreError for a file that is damaged."""
         batches = sum(self._writers[recorded.phase](ledger, recorded, by_id) for recorded in self._phases)
         for number, report in sorted(self._reports.items()):
-            ledger.record_iteration(self._batch_key(f"iterations/{number:05d}/{self._report_key}"), report)
+            ledger.record_iteration(self._batch_key(phase_key(number, self._report_key)), report)
         return batches + len(self._reports)
 
     def missing(self, ledger: Ledger) -> list[str]:
@@ -152,7 +152,7 @@ class Recordings:
         """Whose files a phase's rows are made of."""
         if recorded.phase != "gate":
             return (recorded.key,)
-        return tuple(f"iterations/{recorded.iteration:05d}/{phase}" for phase in ("rollout", "verify"))
+        return tuple(phase_key(recorded.iteration, phase) for phase in ("rollout", "verify"))
 
     def _purposes(self, recorded: Recorded) -> list[Purpose]:
         found = [_PURPOSES[recorded.phase]] if recorded.phase in _PURPOSES else []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relift.errors import LedgerError, StoreError
+from relift.run.recorded import phase_key
 from relift.store import FolderStore
 
 SOURCES_SHOWN = 12
@@ -50,7 +51,7 @@ def _texts(store: FolderStore, iteration: int) -> dict[str, str]:
     """Text of each question's first completion, by question id, in the order asked."""
     import pyarrow.parquet as pq
 
-    content = store.read(f"iterations/{iteration:05d}/evaluate", "rollouts.parquet")
+    content = store.read(phase_key(iteration, "evaluate"), "rollouts.parquet")
     columns = pq.read_table(io.BytesIO(content), columns=["question_id", "sample", "text"]).to_pydict()
     rows = zip(columns["question_id"], columns["sample"], columns["text"], strict=True)
     return {question: text for question, sample, text in rows if sample == 0}

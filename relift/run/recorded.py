@@ -15,6 +15,11 @@ NAMES_BEFORE = {"record": "gate", "close": "report_iteration"}
 """Today's names of phases that relift 0.1.0 recorded under others."""
 
 
+def phase_key(iteration: int, phase: str) -> str:
+    """Where a phase lies in the run's store, e.g. ``"iterations/00007/rollout"``."""
+    return f"iterations/{iteration:05d}/{phase}"
+
+
 def phase_of(recorded: str) -> str:
     """Today's name of a phase by the name that it has in a recording, which another version of relift may have made."""
     return NAMES_BEFORE.get(recorded, recorded)
@@ -157,13 +162,13 @@ R = TypeVar("R", bound=Record)
 
 
 def find(store: Store, key: str, kind: type[R]) -> R | None:
-    """What the phase at a place recorded; None where none is finished. Raises StoreError for a damaged manifest."""
+    """What the phase at a key recorded; None where none is finished. Raises StoreError for a damaged manifest."""
     manifest = store.manifest(key)
     return None if manifest is None else kind.from_json(manifest.facts)
 
 
 def read(store: Store, key: str, kind: type[R]) -> R:
-    """What the finished phase at a place recorded."""
+    """What the finished phase at a key recorded."""
     found = find(store, key, kind)
     assert found is not None, key
     return found

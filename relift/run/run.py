@@ -19,7 +19,7 @@ from relift.records import PolicyVersion
 from relift.reward import Reward
 from relift.run import checkpoint
 from relift.run.decoded import DecodedRollouts
-from relift.run.recorded import EvaluationRecord, find
+from relift.run.recorded import EvaluationRecord, find, phase_key
 from relift.run.session import Session
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Run(Session):
         means = {}
         for key in self.store.keys("checkpoints"):
             iteration = int(Path(key).name)
-            found = find(self.store, f"iterations/{iteration:05d}/evaluate", EvaluationRecord)
+            found = find(self.store, phase_key(iteration, "evaluate"), EvaluationRecord)
             if found is not None and not found.full:
                 means[iteration] = found.mean
         return max(means, key=lambda i: (means[i], i)) if means else None

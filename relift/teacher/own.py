@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from relift.config import PluginConfig, RunConfig
 from relift.config.plugin import Plugin, load_plugin, require_parameters
-from relift.errors import ConfigError, ReliftError
+from relift.errors import ConfigError
 from relift.records import Demonstration, FinishReason, Question, TeacherAnswer, demonstration_id
 from relift.teacher.admission import admit_or_say, choose_shortest
 from relift.teacher.api import Solved
@@ -57,12 +57,7 @@ def load_solver(source: PluginConfig, index: int) -> tuple[Callable[[Question], 
 
 
 def _made(plugin: Plugin, what: str) -> Callable[[Question], Any]:
-    try:
-        made: Callable[[Question], Any] = plugin()
-    except ReliftError:
-        raise
-    except Exception as problem:
-        raise ConfigError(f"{what} fails when it is made: {type(problem).__name__}: {problem}") from problem
+    made: Callable[[Question], Any] = plugin.made(what)
     rest = require_parameters(made, ("question",), what=f"{what}, once made,", kind="teacher")
     if wanted := [p.name for p in rest if p.default is p.empty and p.kind is not p.VAR_KEYWORD]:
         raise ConfigError(f"{what}, once made, wants {', '.join(wanted)} as well; it is called with a question alone")

@@ -9,8 +9,8 @@ import pytest
 
 from relift.ledger.schema import LEDGER
 from relift.phases import rollout, verify
-from relift.phases.phase import phase_key
 from relift.records import Completion, PhaseRef
+from relift.run.recorded import phase_key
 from tests.phases.conftest import Opener, drive
 
 

@@ -16,10 +16,9 @@ from relift.errors import ConfigError, RuleError
 from relift.interleave import is_control
 from relift.ledger.check import check
 from relift.phases.batch import guided_groups
-from relift.phases.phase import phase_key
 from relift.phases.rl_update import recorded_rows
 from relift.records import PhaseRef, Purpose
-from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, read
+from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
