@@ -100,11 +100,13 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
         await probe(run.ref, iteration, version)
     verdicts = await verify(run.ref, iteration, rollouts)
     gated = await gate(run.ref, iteration, rollouts, verdicts)
-    # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.
+    # The teachers are asked beside the RL update, or before it where the rule teaches in it; what has not come when
+    # it is done, or begins, comes with a later iteration.
     sourcing = asyncio.create_task(source(run.ref, iteration, gated))
+    first = await sourcing if run.interleaving.needs_demonstrations_first else None
     try:
         with run.teachers.answering():
-            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version)
+            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version, first)
     finally:
         sourced = await sourcing
     version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version)

@@ -5,12 +5,14 @@ Every answer about a control question is left out here, whatever the rule: no co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Rule, state_of
+from relift.interleave.fates import Fates
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Rule, Supervise, state_of
 
 Answer = TypeVar("Answer")
 Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
@@ -30,23 +32,29 @@ class Answers:
 
     def prompts(self, moment: Moment, encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
         """(question id, token ids of its prefix)."""
-        found = self._each("prompts", self._asked("prompts", moment), GuidedPrompt)
+        found = self._each("prompts", self._listed("prompts", moment), GuidedPrompt)
         asked = self._about(found, "prompts", self.known, "a training question")
         return [(prompt.question_id, encode(prompt.prefix)) for prompt in asked]
 
-    def groups(self, moment: Moment) -> list[Drop | Join]:
-        found = self._each("groups", self._asked("groups", moment), (Drop, Join))
-        fates = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
-        for fate in fates:
-            if isinstance(fate, Join) and fate.question_id not in moment.waiting:
-                raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
-        return fates
+    def groups(self, moment: Moment) -> Fates:
+        found = self._each("groups", self._listed("groups", moment), (Drop, Join, Supervise))
+        answers = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
+        for answer in answers:
+            if not isinstance(answer, Drop) and answer.question_id not in moment.waiting:
+                verb = "joins" if isinstance(answer, Join) else "supervises"
+                raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
+            if isinstance(answer, Supervise):
+                self._require_a_term(answer)
+        weight = self._asked("rl_weight", moment)
+        if not _is_number(weight) or weight < 0:
+            raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")
+        return Fates.of(answers, float(weight))
 
     def requests(self, moment: Moment) -> list[str]:
-        return self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+        return self._ids("requests", self._listed("requests", moment), self.known, "a training question")
 
     def batches(self, moment: Moment) -> list[list[str]]:
-        found = self._each("batches", self._asked("batches", moment), (list, tuple))
+        found = self._each("batches", self._listed("batches", moment), (list, tuple))
         flat = [question for batch in found for question in batch]
         taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
         kept = ([question for question in batch if question in taught] for batch in found)
@@ -56,15 +64,19 @@ class Answers:
         self._run("advance", moment)
         state_of(self.rule, self.name)
 
-    def _asked(self, what: str, moment: Moment) -> list[Any]:
+    def _listed(self, what: str, moment: Moment) -> list[Any]:
+        found = self._asked(what, moment)
+        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+            raise self._wrong(what, f"answered {found!r}, which is no list")
+        return list(found)
+
+    def _asked(self, what: str, moment: Moment) -> Any:
         """The answer to a question that may change nothing."""
         before = state_of(self.rule, self.name)
         found = self._run(what, moment)
         if state_of(self.rule, self.name) != before:
             raise self._wrong(what, "changed the rule's state: a resumed run asks again, so only advance may")
-        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
-            raise self._wrong(what, f"answered {found!r}, which is no list")
-        return list(found)
+        return found
 
     def _run(self, what: str, moment: Moment) -> Any:
         try:
@@ -100,5 +112,16 @@ class Answers:
         named = set(self._ids(what, [answer.question_id for answer in found], known, meant))
         return [answer for answer in found if answer.question_id in named]
 
+    def _require_a_term(self, answer: Supervise) -> None:
+        """What was made of Python values by hand may hold anything."""
+        if not _is_number(answer.weight) or answer.weight <= 0:
+            raise self._wrong("groups", f"answered {answer!r}, whose weight is no number above 0")
+        if answer.token_weights not in ("none", "p(1-p)"):
+            raise self._wrong("groups", f"answered {answer!r}, whose token_weights are neither 'none' nor 'p(1-p)'")
+
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,7 @@
 """What the method carries from one iteration to the next beside the weights.
 
-    prompts  ->  decide  ->  owes          what is asked beside the batch, what becomes of it, what teachers owe
+    prompts  ->  decide  ->  owes          what is asked beside the batch, what the gate says of it, what teachers owe
+    fates                                  what becomes of its groups in the RL update
     advance  ->  used                      what waits, and the batches that are ready to be taught
 
 Each of these is a function of what the phases recorded, so a resumed run restores the state of its checkpoint and calls
@@ -16,10 +17,11 @@ from typing import Any
 from relift.config import RunConfig
 from relift.interleave.answers import Answers, Encode
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
+from relift.interleave.fates import Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import Drop, Join, Lesson, Moment, Rule, state_of
+from relift.interleave.rule import Lesson, Moment, Rule, state_of
 from relift.records import Demonstration, GuidedGroup, RolloutGroup, UpdateReport
 
 
@@ -30,11 +32,13 @@ class Batch:
     iteration: int
     groups: Sequence[RolloutGroup]
     guided: Sequence[GuidedGroup] = ()
+    progress: float = 0.0
+    """Share of the run that is over, in [0, 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What gate and rule made of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
+    """What gate and rule said of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
 
     hardest: tuple[str, ...]
     control: tuple[str, ...]
@@ -43,10 +47,6 @@ class Decision:
     """Teachers are asked for them, and they may be taught."""
     followed: tuple[str, ...] = ()
     """Controls that teachers are asked for, to be followed."""
-    dropped: tuple[str, ...] = ()
-    """Their groups leave the RL batch."""
-    joined: tuple[str, ...] = ()
-    """Their demonstrations enter their groups."""
 
 
 class Interleaving:
@@ -58,6 +58,7 @@ class Interleaving:
         self._control_share = config.teach.control_share
         self._has_updates = config.sft is not None
         self._is_followed = config.teaches
+        self._buffer_config = config.buffer
         self.gate = Gate(config.gate)
         self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
         self.buffer = DemonstrationBuffer(config.buffer)
@@ -73,29 +74,41 @@ class Interleaving:
     def is_control(self, question: str) -> bool:
         return is_control(question, self._control_share)
 
-    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
+    def prompts(
+        self, iteration: int, questions: Sequence[str], encode: Encode, progress: float
+    ) -> list[tuple[str, tuple[int, ...]]]:
         """(question id, token ids of a prefix) of what is to be sampled beside a batch of questions."""
-        return self.rule.prompts(self._moment(iteration, questions), encode)
+        return self.rule.prompts(self._moment(iteration, questions, progress), encode)
 
     def decide(self, batch: Batch) -> Decision:
-        """What the gate says of a batch, what becomes of its groups, and what teachers are asked for."""
+        """What the gate says of a batch, and what teachers are asked for."""
         hardest = [group.question.id for group in batch.groups if self.gate.is_hardest(group)]
         control = [question for question in hardest if self.is_control(question)]
-        moment = self._moment_of(batch, hardest)
-        fates = self.rule.groups(moment)
-        wanted = self.rule.requests(moment)
+        wanted = self.rule.requests(self._moment_of(batch, hardest))
         return Decision(
             hardest=tuple(hardest),
             control=tuple(control),
             wanted=tuple(q for q in wanted if not self.buffer.is_retired(q)),
             followed=tuple(q for q in control if self._is_followed and self.probes.is_wanted(q)),
-            dropped=tuple(fate.question_id for fate in fates if isinstance(fate, Drop)),
-            joined=tuple(fate.question_id for fate in fates if isinstance(fate, Join)),
         )
 
-    def lesson(self, question: str) -> Lesson:
-        """What waits for a question."""
-        return self._waiting()[question]
+    @property
+    def needs_demonstrations_first(self) -> bool:
+        return self.rule.rule.needs_demonstrations_first
+
+    def fates(
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
+    ) -> tuple[Fates, list[Lesson]]:
+        """What becomes of the groups in the RL update, and what it is to teach; it changes nothing of the state.
+
+        ``demonstrations`` are the iteration's, of a rule that needs them first, and none of any other.
+        """
+        buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
+        texts = dict(self.demonstrations)
+        self._let_wait(demonstrations, batch.iteration, buffer, texts)
+        moment = replace(self._moment_of(batch, decision.hardest), waiting=_lessons(buffer, texts))
+        fates = self.rule.groups(moment)
+        return fates, [moment.waiting[question] for question in fates.taught]
 
     def is_probe_due(self, iteration: int) -> bool:
         return bool(self.probes.due(iteration))
@@ -105,26 +118,24 @@ class Interleaving:
         self.asked = tuple(questions)
 
     def advance(
-        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], fates: Fates
     ) -> list[tuple[Entry, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
+        What the RL update taught waits no more, nor does anything for a question that a group solved.
         """
+        found = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
-        joined = self.buffer.take(decision.joined)
+        self.probes.withheld(d.question_id for d in found if d.is_admitted and self.is_control(d.question_id))
+        if self.needs_demonstrations_first:
+            self._let_wait(found, batch.iteration, self.buffer, self.demonstrations)
+        taught = self.buffer.take(fates.taught)
         for group in batch.groups:
             if not group.is_unsolved:
                 self.buffer.solved(group.question.id)
-        for demonstration in demonstrations:
-            if not demonstration.is_admitted:
-                continue
-            if self.is_control(demonstration.question_id):
-                self.probes.withheld([demonstration.question_id])
-            else:
-                self.demonstrations[demonstration.id] = demonstration.text
-                self.buffer.add(demonstration.question_id, demonstration.id, batch.iteration)
-        self.used([joined] if joined else [], batch.iteration)
+        if not self.needs_demonstrations_first:
+            self._let_wait(found, batch.iteration, self.buffer, self.demonstrations)
+        self.used([taught] if taught else [], batch.iteration)
         self.buffer.expire(batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
@@ -172,21 +183,39 @@ class Interleaving:
         self.refused_in_a_row = tree["refused_in_a_row"]
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
-        before = self._moment(batch.iteration, [group.question.id for group in batch.groups])
+        before = self._moment(batch.iteration, [group.question.id for group in batch.groups], batch.progress)
         may_be_taught = tuple(question for question in hardest if not self.is_control(question))
         return replace(before, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
 
-    def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
-        return Moment(iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=self._waiting())
+    def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
+        waiting = _lessons(self.buffer, self.demonstrations)
+        return Moment(
+            iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=waiting, progress=progress
+        )
 
-    def _waiting(self) -> dict[str, Lesson]:
-        return {
-            entry.question_id: Lesson(
-                question_id=entry.question_id,
-                demonstration_id=entry.demonstration_id,
-                text=self.demonstrations[entry.demonstration_id],
-                first_iteration=entry.first_iteration,
-                failures=entry.failures,
-            )
-            for entry in self.buffer.waiting
-        }
+    def _let_wait(
+        self,
+        demonstrations: Iterable[Demonstration],
+        iteration: int,
+        buffer: DemonstrationBuffer,
+        texts: dict[str, str],
+    ) -> None:
+        """Those that are admitted, and not of a control."""
+        for demonstration in demonstrations:
+            if demonstration.is_admitted and not self.is_control(demonstration.question_id):
+                texts[demonstration.id] = demonstration.text
+                buffer.add(demonstration.question_id, demonstration.id, iteration)
+
+
+def _lessons(buffer: DemonstrationBuffer, texts: Mapping[str, str]) -> dict[str, Lesson]:
+    """What waits, by question id."""
+    return {
+        entry.question_id: Lesson(
+            question_id=entry.question_id,
+            demonstration_id=entry.demonstration_id,
+            text=texts[entry.demonstration_id],
+            first_iteration=entry.first_iteration,
+            failures=entry.failures,
+        )
+        for entry in buffer.waiting
+    }

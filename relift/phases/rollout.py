@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from relift.phases.phase import finish, finished
+from relift.phases.phase import finish, finished, progress_of
 from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_ids
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
@@ -25,7 +25,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     """
     questions = run.order.batch(iteration)
     ids = [question.id for question in questions]
-    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run))
+    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run), progress_of(run, iteration))
     prefixes = tuple(Prefix(question_id=question, token_ids=tokens) for question, tokens in found)
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
     inputs = digest(run.fingerprint, iteration, ids, version.checksum, record.to_json())

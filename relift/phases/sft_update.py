@@ -13,6 +13,7 @@ from relift.learning import sft_update as learn
 from relift.ledger import LeavingRecord, Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
+from relift.phases.rl_update import recorded_fates
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import (
@@ -52,7 +53,8 @@ def sft_update(
         return version
     batch = batch_of(run, iteration, rollouts, verdicts)
     decision = read(run.store, gated.key, GateRecord).decision
-    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced))
+    fates = recorded_fates(run, iteration)
+    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), fates)
     if batches:
         version = _update(run, iteration, batches, version)
         run.interleaving.used(batches, iteration)

@@ -48,7 +48,7 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         verdicts = verify(run, iteration, rollouts)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
-        version = rl_update(run, iteration, rollouts, verdicts, gated, version)
+        version = rl_update(run, iteration, rollouts, verdicts, gated, version, sourced)
         version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
         report_iteration(run, iteration, rollouts, verdicts, gated)
         versions.append(version)
