@@ -23,8 +23,9 @@ DEMONSTRATION = "demonstration"
 
 def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     """Of an update in an iteration; recorded with it, so that a replay does not depend on how long the run became."""
-    config = run.config
-    adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
+    update = run.config.rl if kind is UpdateKind.RL else run.config.sft
+    assert update is not None, f"{kind} is off"
+    adam = update.optimizer
     return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
 
 
