@@ -95,8 +95,11 @@ class RunConfig(Section):
                 f"{longest} tokens (policy.max_prompt_tokens and the larger of rollout.max_tokens and "
                 f"teacher.max_tokens), which cannot be split: raise it, or leave it empty"
             )
-        if self.rl is None and self.sft is None:
-            raise ValueError("rl='off' and sft='off' leave nothing to train: `relift evaluate` asks a model as it is")
+        if self.rl is None and not self.teaches:
+            raise ValueError(
+                f"rl='off' leaves nothing to train: with {'sft=off' if self.sft is None else 'this'} the rule "
+                f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out, or sft=off"
+            )
         if self.rl and self.rl.questions_per_update > self.questions.batch_size:
             raise ValueError(
                 f"rl.questions_per_update={self.rl.questions_per_update} is larger than the batch of "
