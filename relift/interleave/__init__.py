@@ -9,18 +9,9 @@ from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry,
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import (
-    Drop,
-    GuidedPrompt,
-    Join,
-    Lesson,
-    Moment,
-    Partial,
-    ReliftRule,
-    Rule,
-    make_rule,
-    require_rule,
-)
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule
+from relift.interleave.rules.make import make_rule, require_rule
+from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.state import Batch, Decision, Interleaving, Taught
 
 __all__ = [
