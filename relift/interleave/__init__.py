@@ -10,10 +10,10 @@ from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Rule, Supervise
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.rules.make import make_rule, require_rule
 from relift.interleave.rules.relift import ReliftRule
-from relift.interleave.state import Batch, Decision, Interleaving
+from relift.interleave.state import Batch, Decision, Interleaving, Taught
 
 __all__ = [
     "ALL_KEPT",
@@ -34,11 +34,13 @@ __all__ = [
     "Moment",
     "OwnCorrect",
     "OwnCorrectPool",
+    "Partial",
     "ProbeSchedule",
     "ProbeSnapshot",
     "ReliftRule",
     "Rule",
     "Supervise",
+    "Taught",
     "is_control",
     "make_rule",
     "require_rule",

@@ -51,6 +51,9 @@ class LossOutput:
     ``kl`` (the estimate in nats, before its weight), ``correction_mean`` (importance weights after their bounds) and
     ``bounded_fraction`` (1 for each token whose importance weight was truncated or masked)."""
 
+    def scaled(self, factor: float) -> LossOutput:
+        return replace(self, loss=factor * self.loss)
+
     def detached(self) -> LossOutput:
         return replace(self, loss=self.loss.detach())
 

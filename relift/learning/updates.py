@@ -110,27 +110,13 @@ def rl_update(
         logprobs_C, entropy_C = forward.logprobs(batch, weigh_entropy)
         old_C = logprobs_C.detach() if old_C is None else old_C
         tally.add_gap(old_C, batch)
-        assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
-        tokens = PolicyTokens(
-            logprobs_C=logprobs_C,
-            old_logprobs_C=old_C,
-            advantages_S=batch.advantages_S,
-            sequence_C=batch.sequence_C,
-            loss_tokens_S=batch.loss_tokens_S,
-            sampling_logprobs_C=batch.sampling_logprobs_C,
-            reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
-            entropy_C=entropy_C,
-            demonstrated_S=batch.demonstrated_S,
-        )
-        output = policy_loss(tokens, config, count)
-        return replace(output, loss=conduct.rl_weight * output.loss)
+        reference_C = _reference_logprobs(reference, batch, sizes, temperature) if config.kl else None
+        tokens = _policy_tokens(batch, logprobs_C, old_C, reference_C, entropy_C)
+        return policy_loss(tokens, config, count).scaled(conduct.rl_weight)
 
     with ready_to_train(model, optimizer, conduct.lr):
-        todo = [
-            (count, forward.split(rollouts), lessons)
-            for count, rollouts, lessons in zip(counts, kept, taught, strict=True)
-            if rollouts or lessons
-        ]
+        found = zip(counts, kept, taught, strict=True)
+        todo = [(count, forward.split(some), lessons) for count, some, lessons in found if some or lessons]
         skip_steps(optimizer, len(steps) - len(todo), tally)
         olds: list[list[Tensor | None]] = [
             list(forward.without_gradient(batches, check)) if later else [None] * len(batches)
@@ -246,6 +232,23 @@ class _Forward:
         batches = self.split(sequences)
         for batch, logprobs_C in zip(batches, self.without_gradient(batches, check), strict=True):
             likelihoods.add(sequences, batch, logprobs_C)
+
+
+def _policy_tokens(
+    batch: MicroBatch, logprobs_C: Tensor, old_C: Tensor, reference_C: Tensor | None, entropy_C: Tensor | None
+) -> PolicyTokens:
+    assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
+    return PolicyTokens(
+        logprobs_C=logprobs_C,
+        old_logprobs_C=old_C,
+        advantages_S=batch.advantages_S,
+        sequence_C=batch.sequence_C,
+        loss_tokens_S=batch.loss_tokens_S,
+        sampling_logprobs_C=batch.sampling_logprobs_C,
+        reference_logprobs_C=reference_C,
+        entropy_C=entropy_C,
+        demonstrated_S=batch.demonstrated_S,
+    )
 
 
 def _supervised(step: Sequence[TrainingSequence]) -> list[TrainingSequence]:

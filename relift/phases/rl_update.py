@@ -52,11 +52,16 @@ def rl_update(
     version: PolicyVersion,
     sourced: PhaseRef | None = None,
 ) -> PolicyVersion:
-    """The version after the update; the same one when no group had signal and nothing is taught in it.
+    """The version after the update; the same one when no group had signal and nothing is taught in it, or with the
+    update off.
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
     ``sourced`` is read where the rule needs the iteration's demonstrations first.
     """
+    if run.config.rl is None:
+        if run.policy.version == version.number:  # else nothing was sampled from it in this process
+            _check(run, iteration, rollouts, verdicts)
+        return version
     batch = batch_of(run, iteration, rollouts, verdicts)
     came: list[Demonstration] = []
     if run.interleaving.needs_demonstrations_first:
@@ -94,7 +99,8 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
     ``rows`` are the demonstrations that it teaches, as they are recorded.
     """
-    fates = fates_of(run, update)
+    config, fates = run.config.rl, fates_of(run, update)
+    assert config is not None
     conduct = replace(conduct_of(run, update.lr), rl_weight=fates.rl_weight)
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
@@ -105,13 +111,13 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
             rl_sequences(
                 batch.groups,
                 prompts,
-                config=run.config.rl,
+                config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,
                 dropped=frozenset(fates.dropped),
                 demonstrations=_demonstrations(fates, rows),
                 guided=batch.guided,
             ),
-            config=run.config.rl,
+            config=config,
             conduct=conduct,
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
@@ -161,7 +167,7 @@ def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
         found = agreement(
             run.policy.model,
             sequences,
-            config=run.config.rl,
+            config=run.config.rewards,
             sizes=sizes_of(run),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
