@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from relift.errors import RuleError
+from relift.interleave import GuidedPrompt
 from relift.policy.model import autocast
 from relift.policy.sampling_request import Prompt, SamplingRequest
-from relift.records import Completion, PolicyVersion, Question
-from relift.run.recorded import Prefix
+from relift.records import Completion, PolicyVersion, Prefix, Question
 from relift.run.run import Run
 
 GUIDED = "guided_"
@@ -34,12 +34,12 @@ def sampled(
         return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
 
 
-def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
-    """Token ids of a rule's prefix as a completion begins with them; RuleError where nobody could go on from it."""
-    student, limit = run.student, run.config.rollout.max_tokens
+def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
+    """What a rule's ``answer`` wants completions to begin with; RuleError where nobody could go on from it."""
+    prefix, student, limit = prompt.prefix, run.student, run.config.rollout.max_tokens
     ids = student.opened(prefix) if isinstance(prefix, str) else tuple(prefix)
     shown = repr(prefix if isinstance(prefix, str) else list(prefix))[:80]
-    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: prompts gives the prefix {shown}"
+    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {answer} gives the prefix {shown}"
     if isinstance(prefix, str) and (fault := student.write(prefix).fault):
         raise RuleError(f"{what}: {fault}")
     if not 0 < len(ids) < limit:
@@ -52,7 +52,7 @@ def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
             raise RuleError(f"{what}, in which {token!r} is no token of {student.model_name}")
         if token in student.stop_ids:
             raise RuleError(f"{what}, which holds an end of sequence: nothing comes after it")
-    return ids
+    return Prefix(question_id=prompt.question_id, token_ids=ids)
 
 
 def continuations(

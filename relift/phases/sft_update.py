@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from relift import randomness
@@ -15,6 +16,7 @@ from relift.phases.batch import batch_of
 from relift.phases.phase import finished
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
+from relift.phases.trial import trials_of
 from relift.phases.updates import (
     DEMONSTRATION,
     TRAINED,
@@ -42,6 +44,7 @@ def sft_update(
     gated: PhaseRef,
     sourced: PhaseRef,
     version: PolicyVersion,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The version after the update; the same one where the rule has no batch, as when fewer than M demonstrations wait.
 
@@ -50,7 +53,7 @@ def sft_update(
     """
     if not run.config.teaches:
         return version
-    batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch_of(run, iteration, rollouts, verdicts), trials=trials_of(run, trials))
     decision = read(run.store, gated.key, GateRecord).decision
     batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced))
     if batches:

@@ -37,6 +37,7 @@ NAMES = [arguments[arguments.index("--name") + 1] for arguments in COMMANDS]
 OWN = {
     "twice": "twice.py",
     "guided": "guided.py",
+    "lead": "lead.py",
     "insert": "insert.py",
     "loss": "my_losses.py",
     "reward": "my_rewards.py",
@@ -44,7 +45,7 @@ OWN = {
     "replay": "my_engines.py",
     "teacher": "my_teachers.py",
 }
-RESUMED = ("twice", "guided", "insert", "loss", "reward", "replay", "teacher")
+RESUMED = ("twice", "guided", "lead", "insert", "loss", "reward", "replay", "teacher")
 STOPPED_AFTER = 1
 """Before there is a checkpoint, so that its updates are repeated from the record."""
 

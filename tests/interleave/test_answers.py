@@ -26,16 +26,19 @@ class Said(Rule):
     def prompts(self, moment: Moment) -> Any:
         return self.said
 
-    groups = requests = batches = prompts
+    groups = requests = batches = trials = prompts
 
 
 def asked(what: str, said: Any) -> Any:
     answers = Answers(rule=Said(said), name="x:Y", known={"a", "b", "c", "d"}, is_control=lambda q: q == "c")
-    return getattr(answers, what)(MOMENT, *([lambda prefix: (1,)] if what == "prompts" else []))
+    return getattr(answers, what)(
+        MOMENT, *([lambda said, prompt: (prompt.question_id, said)] if what in ("prompts", "trials") else [])
+    )
 
 
 def test_controls_are_left_out_of_every_answer() -> None:
-    assert asked("prompts", [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", (1,))]
+    for what in ("prompts", "trials"):
+        assert asked(what, [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", what)]
     assert asked("groups", [Drop("c"), Join("a")]) == [Join("a")]
     assert asked("groups", [Join("c")]) == []
     assert asked("requests", ["c", "b"]) == ["b"]
@@ -69,7 +72,7 @@ def test_an_answer_that_cannot_be_is_named(what: str, said: Any, message: str) -
 def test_nothing_is_answered_by_default() -> None:
     answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     now = replace(MOMENT, hardest=())
-    assert not answers.prompts(now, lambda prefix: (1,)) and not answers.groups(now)
+    assert not answers.prompts(now, lambda said, prompt: prompt) and not answers.groups(now)
     assert not answers.requests(now) and not answers.batches(now)
     answers.advance(now)
     assert Rule().to_json() is None
