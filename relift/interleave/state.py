@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
@@ -50,6 +50,15 @@ class Decision:
     """Their groups leave the RL batch."""
     joined: tuple[str, ...] = ()
     """Their demonstrations enter their groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What a supervised update trains on of what waits, e.g. partial_ids None: the demonstration, with its end."""
+
+    entry: Entry
+    partial_ids: tuple[int, ...] | None = None
+    """Token ids of the part of a solution that stands in its place, without end of sequence."""
 
 
 class Interleaving:
@@ -125,11 +134,12 @@ class Interleaving:
         self.asked = tuple(questions)
 
     def advance(
-        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
-    ) -> list[tuple[Entry, ...]]:
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: EncodePartial
+    ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
         What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
+        ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
@@ -140,15 +150,17 @@ class Interleaving:
             self._taught(joined, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
-        return [self.buffer.take(ids) for ids in self.rule.batches(moment)] if self._has_updates else []
+        return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
 
-    def used(self, batches: Sequence[tuple[Entry, ...]], iteration: int) -> None:
+    def used(self, batches: Sequence[tuple[Taught, ...]], iteration: int) -> None:
         """The iteration's updates on these batches are committed: their entries leave."""
         for batch in batches:
-            self.buffer.used(batch)
-            self._taught(batch, iteration)
+            self.buffer.used(taught.entry for taught in batch)
+            self._taught((taught.entry for taught in batch), iteration)
 
     def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
+        """Their questions are followed from here on."""
+        entries = tuple(entries)
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
         self.probes.taught([entry.question_id for entry in entries], iteration)
@@ -184,6 +196,10 @@ class Interleaving:
         self.demonstrations = dict(tree["demonstrations"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
+
+    def _take(self, targets: Iterable[Target]) -> tuple[Taught, ...]:
+        ids = dict(targets)
+        return tuple(Taught(entry=entry, partial_ids=ids[entry.question_id]) for entry in self.buffer.take(ids))
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups])
