@@ -31,7 +31,15 @@ from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
-from relift.config.teach import ReliftRuleConfig, RuleConfig, TeachConfig
+from relift.config.teach import (
+    InsertRuleConfig,
+    InUpdateRuleConfig,
+    MixedRuleConfig,
+    ReliftRuleConfig,
+    RuleConfig,
+    SwitchRuleConfig,
+    TeachConfig,
+)
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
 __all__ = [
@@ -52,12 +60,15 @@ __all__ = [
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
+    "InUpdateRuleConfig",
+    "InsertRuleConfig",
     "KlConfig",
     "KlEstimator",
     "LedgerConfig",
     "Level",
     "LoraConfig",
     "Loss",
+    "MixedRuleConfig",
     "OverlongConfig",
     "OwnRewardConfig",
     "PluginConfig",
@@ -75,6 +86,7 @@ __all__ = [
     "Section",
     "SftConfig",
     "Share",
+    "SwitchRuleConfig",
     "TeachConfig",
     "TeacherConfig",
     "TokenWeights",

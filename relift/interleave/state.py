@@ -2,6 +2,7 @@
 
     prompts  ->  decide  ->  owes          what is asked beside the batch, what the gate says of it, what teachers owe
     fates                                  what becomes of its groups in the RL update
+    trials                                 what is to be continued, before anything of the state moves
     advance  ->  used                      what waits, and the batches that are ready to be taught
 
 Each of these is a function of what the phases recorded, so a resumed run restores the state of its checkpoint and calls
@@ -17,12 +18,12 @@ from typing import Any
 from relift.config import RunConfig
 from relift.interleave.answers import Answers, Encode, EncodePartial, Target
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
-from relift.interleave.fates import Fates
+from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rule import Lesson, Moment, Rule, state_of
-from relift.records import Demonstration, GuidedGroup, RolloutGroup, UpdateReport
+from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, UpdateReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,10 @@ class Batch:
     iteration: int
     groups: Sequence[RolloutGroup]
     guided: Sequence[GuidedGroup] = ()
+    trials: Sequence[GuidedGroup] = ()
+    """Empty before they were sampled."""
+    fates: Fates = ALL_KEPT
+    """Of the groups, once the RL update is over."""
     progress: float = 0.0
     """Share of the run that is over, in [0, 1)."""
 
@@ -83,10 +88,8 @@ class Interleaving:
     def is_control(self, question: str) -> bool:
         return is_control(question, self._control_share)
 
-    def prompts(
-        self, iteration: int, questions: Sequence[str], encode: Encode, progress: float
-    ) -> list[tuple[str, tuple[int, ...]]]:
-        """(question id, token ids of a prefix) of what is to be sampled beside a batch of questions."""
+    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode, progress: float) -> list[Prefix]:
+        """What is to be sampled beside a batch of questions."""
         return self.rule.prompts(self._moment(iteration, questions, progress), encode)
 
     def decide(self, batch: Batch) -> Decision:
@@ -112,12 +115,28 @@ class Interleaving:
 
         ``demonstrations`` are the iteration's, of a rule that needs them first, and none of any other.
         """
+        arrived = self._teachable(demonstrations)
         buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
-        texts = dict(self.demonstrations)
-        self._let_wait(demonstrations, batch.iteration, buffer, texts)
+        _add(buffer, arrived, batch.iteration)
+        waiting = _lessons(buffer, self.demonstrations | {d.id: d.text for d in arrived})
+        fates = self.rule.groups(replace(self._moment_of(batch, decision.hardest), waiting=waiting))
+        return fates, [waiting[question] for question in fates.taught]
+
+    @property
+    def has_trials(self) -> bool:
+        return type(self.rule.rule).trials is not Rule.trials
+
+    def trials(
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: Encode
+    ) -> list[Prefix]:
+        """What the rule wants continued, with the batch's ``trials`` so far; asked before ``advance``, which it changes
+        nothing of, and with all that will wait there."""
+        arrived = self._teachable(demonstrations)
+        buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
+        self._let_wait(buffer, batch, arrived)
+        texts = self.demonstrations | {d.id: d.text for d in arrived}
         moment = replace(self._moment_of(batch, decision.hardest), waiting=_lessons(buffer, texts))
-        fates = self.rule.groups(moment)
-        return fates, [moment.waiting[question] for question in fates.taught]
+        return self.rule.trials(moment, encode)
 
     def is_probe_due(self, iteration: int) -> bool:
         return bool(self.probes.due(iteration))
@@ -127,43 +146,36 @@ class Interleaving:
         self.asked = tuple(questions)
 
     def advance(
-        self,
-        batch: Batch,
-        decision: Decision,
-        demonstrations: Iterable[Demonstration],
-        fates: Fates,
-        encode: EncodePartial,
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: EncodePartial
     ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What the RL update taught waits no more, nor does anything for a question that a group solved. ``encode`` is for
-        the parts of solutions that the rule gives in place of demonstrations.
+        What the RL update taught waits no more, nor does anything for a question that a group solved.
+        ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
-        found = tuple(demonstrations)
+        demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
-        self.probes.withheld(d.question_id for d in found if d.is_admitted and self.is_control(d.question_id))
-        if self.needs_demonstrations_first:
-            self._let_wait(found, batch.iteration, self.buffer, self.demonstrations)
-        taught = self._take((question, None) for question in fates.taught)
-        for group in batch.groups:
-            if not group.is_unsolved:
-                self.buffer.solved(group.question.id)
-        if not self.needs_demonstrations_first:
-            self._let_wait(found, batch.iteration, self.buffer, self.demonstrations)
-        self.used([taught] if taught else [], batch.iteration)
-        self.buffer.expire(batch.iteration)
+        self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
+        arrived = self._teachable(demonstrations)
+        self.demonstrations |= {d.id: d.text for d in arrived}
+        if taught := self._let_wait(self.buffer, batch, arrived):
+            self._taught(taught, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
 
     def used(self, batches: Sequence[tuple[Taught, ...]], iteration: int) -> None:
         """The iteration's updates on these batches are committed: their entries leave."""
-        entries = [taught.entry for batch in batches for taught in batch]
-        self.buffer.used(entries)
+        for batch in batches:
+            self.buffer.used(taught.entry for taught in batch)
+            self._taught((taught.entry for taught in batch), iteration)
+
+    def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
+        """Their questions are followed from here on."""
+        entries = tuple(entries)
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
-        if batches:
-            self.probes.taught([entry.question_id for entry in entries], iteration)
+        self.probes.taught([entry.question_id for entry in entries], iteration)
 
     def count_refusals(self, reports: Iterable[UpdateReport]) -> None:
         """Of recorded updates, in their order; one without any signal says nothing either way."""
@@ -204,7 +216,13 @@ class Interleaving:
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups], batch.progress)
         may_be_taught = tuple(question for question in hardest if not self.is_control(question))
-        return replace(before, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
+        return replace(
+            before,
+            groups=tuple(batch.groups),
+            guided=tuple(batch.guided),
+            trials=tuple(batch.trials),
+            hardest=may_be_taught,
+        )
 
     def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
         waiting = _lessons(self.buffer, self.demonstrations)
@@ -213,21 +231,33 @@ class Interleaving:
         )
 
     def _let_wait(
-        self,
-        demonstrations: Iterable[Demonstration],
-        iteration: int,
-        buffer: DemonstrationBuffer,
-        texts: dict[str, str],
-    ) -> None:
-        """Those that are admitted, and not of a control."""
-        for demonstration in demonstrations:
-            if demonstration.is_admitted and not self.is_control(demonstration.question_id):
-                texts[demonstration.id] = demonstration.text
-                buffer.add(demonstration.question_id, demonstration.id, iteration)
+        self, buffer: DemonstrationBuffer, batch: Batch, arrived: Iterable[Demonstration]
+    ) -> tuple[Entry, ...]:
+        """What an iteration does to the buffer before its supervised updates; what the RL update taught, which waits no
+        more."""
+        if self.needs_demonstrations_first:
+            _add(buffer, arrived, batch.iteration)
+        taught = buffer.take(batch.fates.taught)
+        for group in batch.groups:
+            if not group.is_unsolved:
+                buffer.solved(group.question.id)
+        if not self.needs_demonstrations_first:
+            _add(buffer, arrived, batch.iteration)
+        buffer.used(taught)
+        buffer.expire(batch.iteration)
+        return taught
+
+    def _teachable(self, demonstrations: Iterable[Demonstration]) -> list[Demonstration]:
+        return [d for d in demonstrations if d.is_admitted and not self.is_control(d.question_id)]
+
+
+def _add(buffer: DemonstrationBuffer, arrived: Iterable[Demonstration], iteration: int) -> None:
+    for demonstration in arrived:
+        buffer.add(demonstration.question_id, demonstration.id, iteration)
 
 
 def _lessons(buffer: DemonstrationBuffer, texts: Mapping[str, str]) -> dict[str, Lesson]:
-    """What waits, by question id."""
+    """By question id."""
     return {
         entry.question_id: Lesson(
             question_id=entry.question_id,

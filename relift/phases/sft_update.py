@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from relift.phases.prompts import partial_ids
 from relift.phases.rl_update import recorded_fates
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
+from relift.phases.trial import trials_of
 from relift.phases.updates import (
     DEMONSTRATION,
     TRAINED,
@@ -45,6 +47,7 @@ def sft_update(
     gated: PhaseRef,
     sourced: PhaseRef,
     version: PolicyVersion,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The version after the update; the same one where the rule has no batch, as when fewer than M demonstrations wait.
 
@@ -54,10 +57,10 @@ def sft_update(
     if not run.config.teaches:
         return version
     batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch, trials=trials_of(run, trials), fates=recorded_fates(run, iteration))
     decision = read(run.store, gated.key, GateRecord).decision
-    batches = run.interleaving.advance(
-        batch, decision, demonstrations_of(run, sourced), recorded_fates(run, iteration), partial(partial_ids, run)
-    )
+    encode = partial(partial_ids, run)
+    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), encode)
     if batches:
         version = _update(run, iteration, batches, version)
         run.interleaving.used(batches, iteration)

@@ -37,14 +37,16 @@ NAMES = [arguments[arguments.index("--name") + 1] for arguments in COMMANDS]
 OWN = {
     "twice": "twice.py",
     "guided": "guided.py",
+    "lead": "lead.py",
     "insert": "insert.py",
+    "instead": "instead.py",
     "loss": "my_losses.py",
     "reward": "my_rewards.py",
     "record": "my_engines.py",
     "replay": "my_engines.py",
     "teacher": "my_teachers.py",
 }
-RESUMED = ("twice", "guided", "insert", "loss", "reward", "replay", "teacher")
+RESUMED = ("twice", "guided", "lead", "insert", "instead", "loss", "reward", "replay", "teacher")
 STOPPED_AFTER = 1
 """Before there is a checkpoint, so that its updates are repeated from the record."""
 
@@ -125,12 +127,13 @@ def test_the_replayed_run_is_the_run_that_was_written_down_and_writing_down_chan
 def test_each_rule_does_what_the_page_says(whole: dict[str, Outcome]) -> None:
     """More of them: tests/phases/test_own_rules.py."""
     counted = {}
-    for name in ("twice", "guided", "insert"):
+    for name in ("twice", "guided", "insert", "instead"):
         with Ledger.open(whole[name].root / "ledger.duckdb", name) as ledger:
             kinds = dict(ledger.execute("SELECT kind, count(*) FROM uses GROUP BY kind"))
             ((guided,),) = ledger.execute("SELECT count(*) FROM groups WHERE purpose = 'guided'")
             counted[name] = (kinds.keys(), guided > 0)
-    assert counted == {"twice": ({"sft"}, False), "guided": (set(), True), "insert": ({"rl"}, False)}
+    by_rl = ({"rl"}, False)
+    assert counted == {"twice": ({"sft"}, False), "guided": (set(), True), "insert": by_rl, "instead": by_rl}
 
 
 def test_the_metrics_of_the_loss_arrive_in_metrics_jsonl_and_in_the_ledger(whole: dict[str, Outcome]) -> None:
@@ -167,8 +170,9 @@ def test_the_phases_of_the_table_are_those_of_an_iteration(whole: dict[str, Outc
     table = PAGE.partition("| phase |")[2].partition("\n\n")[0]
     told = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
     found = {path.name for path in (whole["plain"].root / "iterations" / "00002").iterdir()}
-    # Nothing is probed here, and the report of an iteration is a line, no folder.
-    assert set(told) == found | {"probe", report_iteration.__name__}
+    # Nothing is probed here, "plain" has no trials, and the report of an iteration is a line, no folder.
+    assert set(told) == found | {"probe", "trial", report_iteration.__name__}
+    assert list((whole["lead"].root / "iterations").glob("*/trial/manifest.json"))
 
 
 def rest_of(arguments: list[str], *more: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
-from relift.interleave import ALL_KEPT, Batch, Decision, Interleaving, make_rule
+from relift.interleave import Batch, Decision, Interleaving, make_rule
 from relift.records import Demonstration, RolloutGroup, Status, UpdateKind, UpdateReport, demonstration_id
 from tests.interleave.interleave_groups import group
 
@@ -65,7 +65,7 @@ def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
     refused = UpdateReport(kind=UpdateKind.RL, refused=1)
     taken = UpdateReport(kind=UpdateKind.RL, steps=1)
     state.count_refusals([draw.choice([refused, refused, taken])])
-    batches = state.advance(batch, decision, offered, ALL_KEPT, no_partial)
+    batches = state.advance(batch, decision, offered, no_partial)
     texts = [state.demonstrations[taught.entry.demonstration_id] for batch in batches for taught in batch]
     own = [entry.token_ids for entry in state.own_correct.entries]
     state.used(batches, iteration)
@@ -123,7 +123,7 @@ def test_a_control_is_asked_for_to_follow_it_and_never_taught() -> None:
     taught = []
     for iteration in range(4):
         nothing = Batch(iteration=iteration, groups=[]), Decision(hardest=(), control=())
-        batches = state.advance(*nothing, [demonstration(q) for q in control + wanted[:6]], ALL_KEPT, no_partial)
+        batches = state.advance(*nothing, [demonstration(q) for q in control + wanted[:6]], no_partial)
         taught += [one.entry.question_id for batch in batches for one in batch]
         state.used(batches, iteration)
     assert taught and not set(taught) & set(control)

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from relift.config import PluginConfig, RunConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from relift.config import (
+    InsertRuleConfig,
+    MixedRuleConfig,
+    PluginConfig,
+    ReliftRuleConfig,
+    RunConfig,
+    Section,
+    SwitchRuleConfig,
+)
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
+from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.relift import ReliftRule
+from relift.interleave.rules.switch import Switch
+
+RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
+    ReliftRuleConfig: ReliftRule,
+    SwitchRuleConfig: Switch,
+    InsertRuleConfig: Insert,
+    MixedRuleConfig: Mixed,
+}
+"""Those that come with relift, by their settings."""
 
 
 def make_rule(config: RunConfig) -> Rule:
-    """The rule of a configuration; that of relift teaches nothing without a supervised update: plain GRPO.
+    """The rule of a configuration; one that comes with relift is none where the update that it teaches by is off.
 
     Raises ConfigError for one's own that cannot be loaded or takes other settings.
     """
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
-    return ReliftRule(setting) if config.teaches else Rule()
+    return RULES[type(setting)](setting) if config.teaches else Rule()
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:
