@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode, EncodePartial, Target
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
@@ -68,7 +68,16 @@ class Interleaving:
         self._has_updates = config.sft is not None
         self._is_followed = config.teaches
         self.gate = Gate(config.gate)
-        self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
+        self.taught: dict[str, str] = {}
+        """Questions by the ids of the demonstrations that were taught, joined or guided by, in that order."""
+        self.rule = Answers(
+            rule=rule,
+            name=config.teach.rule.kind,
+            known=known,
+            is_control=self.is_control,
+            taught=self.taught,
+            most_taught=config.budget.demonstrations,
+        )
         self.buffer = DemonstrationBuffer(config.buffer)
         self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
         self.probes = ProbeSchedule(config.probe if config.teaches else None)
@@ -122,6 +131,8 @@ class Interleaving:
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         self.own_correct.add(batch.groups, batch.iteration)
+        waiting, guided = self._waiting(), [found.group.question.id for found in batch.guided]
+        self.taught.update({named(waiting, question): question for question in guided})
         joined = self._take((question, None) for question in decision.joined)
         for group in batch.groups:
             if not group.is_unsolved:
@@ -144,6 +155,7 @@ class Interleaving:
         """The iteration's updates on these batches are committed: their entries leave."""
         entries = [taught.entry for batch in batches for taught in batch]
         self.buffer.used(entries)
+        self.taught.update({entry.demonstration_id: entry.question_id for entry in entries})
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
         if batches:
@@ -167,6 +179,7 @@ class Interleaving:
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
             },
+            "taught": dict(self.taught),
             "asked": list(self.asked),
             "refused_in_a_row": self.refused_in_a_row,
         }
@@ -178,6 +191,8 @@ class Interleaving:
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
+        self.taught.clear()  # the same dict, since the answers are checked by it
+        self.taught.update(tree["taught"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
 
