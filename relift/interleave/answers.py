@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, state_of
+from relift.records import Prefix
 
 Answer = TypeVar("Answer")
-Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
-"""Token ids of a prefix, as a completion begins with them. Raises RuleError for one that nobody could continue."""
+Encode = Callable[[str, GuidedPrompt], Prefix]
+"""A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
+nobody could continue."""
 EncodePartial = Callable[[str | tuple[int, ...]], tuple[int, ...]]
 """Token ids of the first part of a solution. Raises RuleError for one that cannot be trained on."""
 Target = tuple[str, tuple[int, ...] | None]
@@ -37,12 +39,11 @@ class Answers:
     most_taught: int | None = None
     """Distinct demonstrations that may be taught."""
 
-    def prompts(self, moment: Moment, encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
-        """(question id, token ids of its prefix)."""
-        found = self._each("prompts", self._asked("prompts", moment), GuidedPrompt)
-        asked = self._about(found, "prompts", self.known, "a training question")
-        paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
-        return [(prompt.question_id, encode(prompt.prefix)) for prompt in asked if prompt.question_id in paid]
+    def prompts(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("prompts", moment, encode)
+
+    def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("trials", moment, encode)
 
     def groups(self, moment: Moment) -> list[Drop | Join]:
         found = self._each("groups", self._asked("groups", moment), (Drop, Join))
@@ -93,6 +94,12 @@ class Answers:
                 known.add(demonstration)
                 paid.add(question)
         return paid
+
+    def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
+        found = self._each(what, self._asked(what, moment), GuidedPrompt)
+        asked = self._about(found, what, self.known, "a training question")
+        paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
+        return [encode(what, prompt) for prompt in asked if prompt.question_id in paid]
 
     def _asked(self, what: str, moment: Moment) -> list[Any]:
         """The answer to a question that may change nothing."""

@@ -6,7 +6,7 @@ from relift.records import Spent
 from relift.run.recorded import UpdateRecord, find, phase_key
 from relift.store import Store
 
-SAMPLING = ("rollout",)
+SAMPLING = ("rollout", "trial")
 """Phases all of whose completions count. Their manifests count ``rollouts`` and ``tokens``, and what was sampled beside
 the plain questions as ``guided_rollouts`` and ``guided_tokens``."""
 UPDATES = ("rl_update", "sft_update")
