@@ -1,14 +1,16 @@
-"""What a rule is, and ReLIFT's own: which questions are taught, when, and by which of four ways.
+"""What a rule is: which questions are taught, when, and by which of five ways.
 
     prompts  -> rollouts that begin with a given prefix, in groups of their own        asked before the rollouts
     groups   -> what becomes of each group in the RL batch: kept, dropped, or joined   \\  asked once these
     requests -> which questions teachers are asked for                                 /  are verified
+    trials   -> where beginnings of completions lead: sampled, verified, never trained on  asked after the RL update
     advance                                                                              the one change of its state
     batches  -> what the supervised updates train on                                     asked after it
 
-A rule of one's own is a subclass named by ``teach.rule.kind = "package.module:Name"``; its settings are the keyword
-arguments it is made with. All that it answers has to be a function of what it is told and of its own state, since a
-resumed run asks again. What it answers is checked in ``answers``, and what it says of controls is left out there.
+Those that come with relift are in ``rules``. A rule of one's own is a subclass named by
+``teach.rule.kind = "package.module:Name"``; its settings are the keyword arguments it is made with. All that it answers
+has to be a function of what it is told and of its own state, since a resumed run asks again. What it answers is checked
+in ``answers``, and what it says of controls is left out there.
 """
 
 from __future__ import annotations
@@ -18,10 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relift.config import PluginConfig, ReliftRuleConfig, RunConfig
-from relift.config.plugin import Plugin, load_plugin
-from relift.errors import ConfigError, RuleError
-from relift.records import GuidedGroup, RolloutGroup
+from relift.errors import RuleError
+from relift.records import GuidedGroup, Purpose, RolloutGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Moment:
     """Of the batch, once they are verified."""
     guided: tuple[GuidedGroup, ...] = ()
     """Of the rule's own ``prompts``."""
+    trials: tuple[GuidedGroup, ...] = ()
+    """Of the rule's own ``trials``, as far as they have come, in the order in which they were asked for."""
     hardest: tuple[str, ...] = ()
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
 
@@ -83,8 +85,25 @@ class Join:
     question_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The first part of a solution in place of the demonstration that waits, e.g. beginning ``"40*6+7*6=240+42="``.
+
+    Its tokens are trained on and nothing after them, no end of sequence either: what follows stays the policy's own.
+    """
+
+    question_id: str
+    beginning: str | tuple[int, ...]
+    """Text, or token ids."""
+
+
 class Rule:
     """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
+
+    trial_samples = 4
+    trial_rounds = 8
+    trial_purpose = Purpose.PREFIX_SEARCH
+    """Of its trials in the ledger: ``PREFIX_SEARCH`` or ``CONTINUATION``."""
 
     def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
         """To be sampled beside the batch, ``rollout.samples`` completions each. ``moment`` has no groups yet."""
@@ -98,10 +117,18 @@ class Rule:
         """Questions that teachers are to be asked for; what they answer waits, in this iteration or a later one."""
         return ()
 
+    def trials(self, moment: Moment) -> Sequence[GuidedPrompt]:
+        """Beginnings of completions to see where they lead: ``trial_samples`` continuations of each, never trained on.
+
+        Asked after the RL update, whose version is sampled, with all that waits for ``advance``; and then again, with
+        what came of it in ``moment.trials``, until it answers nothing or for the ``trial_rounds``-th time.
+        """
+        return ()
+
     def advance(self, moment: Moment) -> None:
         """The end of an iteration: the only place where the rule's state may change."""
 
-    def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
+    def batches(self, moment: Moment) -> Sequence[Sequence[str | Partial]]:
         """Questions of ``moment.waiting``, a batch for each supervised update; what is taught waits no longer."""
         return ()
 
@@ -111,54 +138,6 @@ class Rule:
 
     def restore(self, state: Any) -> None:
         """Become what ``to_json`` was asked of."""
-
-
-class ReliftRule(Rule):
-    """One supervised update for each M waiting demonstrations, at most ``max_updates_per_iteration``.
-
-    The cap is part of the method: a supervised update after every RL update collapsed (paper, ablation).
-    """
-
-    def __init__(self, config: ReliftRuleConfig) -> None:
-        self._config = config
-
-    def requests(self, moment: Moment) -> Sequence[str]:
-        return moment.hardest
-
-    def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
-        """The oldest first."""
-        ids, size = list(moment.waiting), self._config.batch_size
-        count = min(len(ids) // size, self._config.max_updates_per_iteration)
-        return [ids[i * size : (i + 1) * size] for i in range(count)]
-
-
-def make_rule(config: RunConfig) -> Rule:
-    """The rule of a configuration; that of relift teaches nothing without a supervised update: plain GRPO.
-
-    Raises ConfigError for one's own that cannot be loaded or takes other settings.
-    """
-    setting = config.teach.rule
-    if isinstance(setting, PluginConfig):
-        return _made(_loaded(setting), setting)
-    return ReliftRule(setting) if config.sft else Rule()
-
-
-def require_rule(config: RunConfig) -> dict[str, str]:
-    """Digest by name of the rule's source, none for relift's own. Raises ConfigError for one that cannot be used."""
-    setting = config.teach.rule
-    if not isinstance(setting, PluginConfig):
-        return {}
-    plugin = _loaded(setting)
-    rule = _made(plugin, setting)
-    if config.sft is None and type(rule).batches is not Rule.batches:
-        raise ConfigError(
-            f"teach.rule.kind={setting.kind!r} has batches for the supervised update, which sft='off' switches off: it "
-            f"would ask teachers for nothing. Leave sft=off out, or set teach.rule.kind=relift too for plain GRPO."
-        )
-    again = _made(plugin, setting)
-    again.restore(state_of(rule, setting.kind))
-    state_of(again, setting.kind)
-    return {f"teach.rule {plugin.path}": plugin.sha256}
 
 
 def state_of(rule: Rule, name: str) -> Any:
@@ -174,24 +153,3 @@ def state_of(rule: Rule, name: str) -> Any:
             f"be strings, and tuples become lists), so a resumed run would go on from another state"
         )
     return written
-
-
-def _loaded(setting: PluginConfig) -> Plugin:
-    plugin = load_plugin(setting.kind, kind="rule", key="teach.rule", settings=setting.settings)
-    if not (isinstance(plugin.target, type) and issubclass(plugin.target, Rule)):
-        raise ConfigError(
-            f"teach.rule.kind={setting.kind!r} is no rule: a rule is a subclass of relift.interleave.Rule, which says "
-            f"what it may answer and defaults to nothing"
-        )
-    return plugin
-
-
-def _made(plugin: Plugin, setting: PluginConfig) -> Rule:
-    try:
-        made: Rule = plugin()
-    except Exception as problem:
-        raise ConfigError(
-            f"teach.rule.kind={setting.kind!r} cannot be made with {dict(setting.settings)}: "
-            f"{type(problem).__name__}: {problem}"
-        ) from problem
-    return made

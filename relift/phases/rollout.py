@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_ids
+from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
-from relift.run.recorded import Prefix, RolloutRecord
+from relift.run.recorded import RolloutRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -25,8 +25,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     """
     questions = run.order.batch(iteration)
     ids = [question.id for question in questions]
-    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run))
-    prefixes = tuple(Prefix(question_id=question, token_ids=tokens) for question, tokens in found)
+    prefixes = tuple(run.interleaving.prompts(iteration, ids, partial(prefix_of, run)))
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
     inputs = digest(run.fingerprint, iteration, ids, version.checksum, record.to_json())
     if ref := finished(run, iteration, "rollout", inputs):

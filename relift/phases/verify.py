@@ -97,7 +97,7 @@ def rewarded(run: Run, asked: Sequence[tuple[Question, Completion]], verdicts: S
 
     Raises SelfCheckFailed when more than ``rl.reward.max_failed_share`` of those asked for failed.
     """
-    found = [Rewarded(value=reward(verdict, run.config.rl)) for verdict in verdicts]
+    found = [Rewarded(value=reward(verdict, run.config.rewards)) for verdict in verdicts]
     if run.reward is None:
         return found
     numbers = [number for number, one in enumerate(found) if one.value is not None]
@@ -120,7 +120,7 @@ def _graded_completion(question: Question, completion: Completion, verdict: Verd
 
 
 def _require_few_failed_rewards(run: Run, rewards: Sequence[Rewarded]) -> None:
-    own = run.config.rl.reward
+    own = run.config.rewards.reward
     assert isinstance(own, OwnRewardConfig)
     failed = [one for one in rewards if one.value is None]
     if len(failed) > own.max_failed_share * len(rewards):

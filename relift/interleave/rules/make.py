@@ -1,0 +1,65 @@
+"""A rule of a configuration: one that comes with relift, or one's own."""
+
+from __future__ import annotations
+
+from relift.config import PluginConfig, RunConfig
+from relift.config.plugin import Plugin, load_plugin
+from relift.errors import ConfigError
+from relift.interleave.rule import Rule, state_of
+from relift.interleave.rules.relift import ReliftRule
+
+
+def make_rule(config: RunConfig) -> Rule:
+    """The rule of a configuration; that of relift teaches nothing without a supervised update: plain GRPO.
+
+    Raises ConfigError for one's own that cannot be loaded or takes other settings.
+    """
+    setting = config.teach.rule
+    if isinstance(setting, PluginConfig):
+        return _made(_loaded(setting), setting)
+    return ReliftRule(setting) if config.teaches else Rule()
+
+
+def require_rule(config: RunConfig) -> dict[str, str]:
+    """Digest by name of the rule's source, none for relift's own. Raises ConfigError for one that cannot be used."""
+    setting = config.teach.rule
+    if not isinstance(setting, PluginConfig):
+        return {}
+    plugin = _loaded(setting)
+    rule = _made(plugin, setting)
+    if config.sft is None and type(rule).batches is not Rule.batches:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} has batches for the supervised update, which sft='off' switches off: it "
+            f"would ask teachers for nothing. Leave sft=off out, or set teach.rule.kind=relift too for plain GRPO."
+        )
+    of_rl = [name for name in ("prompts", "groups") if getattr(type(rule), name) is not getattr(Rule, name)]
+    if config.rl is None and of_rl:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} has {' and '.join(of_rl)} for the RL update, which rl='off' switches "
+            f"off: nothing would come of them. Leave rl=off out, or take a rule that has batches alone."
+        )
+    again = _made(plugin, setting)
+    again.restore(state_of(rule, setting.kind))
+    state_of(again, setting.kind)
+    return {f"teach.rule {plugin.path}": plugin.sha256}
+
+
+def _loaded(setting: PluginConfig) -> Plugin:
+    plugin = load_plugin(setting.kind, kind="rule", key="teach.rule", settings=setting.settings)
+    if not (isinstance(plugin.target, type) and issubclass(plugin.target, Rule)):
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} is no rule: a rule is a subclass of relift.interleave.Rule, which says "
+            f"what it may answer and defaults to nothing"
+        )
+    return plugin
+
+
+def _made(plugin: Plugin, setting: PluginConfig) -> Rule:
+    try:
+        made: Rule = plugin()
+    except Exception as problem:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} cannot be made with {dict(setting.settings)}: "
+            f"{type(problem).__name__}: {problem}"
+        ) from problem
+    return made

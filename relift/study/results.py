@@ -1,0 +1,288 @@
+"""What a run of a study came to, and the whole study: frozen, written and read here alone.
+
+A run's file ``<study>/<method>-<seed>.json`` stands for the run: where it is, the run is not done again and its folder
+is not needed. ``<study>.json`` is made from those files. Accuracies and differences are fractions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from relift.errors import DataError
+from relift.store.folder import write_atomically
+
+FORMAT = 1
+"""Of both files."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Band = Literal["always", "sometimes", "unsolved"]
+
+
+class Stored:
+    """What is read back only as it was written: no key too many or too few, every number in its range."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """At once or not at all; raises StoreError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode())  # type: ignore[call-overload]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises DataError naming the file and every fault."""
+        try:
+            found: Self = _adapter(cast(Hashable, cls)).validate_json(path.read_bytes())
+        except ValidationError as problem:
+            faults = "\n".join(
+                f"  {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in problem.errors()[:5]
+            )
+            raise DataError(
+                f"{path} is no {cls.__name__} of this relift:\n{faults}\nRestore it from a copy, or remove it and have "
+                f"it made again."
+            ) from None
+        return found
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast(Any, kind))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyResult:
+    """One benchmark or family, e.g. kind ``"unreached"``, base 0.01, start 0.2, after 0.83, questions 400."""
+
+    kind: str
+    """Difficulty class of an arithmetic family; empty elsewhere."""
+    base: Share
+    start: Share
+    """After the warm start; as base without one."""
+    after: Share
+    questions: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """A held-out evaluation on the way, with what was spent before it. Few questions in between, all at both ends."""
+
+    iteration: Count
+    """Iterations behind it; 0 is the start."""
+    rollouts: Count
+    update_flops: Amount
+    demonstrations: Count
+    """Distinct, taught before it."""
+    mean: Share
+    families: Mapping[str, Share]
+    full: bool
+    """Whether all held-out questions were asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPoint:
+    """The training rollouts of an iteration."""
+
+    iteration: Count
+    rollouts: Count
+    """Spent until its end."""
+    accuracy: Share
+    unsolved: Count
+    """Groups that the gate called hardest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionResult:
+    """A held-out question, e.g. benchmark ``"mul2"``; shares of its samples that were right."""
+
+    id: str
+    benchmark: str
+    before: Share
+    """Under the model the run began with: base, or what the warm start made of it."""
+    after: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftResult:
+    """What teaching a question did for it, against like controls; see docs/ledger.md."""
+
+    lift: Finite
+    low: Finite
+    high: Finite
+    taught_questions: Count
+    control_questions: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult(Stored):
+    """One method under one seed."""
+
+    format: Literal[1] = 1
+    study: str
+    method: str
+    seed: Count
+    reference: bool
+    """A method without rollouts: a row to look at, at no budget equal to the others'."""
+    date: str
+    """ISO 8601, UTC, when the run ended."""
+    command: str
+    versions: Mapping[str, str]
+    """relift, python, torch, transformers, ..."""
+    machine: str
+    settings: Mapping[str, str]
+    """Dotted key to value as text, of what differs from the defaults."""
+    fingerprint: str
+    """Digest of them."""
+    made_from: Mapping[str, str]
+    """Digests of the questions, the base weights and the prompts."""
+    budget: Mapping[str, Amount]
+    """What the run might spend: rollouts, update_flops, demonstrations; those that were given."""
+    mean: Share
+    """Of the families after training."""
+    mean_base: Share
+    mean_start: Share
+    families: Mapping[str, FamilyResult]
+    demonstrations: Count
+    """Distinct, taught, those of the warm start too."""
+    controls_bought: Count
+    """Admitted demonstrations of questions that are never taught."""
+    rollouts: Count
+    """Training completions; probes and evaluations are none."""
+    update_flops: Amount
+    optimizer_steps: Count
+    sampled_tokens: Count
+    trained_tokens: Count
+    seconds: Amount
+    """Wall-clock, of the processes that ran it."""
+    cost_usd: Amount
+    """Of all teachers."""
+    control_cost_usd: Amount
+    """Of that, what the controls' solutions cost."""
+    iterations: Count
+    weights_sha256: str
+    curve: tuple[CurvePoint, ...]
+    training: tuple[TrainingPoint, ...]
+    questions: tuple[QuestionResult, ...]
+    """Every held-out question."""
+    transitions: Mapping[Band, Mapping[Band, Count]]
+    """Held-out questions, from before to after."""
+    forgotten: Count
+    """Held-out questions answered before (more than half of the samples right) and not after."""
+    learned: Count
+    """The reverse."""
+    lift: Mapping[str, LiftResult] | None
+    """By iterations after teaching; None where it is not defined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRun:
+    """A run's line in the study."""
+
+    mean: Share
+    mean_base: Share
+    mean_start: Share
+    families: Mapping[str, Share]
+    """After training."""
+    demonstrations: Count
+    rollouts: Count
+    update_flops: Amount
+    optimizer_steps: Count
+    seconds: Amount
+    cost_usd: Amount
+    weights_sha256: str
+
+    @classmethod
+    def of(cls, run: RunResult) -> StudyRun:
+        own = {name: getattr(run, name) for name in cls.__dataclass_fields__ if name != "families"}
+        return cls(**own, families={name: family.after for name, family in run.families.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairResult:
+    """Mean accuracy of one method less another's, e.g. mean 0.24, low 0.2, high 0.28, p 0.0002."""
+
+    first: str
+    second: str
+    mean: Finite
+    low: Finite
+    """95 %, of this pair alone."""
+    high: Finite
+    p: Share
+    """Of no difference, two-sided."""
+    p_adjusted: Share
+    """Holm's over all exploratory pairs; p itself where the pair was planned."""
+    planned: bool
+    """Named before the first run; the others are exploratory."""
+    over: Literal["seeds", "questions"]
+    """What the interval is over. questions: under 4 seeds, and it says nothing of other seeds."""
+    by_seed: Mapping[str, Finite]
+    expected: Finite | None = None
+    """The least difference that the study named beforehand; None where it named none."""
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it came out worse than was expected, or for the second method."""
+        return self.high < 0 or (self.expected is not None and self.mean < self.expected)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodMean:
+    """A method over its seeds, e.g. mean 0.89, low 0.87, high 0.91; the interval is as its pairs' are."""
+
+    mean: Share
+    low: Finite
+    high: Finite
+    over: Literal["seeds", "questions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult(Stored):
+    """The whole, of the runs that have ended."""
+
+    format: Literal[1] = 1
+    study: str
+    title: str
+    date: str
+    command: str
+    versions: Mapping[str, str]
+    machines: tuple[str, ...]
+    recipe: str
+    seeds: tuple[Count, ...]
+    questions: Count
+    """Held-out questions of each run."""
+    budget: Mapping[str, str]
+    """Of all methods, as the study says it."""
+    methods: Mapping[str, Mapping[str, StudyRun]]
+    """By method, in the study's order, and by seed."""
+    means: Mapping[str, MethodMean]
+    """Of the methods of which any run has ended."""
+    references: tuple[str, ...]
+    """Methods without rollouts."""
+    planned: Mapping[str, float | None]
+    """Pairs that were named before the first run, with the difference that each was expected to reach, if any."""
+    pairs: Mapping[str, PairResult]
+    """By ``"first - second"``, the planned ones first."""
+    missing: tuple[str, ...] = field(default=())
+    """``method-seed`` of the runs that have not ended."""
+
+    @property
+    def losses_first(self) -> tuple[PairResult, ...]:
+        """The pairs as they are to be read."""
+        return tuple(sorted(self.pairs.values(), key=lambda pair: (not pair.is_loss, not pair.planned)))
+
+
+def run_file(folder: Path, study: str, method: str, seed: int) -> Path:
+    return folder / study / f"{method}-{seed}.json"
+
+
+def study_file(folder: Path, study: str) -> Path:
+    return folder / f"{study}.json"
