@@ -100,7 +100,7 @@ class Question:
     """A problem with its gold answer, e.g. text ``"47*6?"``, answer ``"282"``, source ``"arithmetic/mul2"``."""
 
     id: str
-    """``question_id(text)``."""
+    """``question_id(text)``; where an earlier benchmark holds it too, of the benchmark's name and the text."""
     text: str
     answer: str
     source: str
