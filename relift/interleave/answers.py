@@ -1,18 +1,19 @@
 """What a rule answered, checked: the one place where it is read, whoever asks.
 
 Every answer about a control question is left out here, whatever the rule: no control is ever taught, joined or guided.
+So is what would teach more demonstrations than the budget has, in the order of the answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.fates import Fates
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, Supervise, state_of
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
 Answer = TypeVar("Answer")
@@ -35,6 +36,10 @@ class Answers:
     known: Container[str]
     """Ids of the training questions."""
     is_control: Callable[[str], bool]
+    taught: Mapping[str, str] = field(default_factory=dict)
+    """Questions by the ids of the demonstrations that were taught, or guided by."""
+    most_taught: int | None = None
+    """Distinct demonstrations that may be taught."""
 
     def prompts(self, moment: Moment, encode: Encode) -> list[Prefix]:
         return self._prefixes("prompts", moment, encode)
@@ -54,10 +59,17 @@ class Answers:
         weight = self._asked("rl_weight", moment)
         if not _is_number(weight) or weight < 0:
             raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")
-        return Fates.of(answers, float(weight))
+        taught = [answer.question_id for answer in answers if not isinstance(answer, Drop)]
+        paid = self._within_budget(moment, taught)
+        kept = [answer for answer in answers if isinstance(answer, Drop) or answer.question_id in paid]
+        return Fates.of(kept, float(weight))
 
     def requests(self, moment: Moment) -> list[str]:
-        return self._ids("requests", self._listed("requests", moment), self.known, "a training question")
+        found = self._ids("requests", self._listed("requests", moment), self.known, "a training question")
+        if self.most_taught is None or len(self.taught) < self.most_taught:
+            return found
+        again = set(self.taught.values())
+        return [question for question in found if question in again]
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._listed("batches", moment), (list, tuple))
@@ -67,7 +79,9 @@ class Answers:
             for batch in found
         ]
         flat = [question for batch in asked for question, _ in batch]
-        taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
+        taught = self._within_budget(
+            moment, self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits")
+        )
         kept = (
             [(question, part if part is None else encode(part)) for question, part in batch if question in taught]
             for batch in asked
@@ -78,9 +92,24 @@ class Answers:
         self._run("advance", moment)
         state_of(self.rule, self.name)
 
+    def _within_budget(self, moment: Moment, questions: Iterable[str]) -> set[str]:
+        """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before."""
+        if self.most_taught is None:
+            return set(questions)
+        known = set(self.taught) | {named(moment.waiting, found.group.question.id) for found in moment.guided}
+        paid = set[str]()
+        for question in questions:
+            demonstration = named(moment.waiting, question)
+            if demonstration in known or len(known) < self.most_taught:
+                known.add(demonstration)
+                paid.add(question)
+        return paid
+
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
         found = self._each(what, self._listed(what, moment), GuidedPrompt)
-        return [encode(what, prompt) for prompt in self._about(found, what, self.known, "a training question")]
+        asked = self._about(found, what, self.known, "a training question")
+        paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
+        return [encode(what, prompt) for prompt in asked if prompt.question_id in paid]
 
     def _listed(self, what: str, moment: Moment) -> list[Any]:
         found = self._asked(what, moment)
@@ -143,3 +172,8 @@ class Answers:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def named(waiting: Mapping[str, Lesson], question: str) -> str:
+    """The id of the demonstration that waits for a question; the question's own where a prefix was given without."""
+    return waiting[question].demonstration_id if question in waiting else question

@@ -51,7 +51,7 @@ class Moment:
     """By question id, oldest first; for ``advance`` and ``batches`` with what came in this iteration, for ``groups``
     where the rule ``needs_demonstrations_first``."""
     progress: float = 0.0
-    """Share of the run that is over, in [0, 1)."""
+    """Share of the run that is over, in [0, 1]: of its budget, or of its iterations without one."""
     groups: tuple[RolloutGroup, ...] = ()
     """Of the batch, once they are verified."""
     guided: tuple[GuidedGroup, ...] = ()

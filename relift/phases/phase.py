@@ -49,5 +49,6 @@ def facts_of(run: Run, ref: PhaseRef) -> Mapping[str, Any]:
 
 
 def progress_of(run: Run, iteration: int) -> float:
-    """Share of the run that is over when an iteration begins."""
-    return min(1.0, iteration / max(1, run.resolved.schedule_iterations))
+    """Share of the run that is over when an iteration begins: of its budget, or of its iterations without one."""
+    used = run.config.budget.share(run.spent)
+    return min(1.0, iteration / max(1, run.resolved.schedule_iterations) if used is None else used)
