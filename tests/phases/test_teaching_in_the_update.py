@@ -183,3 +183,10 @@ def test_what_the_gate_recorded_once_is_still_what_a_replay_leaves_out(opener: O
     del tree["redo"]["fates"]
     old = UpdateRecord.from_json(tree)
     assert (fates_of(run, old).dropped, fates_of(run, old).joined) == (("a",), ("b",))
+
+
+def test_a_budget_of_demonstrations_holds_in_the_rl_update_too(opener: Opener) -> None:
+    run = opener(*settings("insert"), "budget.demonstrations=3")
+    drive(run, END, checkpoints=False)
+    ((distinct,),) = run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")
+    assert distinct == 3
