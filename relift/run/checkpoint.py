@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, the method's state
+    state.json                         iteration, policy version, the method's state, the order of questions
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
@@ -35,6 +35,8 @@ class Snapshot:
     version: PolicyVersion
     interleaving: dict[str, Any]
     """JSON of the method's state."""
+    order: dict[str, Any]
+    """JSON of the order of questions."""
 
 
 def checkpoint_key(iteration: int) -> str:
@@ -75,6 +77,7 @@ def read_snapshot(store: Store, key: str) -> Snapshot:
             iteration=tree["iteration"],
             version=version_from_json(tree["version"]),
             interleaving=tree["interleaving"],
+            order=tree["order"],
         )
     except (KeyError, TypeError) as problem:
         raise StoreError(f"{key}/{STATE} is not of this version of relift ({problem})") from problem
@@ -135,4 +138,5 @@ def _optimizer_file(kind: UpdateKind) -> str:
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     version = asdict(snapshot.version)
     version.pop("phase")
-    return {"iteration": snapshot.iteration, "version": version, "interleaving": snapshot.interleaving}
+    state = {"interleaving": snapshot.interleaving, "order": snapshot.order}
+    return {"iteration": snapshot.iteration, "version": version, **state}
