@@ -18,7 +18,6 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
     """Questions, completions, tokens and updates of an iteration and of the whole run, most general first."""
     batch, samples = config.questions.batch_size, config.rollout.samples
     completions = batch * samples
-    updates = -(-batch // config.rl.questions_per_update)
     lines = [
         Line("iterations", f"{iterations:,}", f"{questions:,} questions, {batch} an iteration"),
         Line("completions", f"{completions * iterations:,}", f"{batch} questions x {samples} rollouts x {iterations}"),
@@ -27,12 +26,13 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
             f"{completions * config.rollout.max_tokens * iterations:,}",
             f"{config.rollout.max_tokens} a completion",
         ),
-        Line(
-            "RL optimizer steps",
-            f"{updates * iterations:,}",
-            f"{updates} an iteration, of {config.rl.questions_per_update} questions",
-        ),
     ]
+    if config.rl is None:
+        lines.append(Line("RL optimizer steps", "0", "rl is off"))
+    else:
+        updates = -(-batch // config.rl.questions_per_update)
+        how = f"{updates} an iteration, of {config.rl.questions_per_update} questions"
+        lines.append(Line("RL optimizer steps", f"{updates * iterations:,}", how))
     if config.sft is None:
         lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
     elif isinstance(rule := config.teach.rule, ReliftRuleConfig):

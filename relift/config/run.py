@@ -35,7 +35,8 @@ class RunConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
-    rl: RlConfig = RlConfig()
+    rl: RlConfig | None = RlConfig()
+    """off: no RL update; rollouts, verdicts, gate, teachers and supervised updates go on."""
     sft: SftConfig | None = SftConfig()
     """off: no supervised update; with the rule relift plain GRPO, nothing else changed."""
     teach: TeachConfig = TeachConfig()
@@ -57,10 +58,16 @@ class RunConfig(Section):
 
     @property
     def teaches(self) -> bool:
-        """Whether anything may come of a demonstration: the rule relift uses them in the supervised update alone."""
-        return self.sft is not None or not isinstance(self.teach.rule, ReliftRuleConfig)
+        """Whether anything may come of a demonstration; a rule of one's own may teach by either update."""
+        by = getattr(self.teach.rule, "teaches_by", frozenset({"sft", "rl"}))
+        return ("sft" in by and self.sft is not None) or ("rl" in by and self.rl is not None)
 
-    @field_validator("sft", "evaluation", "probe", mode="before")
+    @property
+    def rewards(self) -> RlConfig:
+        """What says the reward of a verdict: the section rl, or its defaults where that is off."""
+        return self.rl or RlConfig()
+
+    @field_validator("rl", "sft", "evaluation", "probe", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
@@ -90,12 +97,17 @@ class RunConfig(Section):
                 f"{longest} tokens (policy.max_prompt_tokens and the larger of rollout.max_tokens and "
                 f"teacher.max_tokens), which cannot be split: raise it, or leave it empty"
             )
-        if self.rl.questions_per_update > self.questions.batch_size:
+        if self.rl is None and not self.teaches:
+            raise ValueError(
+                f"rl='off' leaves nothing to train: with {'sft=off' if self.sft is None else 'this'} the rule "
+                f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out, or sft=off"
+            )
+        if self.rl and self.rl.questions_per_update > self.questions.batch_size:
             raise ValueError(
                 f"rl.questions_per_update={self.rl.questions_per_update} is larger than the batch of "
                 f"questions.batch_size={self.questions.batch_size}: lower it to at most the batch"
             )
-        if self.rl.overlong and self.rl.overlong.buffer > self.rollout.max_tokens:
+        if self.rl and self.rl.overlong and self.rl.overlong.buffer > self.rollout.max_tokens:
             raise ValueError(
                 f"rl.overlong.buffer={self.rl.overlong.buffer} is longer than rollout.max_tokens="
                 f"{self.rollout.max_tokens}, so every completion would be penalised: lower it (DAPO: a fifth)"
@@ -141,7 +153,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _shared_optimizer_has_one_setting(self) -> RunConfig:
-        if self.sft is None or not self.shared_optimizer:
+        if self.rl is None or self.sft is None or not self.shared_optimizer:
             return self
         for key in ("beta1", "beta2", "weight_decay"):
             rl, sft = getattr(self.rl.optimizer, key), getattr(self.sft.optimizer, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Tag, field_validator
 
@@ -12,6 +12,9 @@ from relift.config.section import Section, Share
 
 class ReliftRuleConfig(Section):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
+    """The updates, sft and rl, that bring its demonstrations to the policy: where they are off it teaches nothing."""
 
     kind: Literal["relift"] = "relift"
     """relift, or the import path of one's own, package.module:Name."""

@@ -9,10 +9,10 @@ from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry,
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Rule
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule
 from relift.interleave.rules.make import make_rule, require_rule
 from relift.interleave.rules.relift import ReliftRule
-from relift.interleave.state import Batch, Decision, Interleaving
+from relift.interleave.state import Batch, Decision, Interleaving, Taught
 
 __all__ = [
     "Batch",
@@ -31,10 +31,12 @@ __all__ = [
     "Moment",
     "OwnCorrect",
     "OwnCorrectPool",
+    "Partial",
     "ProbeSchedule",
     "ProbeSnapshot",
     "ReliftRule",
     "Rule",
+    "Taught",
     "is_control",
     "make_rule",
     "require_rule",

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Rule, state_of
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, state_of
 
 Answer = TypeVar("Answer")
 Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
 """Token ids of a prefix, as a completion begins with them. Raises RuleError for one that nobody could continue."""
+EncodePartial = Callable[[str | tuple[int, ...]], tuple[int, ...]]
+"""Token ids of the first part of a solution. Raises RuleError for one that cannot be trained on."""
+Target = tuple[str, tuple[int, ...] | None]
+"""Question id, and token ids of the part of a solution that is trained on; None for the demonstration that waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +49,19 @@ class Answers:
     def requests(self, moment: Moment) -> list[str]:
         return self._ids("requests", self._asked("requests", moment), self.known, "a training question")
 
-    def batches(self, moment: Moment) -> list[list[str]]:
+    def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._asked("batches", moment), (list, tuple))
-        flat = [question for batch in found for question in batch]
+        self._each("batches", [answer for batch in found for answer in batch], (str, Partial))
+        asked = [
+            [(one.question_id, one.beginning) if isinstance(one, Partial) else (one, None) for one in batch]
+            for batch in found
+        ]
+        flat = [question for batch in asked for question, _ in batch]
         taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
-        kept = ([question for question in batch if question in taught] for batch in found)
+        kept = (
+            [(question, part if part is None else encode(part)) for question, part in batch if question in taught]
+            for batch in asked
+        )
         return [batch for batch in kept if batch]
 
     def advance(self, moment: Moment) -> None:

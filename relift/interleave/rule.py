@@ -82,6 +82,18 @@ class Join:
     question_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The first part of a solution in place of the demonstration that waits, e.g. beginning ``"40*6+7*6=240+42="``.
+
+    Its tokens are trained on and nothing after them, no end of sequence either: what follows stays the policy's own.
+    """
+
+    question_id: str
+    beginning: str | tuple[int, ...]
+    """Text, or token ids."""
+
+
 class Rule:
     """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
 
@@ -100,7 +112,7 @@ class Rule:
     def advance(self, moment: Moment) -> None:
         """The end of an iteration: the only place where the rule's state may change."""
 
-    def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
+    def batches(self, moment: Moment) -> Sequence[Sequence[str | Partial]]:
         """Questions of ``moment.waiting``, a batch for each supervised update; what is taught waits no longer."""
         return ()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
@@ -47,6 +47,15 @@ class Decision:
     """Their groups leave the RL batch."""
     joined: tuple[str, ...] = ()
     """Their demonstrations enter their groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What a supervised update trains on of what waits, e.g. partial_ids None: the demonstration, with its end."""
+
+    entry: Entry
+    partial_ids: tuple[int, ...] | None = None
+    """Token ids of the part of a solution that stands in its place, without end of sequence."""
 
 
 class Interleaving:
@@ -105,14 +114,15 @@ class Interleaving:
         self.asked = tuple(questions)
 
     def advance(
-        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
-    ) -> list[tuple[Entry, ...]]:
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: EncodePartial
+    ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
         What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
+        ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         self.own_correct.add(batch.groups, batch.iteration)
-        joined = self.buffer.take(decision.joined)
+        joined = self._take((question, None) for question in decision.joined)
         for group in batch.groups:
             if not group.is_unsolved:
                 self.buffer.solved(group.question.id)
@@ -128,16 +138,16 @@ class Interleaving:
         self.buffer.expire(batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
-        return [self.buffer.take(ids) for ids in self.rule.batches(moment)] if self._has_updates else []
+        return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
 
-    def used(self, batches: Sequence[tuple[Entry, ...]], iteration: int) -> None:
+    def used(self, batches: Sequence[tuple[Taught, ...]], iteration: int) -> None:
         """The iteration's updates on these batches are committed: their entries leave."""
-        for batch in batches:
-            self.buffer.used(batch)
-            for entry in batch:
-                self.demonstrations.pop(entry.demonstration_id, None)
+        entries = [taught.entry for batch in batches for taught in batch]
+        self.buffer.used(entries)
+        for entry in entries:
+            self.demonstrations.pop(entry.demonstration_id, None)
         if batches:
-            self.probes.taught([entry.question_id for batch in batches for entry in batch], iteration)
+            self.probes.taught([entry.question_id for entry in entries], iteration)
 
     def count_refusals(self, reports: Iterable[UpdateReport]) -> None:
         """Of recorded updates, in their order; one without any signal says nothing either way."""
@@ -170,6 +180,10 @@ class Interleaving:
         self.demonstrations = dict(tree["demonstrations"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
+
+    def _take(self, targets: Iterable[Target]) -> tuple[Taught, ...]:
+        ids = dict(targets)
+        return tuple(Taught(entry=entry, partial_ids=ids[entry.question_id]) for entry in self.buffer.take(ids))
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups])

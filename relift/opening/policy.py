@@ -33,7 +33,7 @@ def make_policy(config: RunConfig, model: Any, student: Student, *, is_same_mach
         student,
         _optimizers(config, model),
         is_exact=is_same_machine and (model.device.type == "cpu" or config.policy.deterministic),
-        reference=_reference(config) if config.rl.kl else None,
+        reference=_reference(config) if config.rl and config.rl.kl else None,
     )
 
 
@@ -41,11 +41,13 @@ def _optimizers(config: RunConfig, model: Any) -> dict[UpdateKind, Any]:
     """By update; the same one twice where they share it."""
     from relift.learning import build_optimizer
 
-    rl = build_optimizer(model, config.rl.optimizer)
-    if config.sft is None:
-        return {UpdateKind.RL: rl}
-    shared = config.shared_optimizer
-    return {UpdateKind.RL: rl, UpdateKind.SFT: rl if shared else build_optimizer(model, config.sft.optimizer)}
+    found = {}
+    if config.rl:
+        found[UpdateKind.RL] = build_optimizer(model, config.rl.optimizer)
+    if config.sft:
+        shared = found.get(UpdateKind.RL) if config.shared_optimizer else None
+        found[UpdateKind.SFT] = shared or build_optimizer(model, config.sft.optimizer)
+    return found
 
 
 def _reference(config: RunConfig) -> Any:
@@ -62,7 +64,7 @@ def bytes_needed(config: RunConfig, model: Any) -> int:
     the exported model."""
     exported: int = 4 * sum(p.numel() for p in model.parameters())
     trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
-    optimizers = 1 if config.shared_optimizer or not config.sft else 2
+    optimizers = 1 if config.shared_optimizer or not (config.rl and config.sft) else 2
     checkpoint: int = trained * (1 + 2 * optimizers)
     rollouts = config.questions.batch_size * config.rollout.samples * config.rollout.max_tokens * 8
     return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)

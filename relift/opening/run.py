@@ -79,9 +79,8 @@ def _plugins(config: RunConfig, *, trains: bool) -> dict[str, str]:
 
     found = require_own_engine(config)
     if trains:
-        found |= (
-            require_loss(config.rl) | require_reward(config.rl) | require_rule(config) | require_own_teachers(config)
-        )
+        of_rl = require_loss(config.rl) | require_reward(config.rl) if config.rl else {}
+        found |= of_rl | require_rule(config) | require_own_teachers(config)
     return found
 
 
@@ -128,7 +127,7 @@ def _assemble(
         lock=ground.lock,
         ledger=ledger,
         verifier=ground.verifier,
-        reward=make_reward(config.rl),
+        reward=make_reward(config.rewards),
         questions=questions,
         order=order,
         student=student,

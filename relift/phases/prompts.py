@@ -36,17 +36,26 @@ def sampled(
 
 def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
     """Token ids of a rule's prefix as a completion begins with them; RuleError where nobody could go on from it."""
-    student, limit = run.student, run.config.rollout.max_tokens
+    limit = run.config.rollout.max_tokens
+    rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
+    return _beginning_ids(run, prefix, "prompts gives the prefix", limit - 1, rest)
+
+
+def partial_ids(run: Run, beginning: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Of the part of a solution that a supervised update trains on; RuleError where the student cannot write it."""
+    limit = run.config.teacher.max_tokens
+    return _beginning_ids(run, beginning, "batches gives the beginning", limit, ", as teacher.max_tokens says")
+
+
+def _beginning_ids(run: Run, prefix: str | tuple[int, ...], gives: str, longest: int, why: str) -> tuple[int, ...]:
+    student = run.student
     ids = student.opened(prefix) if isinstance(prefix, str) else tuple(prefix)
     shown = repr(prefix if isinstance(prefix, str) else list(prefix))[:80]
-    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: prompts gives the prefix {shown}"
+    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {gives} {shown}"
     if isinstance(prefix, str) and (fault := student.write(prefix).fault):
         raise RuleError(f"{what}: {fault}")
-    if not 0 < len(ids) < limit:
-        raise RuleError(
-            f"{what}, which is {len(ids)} tokens: give 1 to {limit - 1}, so that of rollout.max_tokens={limit} one at "
-            f"least is left to sample"
-        )
+    if not 0 < len(ids) <= longest:
+        raise RuleError(f"{what}, which is {len(ids)} tokens: give 1 to {longest}{why}")
     for token in ids:
         if not isinstance(token, int) or not 0 <= token < student.vocabulary or token in student.holes:
             raise RuleError(f"{what}, in which {token!r} is no token of {student.model_name}")

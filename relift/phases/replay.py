@@ -30,7 +30,7 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
     reached, start = _load_start(run, policy, version)
     for iteration in itertools.count(start):
         run.stop.check()
-        is_recorded = run.store.manifest(phase_key(iteration, "rl_update")) is not None
+        is_recorded = run.store.manifest(phase_key(iteration, "gate")) is not None  # with rl off there is no RL update
         if reached < version.number and iteration > version.iteration:
             raise StoreError(
                 f"policy version {version.number} cannot be made: the updates after version {reached} are not recorded "

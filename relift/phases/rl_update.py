@@ -38,10 +38,14 @@ log = logging.getLogger(__name__)
 def rl_update(
     run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef, version: PolicyVersion
 ) -> PolicyVersion:
-    """The version after the update; the same one when no group had signal.
+    """The version after the update; the same one when no group had signal, or with the update off.
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
     """
+    if run.config.rl is None:
+        if run.policy.version == version.number:  # else nothing was sampled from it in this process
+            _check(run, iteration, rollouts, verdicts)
+        return version
     joined = [run.interleaving.lesson(q) for q in read(run.store, gated.key, GateRecord).decision.joined]
     rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in joined]
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows)
@@ -72,6 +76,8 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
     ``rows`` are the demonstrations that join groups, as they are recorded.
     """
+    config = run.config.rl
+    assert config is not None
     dropped = read(run.store, update.gated, GateRecord).decision.dropped if update.gated else ()
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
@@ -82,13 +88,13 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
             rl_sequences(
                 rl_groups(run.config, batch.groups, [row["question_id"] for row in rows]),
                 prompts,
-                config=run.config.rl,
+                config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,
                 dropped=frozenset(dropped),
                 joined=[sequence_of(row) for row in rows],
                 guided=batch.guided,
             ),
-            config=run.config.rl,
+            config=config,
             conduct=conduct_of(run, update.lr),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
@@ -116,7 +122,7 @@ def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> 
         found = agreement(
             run.policy.model,
             sequences,
-            config=run.config.rl,
+            config=run.config.rewards,
             sizes=sizes_of(run),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,

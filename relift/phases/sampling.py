@@ -40,7 +40,9 @@ def _rollouts(run: Run, completions: Sequence[Completion], verdicts: Iterator[Ve
     """Takes as many verdicts as there are completions."""
     found = [(completion, next(verdicts)) for completion in completions]
     return tuple(
-        Rollout(sample=sample, completion=completion, verdict=verdict, reward=verify.reward(verdict, run.config.rl))
+        Rollout(
+            sample=sample, completion=completion, verdict=verdict, reward=verify.reward(verdict, run.config.rewards)
+        )
         for sample, (completion, verdict) in enumerate(found)
     )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from relift import randomness
 from relift.config import SftConfig
-from relift.interleave import Entry
+from relift.interleave import Taught
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
 from relift.ledger import LeavingRecord, Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
+from relift.phases.prompts import partial_ids
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.updates import (
@@ -52,7 +54,8 @@ def sft_update(
         return version
     batch = batch_of(run, iteration, rollouts, verdicts)
     decision = read(run.store, gated.key, GateRecord).decision
-    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced))
+    encode = partial(partial_ids, run)
+    batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), encode)
     if batches:
         version = _update(run, iteration, batches, version)
         run.interleaving.used(batches, iteration)
@@ -65,7 +68,7 @@ def sft_update(
     return version
 
 
-def _update(run: Run, iteration: int, batches: list[tuple[Entry, ...]], version: PolicyVersion) -> PolicyVersion:
+def _update(run: Run, iteration: int, batches: list[tuple[Taught, ...]], version: PolicyVersion) -> PolicyVersion:
     """Train on the batches, or find that this is recorded."""
     rows = _rows(run, batches)
     inputs = digest(run.fingerprint, version.checksum, rows)
@@ -126,13 +129,14 @@ def recorded_rows(run: Run, key: str) -> list[dict[str, Any]]:
     return from_parquet(run.store.read(key, TRAINED))
 
 
-def _rows(run: Run, batches: Sequence[tuple[Entry, ...]]) -> list[dict[str, Any]]:
+def _rows(run: Run, batches: Sequence[tuple[Taught, ...]]) -> list[dict[str, Any]]:
     """The sequences of each update as they are recorded: demonstrations first, then the own correct rollouts."""
     rows = []
     for update, batch in enumerate(batches):
-        for entry in batch:
-            text = run.interleaving.demonstrations[entry.demonstration_id]
-            rows.append(demonstration_row(run, update, entry.question_id, entry.demonstration_id, text))
+        for taught in batch:
+            question, demonstration = taught.entry.question_id, taught.entry.demonstration_id
+            text = run.interleaving.demonstrations[demonstration]
+            rows.append(demonstration_row(run, update, question, demonstration, text, partial_ids=taught.partial_ids))
         if run.config.sft and run.config.sft.own_correct:
             for own in run.interleaving.own_correct.entries:
                 sequence = demonstration_sequence(own.question_id, prompt_ids(run, own.question_id), own.token_ids)
@@ -140,8 +144,9 @@ def _rows(run: Run, batches: Sequence[tuple[Entry, ...]]) -> list[dict[str, Any]
     return rows
 
 
-def _uses(batch: tuple[Entry, ...], outcome: SftOutcome) -> tuple[Use, ...]:
+def _uses(batch: tuple[Taught, ...], outcome: SftOutcome) -> tuple[Use, ...]:
+    entries = [taught.entry for taught in batch]
     return tuple(
         Use(demonstration_id=e.demonstration_id, question_id=e.question_id, nll_before=before, nll_after=after)
-        for e, before, after in zip(batch, outcome.nll_before, outcome.nll_after, strict=True)
+        for e, before, after in zip(entries, outcome.nll_before, outcome.nll_after, strict=True)
     )

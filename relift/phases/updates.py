@@ -23,8 +23,9 @@ DEMONSTRATION = "demonstration"
 
 def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     """Of an update in an iteration; recorded with it, so that a replay does not depend on how long the run became."""
-    config = run.config
-    adam = config.sft.optimizer if kind is UpdateKind.SFT and config.sft else config.rl.optimizer
+    update = run.config.rl if kind is UpdateKind.RL else run.config.sft
+    assert update is not None, f"{kind} is off"
+    adam = update.optimizer
     return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
 
 
@@ -32,9 +33,13 @@ def conduct_of(run: Run, lr: float) -> Conduct:
     return Conduct(sizes=sizes_of(run), lr=lr, check=run.stop.check)
 
 
-def demonstration_row(run: Run, update: int, question: str, demonstration: str, text: str) -> dict[str, Any]:
-    """A demonstration as an update is recorded to have trained on it, by the ids of both."""
-    sequence = demonstration_sequence(question, prompt_ids(run, question), run.student.solution_ids(text))
+def demonstration_row(
+    run: Run, update: int, question: str, demonstration: str, text: str, *, partial_ids: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """A demonstration as an update is recorded to have trained on it, by the ids of both; or the part of a solution,
+    without end of sequence, that stands in its place."""
+    ids = run.student.solution_ids(text) if partial_ids is None else partial_ids
+    sequence = demonstration_sequence(question, prompt_ids(run, question), ids)
     return sequence_row(update, DEMONSTRATION, demonstration, sequence)
 
 

@@ -127,7 +127,7 @@ def rewarded(
 
     Raises SelfCheckFailed when more than ``rl.reward.max_failed_share`` of those asked for, or of ``of``, failed.
     """
-    found = [Rewarded(value=reward(verdict, run.config.rl)) for verdict in verdicts]
+    found = [Rewarded(value=reward(verdict, run.config.rewards)) for verdict in verdicts]
     if run.reward is None:
         return found
     numbers = [number for number, one in enumerate(found) if one.value is not None]
@@ -150,7 +150,7 @@ def _graded_completion(question: Question, completion: Completion, verdict: Verd
 
 
 def _require_few_failed_rewards(run: Run, rewards: Sequence[Rewarded], of: int) -> None:
-    own = run.config.rl.reward
+    own = run.config.rewards.reward
     assert isinstance(own, OwnRewardConfig)
     failed = [one for one in rewards if one.value is None]
     if len(failed) > own.max_failed_share * max(len(rewards), of):

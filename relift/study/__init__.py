@@ -1,4 +1,6 @@
 """A study: methods of training compared over seeds, at an equal budget, with intervals. It knows no Prefect.
 
-results.py     what a run and the whole of it came to, as JSON: the records that everything here is about
+study.py       a study file: methods, seeds, budget        settings.py    tables over a recipe, and what differs
+results.py     what runs and the whole came to, as JSON    whole.py       the whole out of its runs
+intervals.py   over seeds, or over questions
 """

@@ -142,6 +142,8 @@ class RunResult(Stored):
     """Dotted key to value as text, of what differs from the defaults."""
     fingerprint: str
     """Digest of them."""
+    made_from: Mapping[str, str]
+    """Digests of the questions, the base weights and the prompts."""
     budget: Mapping[str, Amount]
     """What the run might spend: rollouts, update_flops, demonstrations; those that were given."""
     mean: Share
@@ -265,6 +267,8 @@ class StudyResult(Stored):
     """Of the methods of which any run has ended."""
     references: tuple[str, ...]
     """Methods without rollouts."""
+    planned: Mapping[str, float | None]
+    """Pairs that were named before the first run, with the difference that each was expected to reach, if any."""
     pairs: Mapping[str, PairResult]
     """By ``"first - second"``, the planned ones first."""
     missing: tuple[str, ...] = field(default=())

@@ -186,6 +186,7 @@ def test_where_a_benchmark_lies_may_change_and_nothing_else_of_it() -> None:
             ["buffer.max_age=1", "questions.batch_size=32", "teach.rule.batch_size=65"],
             r"buffer\.max_age lets at most 64",
         ),
+        (["rl=off", "sft=off"], r"rl='off' leaves nothing to train"),
         (["shared_optimizer=true", "sft.optimizer.beta2=0.9"], r"sft\.optimizer\.beta2=0\.9 would be ignored"),
     ],
 )

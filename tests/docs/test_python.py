@@ -30,6 +30,7 @@ NAMES = [
     "Ledger",
     "Moment",
     "Objective",
+    "Partial",
     "PolicyTokens",
     "Prompt",
     "Question",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relift.errors import RuleError
-from relift.interleave import Drop, GuidedPrompt, Join, Lesson, Moment, Rule
+from relift.interleave import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule
 from relift.interleave.answers import Answers
 
 LESSONS = {
@@ -31,7 +31,11 @@ class Said(Rule):
 
 def asked(what: str, said: Any) -> Any:
     answers = Answers(rule=Said(said), name="x:Y", known={"a", "b", "c", "d"}, is_control=lambda q: q == "c")
-    return getattr(answers, what)(MOMENT, *([lambda prefix: (1,)] if what == "prompts" else []))
+    return getattr(answers, what)(MOMENT, *([encoded] if what in ("prompts", "batches") else []))
+
+
+def encoded(prefix: str | tuple[int, ...]) -> tuple[int, ...]:
+    return (1,)
 
 
 def test_controls_are_left_out_of_every_answer() -> None:
@@ -39,7 +43,8 @@ def test_controls_are_left_out_of_every_answer() -> None:
     assert asked("groups", [Drop("c"), Join("a")]) == [Join("a")]
     assert asked("groups", [Join("c")]) == []
     assert asked("requests", ["c", "b"]) == ["b"]
-    assert asked("batches", [["c"], ["a", "c", "d"]]) == [["a", "d"]]
+    assert asked("batches", [["c"], ["a", "c", "d"]]) == [[("a", None), ("d", None)]]
+    assert asked("batches", [[Partial("c", "1")], ["a", Partial("d", "1")]]) == [[("a", None), ("d", (1,))]]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,8 @@ def test_controls_are_left_out_of_every_answer() -> None:
         ("requests", ["a", "a"], "names 'a' twice"),
         ("batches", ["a"], "which is no list or tuple"),
         ("batches", [["a"], ["a"]], "names 'a' twice"),
+        ("batches", [["a"], [Partial("a", "1")]], "names 'a' twice"),
+        ("batches", [[("a", "1")]], "which is no str or Partial"),
         ("batches", [["b"]], "'b', which is not a question for which a demonstration waits"),
     ],
 )
@@ -70,6 +77,6 @@ def test_nothing_is_answered_by_default() -> None:
     answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     now = replace(MOMENT, hardest=())
     assert not answers.prompts(now, lambda prefix: (1,)) and not answers.groups(now)
-    assert not answers.requests(now) and not answers.batches(now)
+    assert not answers.requests(now) and not answers.batches(now, encoded)
     answers.advance(now)
     assert Rule().to_json() is None

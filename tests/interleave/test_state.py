@@ -48,6 +48,10 @@ def random_groups(seed: int, iteration: int) -> list[RolloutGroup]:
     ]
 
 
+def no_partial(beginning: str | tuple[int, ...]) -> tuple[int, ...]:
+    raise AssertionError(f"nothing answers a partial demonstration, as {beginning!r}")
+
+
 def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
     """An iteration of a random history; all that the state answered in it."""
     draw = random.Random(f"{seed}/{iteration}/teacher")
@@ -61,8 +65,8 @@ def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
     refused = UpdateReport(kind=UpdateKind.RL, refused=1)
     taken = UpdateReport(kind=UpdateKind.RL, steps=1)
     state.count_refusals([draw.choice([refused, refused, taken])])
-    batches = state.advance(batch, decision, offered)
-    texts = [state.demonstrations[entry.demonstration_id] for batch in batches for entry in batch]
+    batches = state.advance(batch, decision, offered, no_partial)
+    texts = [state.demonstrations[taught.entry.demonstration_id] for batch in batches for taught in batch]
     own = [entry.token_ids for entry in state.own_correct.entries]
     state.used(batches, iteration)
     left = state.buffer.take_leavings()
@@ -119,8 +123,8 @@ def test_a_control_is_asked_for_to_follow_it_and_never_taught() -> None:
     taught = []
     for iteration in range(4):
         nothing = Batch(iteration=iteration, groups=[]), Decision(hardest=(), control=())
-        batches = state.advance(*nothing, [demonstration(q) for q in control + wanted[:6]])
-        taught += [entry.question_id for batch in batches for entry in batch]
+        batches = state.advance(*nothing, [demonstration(q) for q in control + wanted[:6]], no_partial)
+        taught += [one.entry.question_id for batch in batches for one in batch]
         state.used(batches, iteration)
     assert taught and not set(taught) & set(control)
     assert not state.decide(every).followed, "a control that is followed is asked for again"

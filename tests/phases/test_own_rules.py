@@ -168,7 +168,7 @@ def test_a_demonstration_in_its_group_is_a_use_of_the_rl_update_and_leaves_the_b
 
 
 WRONG = '''
-from relift.interleave import Drop, GuidedPrompt, Join, Rule
+from relift.interleave import Drop, GuidedPrompt, Join, Partial, Rule
 
 class Controls(Rule):
     """Whatever can be said of any question is said of all."""
@@ -215,6 +215,18 @@ class Numbers(Rule):
     def to_json(self):
         return {1: 2}
 
+class LongPart(Rule):
+    def requests(self, moment):
+        return moment.hardest
+    def batches(self, moment):
+        return [[Partial(question, "1" * 60)] for question in moment.waiting]
+
+class Ended(Rule):
+    def requests(self, moment):
+        return moment.hardest
+    def batches(self, moment):
+        return [[Partial(question, (3, 1))] for question in moment.waiting]
+
 class NoRule:
     pass
 
@@ -244,6 +256,8 @@ def test_a_rule_that_speaks_of_controls_is_not_heard(opener: Opener, beside_the_
     [
         ("Unknown", "requests names 'nobody', which is not a training question"),
         ("Long", "which is 60 tokens: give 1 to 47"),
+        ("LongPart", "batches gives the beginning '1.*, which is 60 tokens: give 1 to 48, as teacher.max_tokens says"),
+        ("Ended", r"batches gives the beginning \[3, 1\], which holds an end of sequence"),
         ("Unwritable", "prefix 'the answer'.*cannot write all of its characters"),
         ("Empty", "which is 0 tokens"),
         ("Waiting", "groups joins .* for which no admitted demonstration waits"),

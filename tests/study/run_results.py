@@ -29,6 +29,7 @@ def run_result(
         machine="cpu",
         settings={"seed": str(seed)},
         fingerprint="f" * 16,
+        made_from={"questions": "d" * 16},
         budget={"rollouts": 512.0},
         mean=mean,
         mean_base=base,

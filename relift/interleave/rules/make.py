@@ -17,7 +17,7 @@ def make_rule(config: RunConfig) -> Rule:
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
-    return ReliftRule(setting) if config.sft else Rule()
+    return ReliftRule(setting) if config.teaches else Rule()
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:
@@ -31,6 +31,12 @@ def require_rule(config: RunConfig) -> dict[str, str]:
         raise ConfigError(
             f"teach.rule.kind={setting.kind!r} has batches for the supervised update, which sft='off' switches off: it "
             f"would ask teachers for nothing. Leave sft=off out, or set teach.rule.kind=relift too for plain GRPO."
+        )
+    of_rl = [name for name in ("prompts", "groups") if getattr(type(rule), name) is not getattr(Rule, name)]
+    if config.rl is None and of_rl:
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} has {' and '.join(of_rl)} for the RL update, which rl='off' switches "
+            f"off: nothing would come of them. Leave rl=off out, or take a rule that has batches alone."
         )
     again = _made(plugin, setting)
     again.restore(state_of(rule, setting.kind))
