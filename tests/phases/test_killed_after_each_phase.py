@@ -130,7 +130,9 @@ def test_killed_after_a_phase_and_resumed_the_next_metrics_are_the_uninterrupted
     form: str, phase: str, uninterrupted: Callable[[str], tuple[Path, Outcome]]
 ) -> None:
     folder, expected = uninterrupted(form)
-    with open_run(small_config(folder / phase.replace("/", "-"), *FORMS[form]), "small") as run:
+    killed = folder / phase.replace("/", "-")
+    assert (killed / "small").is_dir(), "the run never came to that phase"
+    with open_run(small_config(killed, *FORMS[form]), "small") as run:
         found = Outcome.of(run, drive(run, END)[-1])
     assert found.metrics == expected.metrics
     assert found.weights == expected.weights
