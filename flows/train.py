@@ -65,6 +65,7 @@ from tasks.rl_update import rl_update
 from tasks.rollout import rollout
 from tasks.sft_update import sft_update
 from tasks.source import source
+from tasks.trial import trial
 from tasks.verify import verify
 
 
@@ -106,7 +107,10 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
             version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version)
     finally:
         sourced = await sourcing
-    version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
+    trials = None
+    if run.interleaving.has_trials:
+        trials = await trial(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
+    version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version, trials)
     return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)
 
 

@@ -82,6 +82,10 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
     GUIDED = "guided"
     """With the first part of the completion given: it says nothing of what the policy can do alone."""
+    PREFIX_SEARCH = "prefix_search"
+    """After a prefix, to find how much of a demonstration has to be given; trained on by nothing, like the next."""
+    CONTINUATION = "continuation"
+    """After a step that was put into a rollout, to see whether it leads to a correct end."""
 
 
 class UpdateKind(StrEnum):
@@ -231,6 +235,14 @@ class RolloutGroup:
 
     def count(self, status: Status) -> int:
         return sum(r.verdict.status is status for r in self.rollouts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """What completions of a question were made to begin with, e.g. token_ids ``(7, 3, 14)``."""
+
+    question_id: str
+    token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

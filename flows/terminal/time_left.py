@@ -59,7 +59,7 @@ class Stopwatch:
             # The first one asks all questions, as does the one after the last iteration.
             self._full_evaluation = now - self._evaluating_since
         self._evaluating_since = now if name == "evaluate" else None
-        if name in ("rollout", "probe", "evaluate"):
+        if name in ("rollout", "probe", "trial", "evaluate"):
             self._sampling_since, self._sampled = now, 0
         if name == "rollout" and not self._marks:
             self._marks.append(now)

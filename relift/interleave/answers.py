@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, state_of
+from relift.records import Prefix
 
 Answer = TypeVar("Answer")
-Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
-"""Token ids of a prefix, as a completion begins with them. Raises RuleError for one that nobody could continue."""
+Encode = Callable[[str, GuidedPrompt], Prefix]
+"""A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
+nobody could continue."""
 EncodePartial = Callable[[str | tuple[int, ...]], tuple[int, ...]]
 """Token ids of the first part of a solution. Raises RuleError for one that cannot be trained on."""
 Target = tuple[str, tuple[int, ...] | None]
@@ -32,11 +34,11 @@ class Answers:
     """Ids of the training questions."""
     is_control: Callable[[str], bool]
 
-    def prompts(self, moment: Moment, encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
-        """(question id, token ids of its prefix)."""
-        found = self._each("prompts", self._asked("prompts", moment), GuidedPrompt)
-        asked = self._about(found, "prompts", self.known, "a training question")
-        return [(prompt.question_id, encode(prompt.prefix)) for prompt in asked]
+    def prompts(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("prompts", moment, encode)
+
+    def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("trials", moment, encode)
 
     def groups(self, moment: Moment) -> list[Drop | Join]:
         found = self._each("groups", self._asked("groups", moment), (Drop, Join))
@@ -67,6 +69,10 @@ class Answers:
     def advance(self, moment: Moment) -> None:
         self._run("advance", moment)
         state_of(self.rule, self.name)
+
+    def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
+        found = self._each(what, self._asked(what, moment), GuidedPrompt)
+        return [encode(what, prompt) for prompt in self._about(found, what, self.known, "a training question")]
 
     def _asked(self, what: str, moment: Moment) -> list[Any]:
         """The answer to a question that may change nothing."""

@@ -210,9 +210,9 @@ def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
 
 
 def iteration_row(report: IterationReport) -> Row:
-    """Without its updates and rewards, which have tables of their own."""
+    """Without its updates and rewards, which have tables of their own, and what its attempts say of signal."""
     row = _fields(report)
-    del row["updates"], row["rewards"]
+    del row["updates"], row["rewards"], row["signal"]
     return {
         **row,
         "statuses": {str(name): count for name, count in sorted(report.statuses.items())},

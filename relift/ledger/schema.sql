@@ -200,7 +200,6 @@ CREATE TABLE iterations (           -- one row is what an iteration reported
     statuses MAP(VARCHAR, INTEGER) NOT NULL,
     unsolved INTEGER NOT NULL,      -- groups that the gate called hardest
     solved_all INTEGER NOT NULL,
-    signal INTEGER NOT NULL,        -- groups whose graded rewards differ
     rounds INTEGER NOT NULL,        -- in which its questions were asked: with refill there may be several
     lacking INTEGER NOT NULL,       -- groups with signal that its RL batch is short of, since refill came to its cap
     buffer INTEGER NOT NULL,        -- demonstrations waiting afterwards

@@ -8,7 +8,7 @@ from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.store.uris import is_bucket
 
-OF_REPLAY = frozenset({"rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update"})
+OF_REPLAY = frozenset({"rollout", "probe", "verify", "gate", "source", "rl_update", "trial", "sft_update"})
 
 
 def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRef:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_ids
+from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.questions import Drawn
 from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
-from relift.run.recorded import Prefix, RolloutRecord
+from relift.run.recorded import RolloutRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -26,8 +26,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     """
     drawn = run.order.first(iteration)
     ids = [question.id for question in drawn.questions]
-    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run))
-    prefixes = tuple(Prefix(question_id=question, token_ids=tokens) for question, tokens in found)
+    prefixes = tuple(run.interleaving.prompts(iteration, ids, partial(prefix_of, run)))
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
     return sample_round(run, iteration, "rollout", drawn, record, version)
 

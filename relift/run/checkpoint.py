@@ -53,7 +53,8 @@ def write_checkpoint(store: Store, policy: Policy, snapshot: Snapshot, *, inputs
     tensors = {k: v.cpu().contiguous() for k, v in resume_tensors(policy.model).items()}
     files: dict[str, Any] = {
         WEIGHTS: lambda path: save_file(tensors, path),
-        STATE: (json.dumps(_state(snapshot), sort_keys=True) + "\n").encode(),
+        # Not sorted: the order of its dictionaries belongs to the state of a rule.
+        STATE: (json.dumps(_state(snapshot)) + "\n").encode(),
     }
     for kind, optimizer in _distinct(policy).items():
         state = {k: v.cpu().contiguous() for k, v in optimizer_tensors(optimizer).items()}

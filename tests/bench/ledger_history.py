@@ -244,7 +244,6 @@ class History:
             statuses=statuses,
             unsolved=hardest,
             solved_all=sum(g.accuracy == 1 for g in groups),
-            signal=sum(g.has_signal for g in groups),
             buffer=0,
             taught=min(taught, TAUGHT_AT_ONCE),
             updates=(),

@@ -20,6 +20,7 @@ from relift.phases.rollout import rollout
 from relift.phases.rounds import next_round
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
+from relift.phases.trial import trial
 from relift.phases.verify import verify
 from relift.records import PhaseRef, PolicyVersion
 from relift.run.run import Run
@@ -67,7 +68,8 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
         version = rl_update(run, iteration, rollouts, verdicts, gated, version)
-        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
+        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
+        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         report_iteration(run, iteration, rollouts, verdicts, gated)
         versions.append(version)
         iteration += 1

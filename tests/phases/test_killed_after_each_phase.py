@@ -21,6 +21,7 @@ from relift.phases.iteration_report import report_iteration
 from relift.phases.rl_update import rl_update
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
+from relift.phases.trial import trial
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
 from relift.run.progress import METRICS
@@ -28,16 +29,14 @@ from relift.run.run import Run
 from tests.phases.conftest import drive, sampled
 from tests.small_run import small_config
 
-SAMPLING = ("rollout", "probe", "verify")
+PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
 REFILL = ("rollout/1", "verify/1", "rollout/2", "verify/2")
-REST = ("gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
 SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2")
 FORMS = {
     "shuffle": SETTINGS,
     "refill": (*SETTINGS, "sampling.refill.cap=3", "sampling.pools.newest=2", "sampling.retire.after=1"),
 }
-CASES = [("shuffle", phase) for phase in (*SAMPLING, *REST)]
-CASES += [("refill", phase) for phase in (*SAMPLING, *REFILL, *REST)]
+CASES = [(form, phase) for form in FORMS for phase in PHASES] + [("refill", phase) for phase in REFILL]
 KILLED_IN, END = 3, 5
 """At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
 
@@ -89,7 +88,9 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
         keep(iteration, "source")
         version = rl_update(run, iteration, rollouts, verdicts, gated, version)
         keep(iteration, "rl_update")
-        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
+        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
+        keep(iteration, "trial")
+        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         keep(iteration, "sft_update")
         report_iteration(run, iteration, rollouts, verdicts, gated)
         keep(iteration, "report_iteration")
