@@ -17,10 +17,17 @@ class Line:
 def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> list[Line]:
     """Questions, completions, tokens and updates of an iteration and of the whole run, most general first."""
     batch, samples = config.questions.batch_size, config.rollout.samples
-    completions = batch * samples
+    refill = config.sampling.refill
+    asked = batch * (refill.cap if refill else 1)
+    completions = asked * samples
+    at_most = f"refilled to {asked} at most, until {batch} groups have signal" if refill else ""
     lines = [
         Line("iterations", f"{iterations:,}", f"{questions:,} questions, {batch} an iteration"),
-        Line("completions", f"{completions * iterations:,}", f"{batch} questions x {samples} rollouts x {iterations}"),
+        Line(
+            "completions, at most" if refill else "completions",
+            f"{completions * iterations:,}",
+            f"{asked} questions x {samples} rollouts x {iterations}" + (f": {batch} {at_most}" if refill else ""),
+        ),
         Line(
             "sampled tokens, at most",
             f"{completions * config.rollout.max_tokens * iterations:,}",
@@ -58,7 +65,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
         lines.append(
             Line(
                 "teacher requests, at most",
-                f"{batch * iterations * api.candidates * api.rounds:,}",
+                f"{asked * iterations * api.candidates * api.rounds:,}",
                 f"{api.candidates} candidates x {api.rounds} rounds, were every question hardest"
                 + (f"; {api.budget_usd:g} USD at most" if api.budget_usd is not None else ""),
             )
