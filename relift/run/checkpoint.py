@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, the method's state, the order of questions
+    state.json                         iteration, policy version, the method's state, the order of questions, what was spent
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
@@ -11,14 +11,14 @@ and replays what was recorded after it. Tensors are safetensors; nothing is pick
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from relift.errors import StoreError
 from relift.policy.policy import Policy
 from relift.policy.weights import resume_tensors
-from relift.records import CheckpointRef, PolicyVersion, UpdateKind
+from relift.records import CheckpointRef, PolicyVersion, Spent, UpdateKind
 from relift.run.recorded import version_from_json
 from relift.store import Store
 
@@ -37,6 +37,7 @@ class Snapshot:
     """JSON of the method's state."""
     order: dict[str, Any]
     """JSON of the order of questions."""
+    spent: Spent = field(default_factory=Spent)
 
 
 def checkpoint_key(iteration: int) -> str:
@@ -79,6 +80,7 @@ def read_snapshot(store: Store, key: str) -> Snapshot:
             version=version_from_json(tree["version"]),
             interleaving=tree["interleaving"],
             order=tree["order"],
+            spent=Spent(**tree["spent"]),
         )
     except (KeyError, TypeError) as problem:
         raise StoreError(f"{key}/{STATE} is not of this version of relift ({problem})") from problem
@@ -139,5 +141,10 @@ def _optimizer_file(kind: UpdateKind) -> str:
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     version = asdict(snapshot.version)
     version.pop("phase")
-    state = {"interleaving": snapshot.interleaving, "order": snapshot.order}
-    return {"iteration": snapshot.iteration, "version": version, **state}
+    return {
+        "iteration": snapshot.iteration,
+        "version": version,
+        "interleaving": snapshot.interleaving,
+        "order": snapshot.order,
+        "spent": asdict(snapshot.spent),
+    }

@@ -60,10 +60,11 @@ def sampled(
 
 
 def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
-    """Run (or resume) up to ``iterations``; the version after each one that this call went through."""
+    """Run (or resume) up to ``iterations``, or to where the budget is used up; the version after each iteration that
+    this call went through."""
     iteration, version = run.resume()
     versions = []
-    while iteration < iterations:
+    while iteration < iterations and (run.config.budget.share(run.spent) or 0) < 1:
         rollouts, verdicts = sampled(run, iteration, version)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)

@@ -46,6 +46,8 @@ def test_every_rl_batch_holds_as_many_groups_with_signal_or_the_iteration_says_w
         assert update["sequences"] == G * min(signal, B)
         gated = read(run.store, phase_key(report["iteration"], "gate"), GateRecord)
         assert gated.rounds == report["rounds"] == len(run.store.keys(phase_key(report["iteration"], "verify"))) + 1
+    assert run.spent.rollouts == reports[-1]["spent"]["rollouts"] == G * sum(report["questions"] for report in reports)
+    assert run.spent.sampled_tokens == sum(report["tokens"] for report in reports)
     found = run.ledger.execute("SELECT rounds, lacking FROM iterations ORDER BY iteration")
     assert found == [(report["rounds"], report["lacking"]) for report in reports]
     assert {bool(report["lacking"]) for report in reports} == {True, False}, "too little happens to show anything"
