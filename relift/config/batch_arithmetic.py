@@ -20,20 +20,17 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
     Without ``iterations``, where the budget alone says when the run ends, the amounts are those of one.
     """
     batch, samples = config.questions.batch_size, config.rollout.samples
-    refill = config.sampling.refill
-    asked = batch * (refill.cap if refill else 1)
+    asked = batch * config.sampling.most_batches
     completions = asked * samples
-    how = f"{asked} questions x {samples} rollouts x {iterations or 1}"
-    if refill:
-        how += f": a batch, refilled until {batch} groups have signal"
+    asks = f"{batch}" if asked == batch else f"{batch} to {asked}"
     count = "until the budget is used" if iterations is None else f"{iterations:,}"
 
     def of_run(amount: int) -> str:
         return f"{amount:,} an iteration" if iterations is None else f"{amount * iterations:,}"
 
     lines = [
-        Line("iterations", count, f"{questions:,} questions, {batch} an iteration"),
-        Line("completions, at most" if refill else "completions", of_run(completions), how),
+        Line("iterations", count, f"{questions:,} questions, {asks} an iteration"),
+        Line("completions", of_run(completions), f"{asked} questions x {samples} rollouts x {iterations or 1}"),
         Line(
             "sampled tokens, at most",
             of_run(completions * config.rollout.max_tokens),

@@ -60,6 +60,11 @@ class SamplingConfig(Section):
     retire: RetireConfig | None = None
     """off, or a section."""
 
+    @property
+    def most_batches(self) -> int:
+        """Times questions.batch_size questions that an iteration may ask."""
+        return self.refill.cap if self.refill else 1
+
     @field_validator("refill", "pools", "retire", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:

@@ -181,13 +181,12 @@ class QuestionOrder:
 
 
 def _require_enough(questions: int, batch_size: int, config: SamplingConfig) -> None:
-    rounds = config.refill.cap if config.refill else 1
-    if questions < rounds * batch_size:
-        what = f"a batch of questions.batch_size={batch_size}"
+    if questions < config.most_batches * batch_size:
+        size, cap = f"questions.batch_size={batch_size}", ""
         if config.refill:
-            what = f"the sampling.refill.cap={rounds} times questions.batch_size={batch_size} that an iteration may ask"
+            size, cap = f"{size} times sampling.refill.cap={config.refill.cap}", " or the cap"
         raise DataError(
-            f"{questions} training questions do not fill {what}, and an iteration never asks a question twice. Lower "
-            f"questions.batch_size (and rl.questions_per_update){' or the cap' if config.refill else ''}, or give more "
-            f"questions (questions.count, questions.path, a smaller questions.held_out_share)."
+            f"{questions} training questions do not fill a batch of {size}, and an iteration never asks a question "
+            f"twice. Lower questions.batch_size (and rl.questions_per_update){cap}, or give more questions "
+            f"(questions.count, questions.path, a smaller questions.held_out_share)."
         )

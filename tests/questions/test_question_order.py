@@ -101,7 +101,7 @@ def test_with_refill_the_next_iteration_goes_on_where_the_last_came_to_and_none_
     again = QuestionOrder(asked, 8, seed=1, config=config)
     again.restore(json.loads(json.dumps(order.to_json())))
     assert again.first(40) == order.first(40)
-    with pytest.raises(DataError, match=r"23 training questions .*sampling\.refill\.cap=3 times"):
+    with pytest.raises(DataError, match=r"23 training questions .*8 times sampling\.refill\.cap=3"):
         QuestionOrder(questions(23), 8, seed=1, config=config)
 
 
