@@ -19,7 +19,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
 
     Without ``iterations``, where the budget alone says when the run ends, the amounts are those of one.
     """
-    batch, samples = config.questions.batch_size, config.rollout.samples
+    batch, samples, longest = config.questions.batch_size, config.rollout.samples, config.rollout.max_tokens
     asked = batch * config.sampling.most_batches
     completions = asked * samples
     asks = f"{batch}" if asked == batch else f"{batch} to {asked}"
@@ -31,13 +31,9 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
     lines = [
         Line("iterations", count, f"{questions:,} questions, {asks} an iteration"),
         Line("completions", of_run(completions), f"{asked} questions x {samples} rollouts x {iterations or 1}"),
-        Line(
-            "sampled tokens, at most",
-            of_run(completions * config.rollout.max_tokens),
-            f"{config.rollout.max_tokens} a completion",
-        ),
+        Line("sampled tokens, at most", of_run(completions * longest), f"{longest} a completion"),
+        *_budget_lines(config),
     ]
-    lines += _budget_lines(config)
     if config.rl is None:
         lines.append(Line("RL optimizer steps", "0", "rl is off"))
     else:

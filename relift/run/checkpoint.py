@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, the method's state, the order of questions, what was spent
+    state.json                         iteration, policy version, the state of method and order, what was spent
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
