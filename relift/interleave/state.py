@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode, EncodePartial, Target
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
@@ -72,7 +72,16 @@ class Interleaving:
         self._is_followed = config.teaches
         self._buffer_config = config.buffer
         self.gate = Gate(config.gate)
-        self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
+        self.taught: dict[str, str] = {}
+        """Questions by the ids of the demonstrations that were taught, joined or guided by, in that order."""
+        self.rule = Answers(
+            rule=rule,
+            name=config.teach.rule.kind,
+            known=known,
+            is_control=self.is_control,
+            taught=self.taught,
+            most_taught=config.budget.demonstrations,
+        )
         self.buffer = DemonstrationBuffer(config.buffer)
         self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
         self.probes = ProbeSchedule(config.probe if config.teaches else None)
@@ -143,6 +152,8 @@ class Interleaving:
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
+        waiting, guided = self._waiting(), [found.group.question.id for found in batch.guided]
+        self.taught.update({named(waiting, question): question for question in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
@@ -161,6 +172,7 @@ class Interleaving:
     def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
         """Their questions are followed from here on."""
         entries = tuple(entries)
+        self.taught.update({entry.demonstration_id: entry.question_id for entry in entries})
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
         self.probes.taught([entry.question_id for entry in entries], iteration)
@@ -183,6 +195,7 @@ class Interleaving:
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
             },
+            "taught": dict(self.taught),
             "asked": list(self.asked),
             "refused_in_a_row": self.refused_in_a_row,
         }
@@ -194,6 +207,8 @@ class Interleaving:
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
+        self.taught.clear()  # the same dict, since the answers are checked by it
+        self.taught.update(tree["taught"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
 

@@ -42,15 +42,21 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     )
     groups = completions_of(run, questions, request, version)
     files = {FILE: rollouts_to_parquet(questions, groups)}
+    beside = dict[str, int]()
     if prefixes:
         asked = [run.questions.by_id[prefix.question_id] for prefix in prefixes]
         continued = continuations(run, prefixes, replace(request, purpose=Purpose.GUIDED), version)
         files[GUIDED + FILE] = rollouts_to_parquet(asked, continued)
+        beside = {
+            "guided_rollouts": sum(map(len, continued)),
+            "guided_tokens": sum(len(c.token_ids) for group in continued for c in group),
+        }
     completions = [c for group in groups for c in group]
     counts = {
         "questions": len(questions),
         "rollouts": len(completions),
         "tokens": sum(len(c.token_ids) for c in completions),
         "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
+        **beside,
     }
     return finish(run, iteration, "rollout", files, inputs=inputs, counts=counts, facts=record.to_json())
