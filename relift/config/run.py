@@ -127,8 +127,8 @@ class RunConfig(Section):
     def _refill_has_a_batch_to_fill(self) -> RunConfig:
         if self.rl is None and self.sampling.refill:
             raise ValueError(
-                "sampling.refill asks questions until the RL batch is full, and rl is off: no update would train on what "
-                "it samples. Set sampling.refill='off', or give rl a section"
+                "sampling.refill asks questions until the RL batch is full, and rl is off: no update would train on "
+                "what it samples. Set sampling.refill='off', or give rl a section"
             )
         return self
 
