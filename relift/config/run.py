@@ -12,6 +12,7 @@ from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConf
 from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
+from relift.config.sampling import SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 from relift.config.teach import InUpdateRuleConfig, ReliftRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
@@ -34,6 +35,7 @@ class RunConfig(Section):
     scratch: str = Field("runs", json_schema_extra=MAY_CHANGE)
     """Folder with the working copies of runs whose store is s3://; unused where the store is a folder itself."""
     questions: QuestionsConfig
+    sampling: SamplingConfig = SamplingConfig()
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
     rl: RlConfig | None = RlConfig()
@@ -140,6 +142,15 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _refill_has_a_batch_to_fill(self) -> RunConfig:
+        if self.rl is None and self.sampling.refill:
+            raise ValueError(
+                "sampling.refill asks questions until the RL batch is full, and rl is off: no update would train on "
+                "what it samples. Set sampling.refill='off', or give rl a section"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
         rule = self.teach.rule
         if self.sft is None or not isinstance(rule, ReliftRuleConfig):
@@ -151,7 +162,9 @@ class RunConfig(Section):
         limits = {"buffer.capacity": self.buffer.capacity, "questions.count": self.questions.count}
         if self.buffer.max_age is not None:
             # One that was last seen unsolved max_age iterations ago is still there.
-            limits["buffer.max_age"] = (self.buffer.max_age + 1) * self.questions.batch_size
+            limits["buffer.max_age"] = (
+                (self.buffer.max_age + 1) * self.sampling.most_batches * self.questions.batch_size
+            )
         for key, limit in limits.items():
             if limit is not None and limit < rule.batch_size:
                 raise ValueError(
