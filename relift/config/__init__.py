@@ -9,7 +9,7 @@ marked with ``may_change`` may differ when a run is resumed; any other differenc
 from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
+from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig, WarmStartConfig
 from relift.config.losses import (
     Aggregation,
     CispoClipConfig,
@@ -32,7 +32,14 @@ from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
-from relift.config.teach import ReliftRuleConfig, RuleConfig, TeachConfig
+from relift.config.teach import (
+    BatchRuleConfig,
+    EveryKRuleConfig,
+    RandomRuleConfig,
+    ReliftRuleConfig,
+    RuleConfig,
+    TeachConfig,
+)
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
 __all__ = [
@@ -40,6 +47,7 @@ __all__ = [
     "AdamConfig",
     "Aggregation",
     "ApiTeacherConfig",
+    "BatchRuleConfig",
     "BenchmarkConfig",
     "BudgetConfig",
     "BufferConfig",
@@ -51,6 +59,7 @@ __all__ = [
     "CorrectConfig",
     "CorrectionConfig",
     "EvaluationConfig",
+    "EveryKRuleConfig",
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
@@ -67,6 +76,7 @@ __all__ = [
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "RandomRuleConfig",
     "ReliftRuleConfig",
     "RewardConfig",
     "RlConfig",
@@ -81,4 +91,5 @@ __all__ = [
     "TeacherConfig",
     "TokenWeights",
     "VllmConfig",
+    "WarmStartConfig",
 ]
