@@ -131,6 +131,7 @@ def test_a_run_of_it_alone_says_what_base_and_end_came_to_and_its_ledger_can_be_
     assert summary.mean_start == summary.mean_after and summary.iterations == 0
     assert (summary.demonstrations, summary.demonstrations_used, summary.optimizer_steps) == (12, 12, 9)
     assert all(score.start == score.after for score in summary.families.values())
+    run.ledger.set_status("interrupted")
     digest, root = run.ledger.digest(), run.root
     run.__exit__()
     (root / LEDGER).unlink()
