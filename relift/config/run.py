@@ -143,6 +143,15 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _refill_has_a_batch_to_fill(self) -> RunConfig:
+        if self.rl is None and self.sampling.refill:
+            raise ValueError(
+                "sampling.refill asks questions until the RL batch is full, and rl is off: no update would train on "
+                "what it samples. Set sampling.refill='off', or give rl a section"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
         rule = self.teach.rule
         if self.sft is None or not isinstance(rule, BatchRuleConfig | EveryKRuleConfig):
@@ -156,7 +165,9 @@ class RunConfig(Section):
         limits = {"buffer.capacity": self.buffer.capacity, "questions.count": self.questions.count}
         if self.buffer.max_age is not None:
             # One that was last seen unsolved max_age iterations ago is still there.
-            limits["buffer.max_age"] = (self.buffer.max_age + 1) * self.questions.batch_size
+            limits["buffer.max_age"] = (
+                (self.buffer.max_age + 1) * self.sampling.most_batches * self.questions.batch_size
+            )
         for key, limit in limits.items():
             if limit is not None and limit < rule.batch_size:
                 raise ValueError(

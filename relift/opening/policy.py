@@ -74,7 +74,8 @@ def bytes_needed(config: RunConfig, model: Any) -> int:
     trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     optimizers = 1 if config.shared_optimizer or not (config.rl and config.sft) else 2
     checkpoint: int = trained * (1 + 2 * optimizers)
-    rollouts = config.questions.batch_size * config.rollout.samples * config.rollout.max_tokens * 8
+    asked = config.questions.batch_size * config.sampling.most_batches
+    rollouts = asked * config.rollout.samples * config.rollout.max_tokens * 8
     return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)
 
 
