@@ -9,7 +9,7 @@ marked with ``may_change`` may differ when a run is resumed; any other differenc
 from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
+from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig, WarmStartConfig
 from relift.config.losses import (
     Aggregation,
     CispoClipConfig,
@@ -34,9 +34,12 @@ from relift.config.run import RunConfig
 from relift.config.sampling import PoolsConfig, RefillConfig, RetireConfig, SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, Share
 from relift.config.teach import (
+    BatchRuleConfig,
+    EveryKRuleConfig,
     InsertRuleConfig,
     InUpdateRuleConfig,
     MixedRuleConfig,
+    RandomRuleConfig,
     ReliftRuleConfig,
     RuleConfig,
     SwitchRuleConfig,
@@ -49,6 +52,7 @@ __all__ = [
     "AdamConfig",
     "Aggregation",
     "ApiTeacherConfig",
+    "BatchRuleConfig",
     "BenchmarkConfig",
     "BudgetConfig",
     "BufferConfig",
@@ -60,6 +64,7 @@ __all__ = [
     "CorrectConfig",
     "CorrectionConfig",
     "EvaluationConfig",
+    "EveryKRuleConfig",
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
@@ -80,6 +85,7 @@ __all__ = [
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "RandomRuleConfig",
     "RefillConfig",
     "ReliftRuleConfig",
     "RetireConfig",
@@ -98,4 +104,5 @@ __all__ = [
     "TeacherConfig",
     "TokenWeights",
     "VllmConfig",
+    "WarmStartConfig",
 ]

@@ -10,18 +10,44 @@ from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
 from relift.config.section import Section, Share
 
 
-class ReliftRuleConfig(Section):
-    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+class BatchRuleConfig(Section):
+    """What teaches M demonstrations at a time."""
 
     teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
     """The updates, sft and rl, that bring its demonstrations to the policy: where they are off it teaches nothing."""
 
-    kind: Literal["relift"] = "relift"
-    """relift, or the import path of one's own, package.module:Name."""
     batch_size: int = Field(64, ge=1)
     """M: the update waits until the buffer holds this many demonstrations."""
     max_updates_per_iteration: int = Field(1, ge=1)
     """The paper's cap: a supervised update after every RL step collapsed."""
+
+
+class ReliftRuleConfig(BatchRuleConfig):
+    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+
+    kind: Literal["relift"] = "relift"
+    """relift, every-k, random, switch, insert, mixed or the import path of one's own, package.module:Name."""
+
+
+class RandomRuleConfig(BatchRuleConfig):
+    """As relift, but as many questions of the batch as the gate called hardest are drawn at random: what the gate is
+    worth."""
+
+    kind: Literal["random"] = "random"
+    """As in the rule relift."""
+
+
+class EveryKRuleConfig(Section):
+    """A supervised update every k iterations, of the newest hard questions that wait; none where none waits."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
+
+    kind: Literal["every-k"] = "every-k"
+    """As in the rule relift."""
+    every: int = Field(8, ge=1)
+    """k: iterations from one supervised update to the next."""
+    batch_size: int = Field(64, ge=1)
+    """Demonstrations of an update, at most."""
 
 
 class InUpdateRuleConfig(Section):
@@ -35,7 +61,7 @@ class SwitchRuleConfig(InUpdateRuleConfig):
     """Each question by one of two losses: its rollouts' or its demonstration's (HPT, arXiv 2509.04419)."""
 
     kind: Literal["switch"] = "switch"
-    """The rule's name, or the import path of one's own, package.module:Name."""
+    """As in the rule relift."""
     gate: int = Field(0, ge=0)
     """Where at most this many rollouts are correct, the demonstration takes their place; without any, it does where the
     gate calls the question hardest."""
@@ -47,7 +73,7 @@ class InsertRuleConfig(InUpdateRuleConfig):
     """The demonstration is one more completion of its question's group, with reward 1 (LUFFY, arXiv 2504.14945)."""
 
     kind: Literal["insert"] = "insert"
-    """The rule's name, or the import path of one's own, package.module:Name."""
+    """As in the rule relift."""
     on: Literal["hardest", "all"] = "hardest"
     """Of which questions: those that the gate calls hardest, or, as published, all."""
 
@@ -56,7 +82,7 @@ class MixedRuleConfig(InUpdateRuleConfig):
     """(1 - mu) of the RL loss and mu of a supervised one in each step, mu falling (CHORD, arXiv 2508.11408)."""
 
     kind: Literal["mixed"] = "mixed"
-    """The rule's name, or the import path of one's own, package.module:Name."""
+    """As in the rule relift."""
     on: Literal["hardest", "all"] = "hardest"
     """Whose demonstrations: of the questions that the gate calls hardest, or, nearer to what is published, of all."""
     mu: Share = 0.5
@@ -71,11 +97,13 @@ class MixedRuleConfig(InUpdateRuleConfig):
 
 RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
+    | Annotated[RandomRuleConfig, Tag("random")]
+    | Annotated[EveryKRuleConfig, Tag("every-k")]
     | Annotated[SwitchRuleConfig, Tag("switch")]
     | Annotated[InsertRuleConfig, Tag("insert")]
     | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "switch", "insert", "mixed"),
+    by_kind("relift", "random", "every-k", "switch", "insert", "mixed"),
 ]
 
 
@@ -83,8 +111,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, switch, insert, mixed or one's own, each with its own settings. What it teaches by the supervised update
-    needs the section sft, what it teaches in the RL update the section rl."""
+    """relift, every-k, random, switch, insert, mixed or one's own, each with its own settings. What it teaches by the
+    supervised update needs the section sft, what it teaches in the RL update the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

@@ -251,9 +251,13 @@ class Interleaving:
         )
 
     def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
-        waiting = _lessons(self.buffer, self.demonstrations)
         return Moment(
-            iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=waiting, progress=progress
+            iteration=iteration,
+            seed=self._seed,
+            questions=tuple(questions),
+            waiting=_lessons(self.buffer, self.demonstrations),
+            progress=progress,
+            teachable=tuple(question for question in questions if not self.is_control(question)),
         )
 
     def _let_wait(

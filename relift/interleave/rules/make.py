@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from relift.config import (
+    EveryKRuleConfig,
     InsertRuleConfig,
     MixedRuleConfig,
     PluginConfig,
+    RandomRuleConfig,
     ReliftRuleConfig,
     RunConfig,
     Section,
@@ -17,13 +19,17 @@ from relift.config import (
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
+from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.insert import Insert
 from relift.interleave.rules.mixed import Mixed
+from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.rules.switch import Switch
 
 RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     ReliftRuleConfig: ReliftRule,
+    RandomRuleConfig: RandomRule,
+    EveryKRuleConfig: EveryKRule,
     SwitchRuleConfig: Switch,
     InsertRuleConfig: Insert,
     MixedRuleConfig: Mixed,
@@ -32,7 +38,7 @@ RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
 
 
 def make_rule(config: RunConfig) -> Rule:
-    """The rule of a configuration; one that comes with relift is none where the update that it teaches by is off.
+    """The rule of a configuration; those of relift teach nothing without the update they teach by: plain GRPO.
 
     Raises ConfigError for one's own that cannot be loaded or takes other settings.
     """
