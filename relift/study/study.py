@@ -82,10 +82,11 @@ class Study:
     settings: tuple[str, ...]
     """Of the command line, over everything."""
 
-    def config(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> RunConfig:
-        """Of one run; ``finished`` are the results of that seed that it waits for.
+    def settings_of(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> list[str]:
+        """What ``--set`` is given on top of the recipe for one run; ``finished`` are the results of that seed that it
+        waits for.
 
-        Without them it has amounts that no run ends at: enough to see that it can be run. Raises ConfigError.
+        Without them it has amounts that no run ends at: enough to see that it can be run.
         """
         tree = method.tree
         for (section, key), of in method.references:
@@ -94,11 +95,12 @@ class Study:
             else:
                 value = "all" if (section, key) == TAUGHT_BEFORE else 10**9
             tree = laid_over(tree, {section: {key: value}})
-        settings = [*as_settings(tree), *self.settings, f"seed={seed}"]
-        if not any(setting.startswith("policy.threads") for setting in settings):
-            settings.append("policy.threads=1")
+        return ["policy.threads=1", *as_settings(tree), *self.settings, f"seed={seed}"]
+
+    def config(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> RunConfig:
+        """The same as a configuration. Raises ConfigError naming the method."""
         try:
-            return load_recipe(self.recipe, settings)
+            return load_recipe(self.recipe, self.settings_of(method, seed, finished))
         except ConfigError as problem:
             raise ConfigError(f"method {method.name!r} of {self.path}: {problem}") from problem
 
