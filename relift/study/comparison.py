@@ -171,7 +171,7 @@ def require_unchanged(study: Study, results: Mapping[tuple[str, int], RunResult]
         listed = "\n".join(lines)
         raise ConfigError(
             f"{study.path} has changed since {len(results)} of its runs ended:\n{listed}\nThey could not be compared "
-            f"with the others. Put the old values back, give the study (its file) another name, or remove the results in "
+            f"with the others. Put the old values back, give the study another file name, or remove the results in "
             f"{folder / study.name} that are to be made again."
         )
 
