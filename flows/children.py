@@ -23,7 +23,7 @@ from relift.study.comparison import Comparison, PlannedRun
 
 ORPHAN_SECONDS = 10.0
 """A child of a comparison that was killed has left its run after so long."""
-LAST_WORDS = 20
+LAST_WORDS = 3
 """Lines of what a run that failed said last."""
 
 
