@@ -48,14 +48,16 @@ def _opened(study: Study, configs: Mapping[str, RunConfig], asked: set[str]) -> 
 
 
 def _require_one_evaluation(study: Study, configs: Mapping[str, RunConfig]) -> None:
-    first = next(iter(configs.items()))
-    for name, config in configs.items():
+    first, *others = configs.items()
+    if first[1].evaluation is None:
+        raise ConfigError(f"{study.path}: evaluation is off, so there would be nothing to compare: leave that out")
+    for name, config in others:
         before, now = (
             {key: value for key, value in departures(each).items() if key.startswith("evaluation")}
             for each in (first[1], config)
         )
-        if config.evaluation is None or before != now:
-            listed = "; ".join(changed(before, now)) or "evaluation is off"
+        if before != now:
+            listed = "; ".join(changed(before, now))
             raise ConfigError(
                 f"{study.path}: method {name!r} is evaluated otherwise than {first[0]!r} ({listed}), so they could not "
                 f"be compared: write it once, in [evaluation]"
