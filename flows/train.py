@@ -63,6 +63,7 @@ from tasks.rl_update import rl_update
 from tasks.rollout import rollout
 from tasks.sft_update import sft_update
 from tasks.source import source
+from tasks.trial import trial
 from tasks.verify import verify
 
 
@@ -80,13 +81,13 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
         announcer = Announcer(run)
         await announcer.start(iteration)
         before = await evaluate(run.ref, 0, run.base, full=True) if config.evaluation else None
-        while iteration < run.iterations:
+        while not run.is_over(iteration):
             version, reported = await iterate(run, iteration, version)
             announcer.iteration(reported)
             iteration += 1
             if _is_evaluation_due(run, iteration):
                 await evaluate(run.ref, iteration, version, full=False)
-            if iteration % config.checkpoint.every == 0 or iteration == run.iterations:
+            if iteration % config.checkpoint.every == 0 or run.is_over(iteration):
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
         figures = await report(run.ref, iteration, version, before, after)
@@ -107,12 +108,15 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
             version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version)
     finally:
         sourced = await sourcing
-    version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
+    trials = None
+    if run.interleaving.has_trials:
+        trials = await trial(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
+    version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version, trials)
     return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)
 
 
 def _is_evaluation_due(run: Run, iteration: int) -> bool:
     evaluation = run.config.evaluation
-    if evaluation is None or evaluation.every is None or iteration >= run.iterations:
+    if evaluation is None or evaluation.every is None or run.is_over(iteration):
         return False
     return iteration % evaluation.every == 0

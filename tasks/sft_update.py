@@ -20,6 +20,7 @@ async def sft_update(
     gated: PhaseRef,
     sourced: PhaseRef,
     version: PolicyVersion,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The policy version after the update; the same one while the rule has no batch."""
-    return await in_compute("sft_update", body, run, iteration, rollouts, verdicts, gated, sourced, version)
+    return await in_compute("sft_update", body, run, iteration, rollouts, verdicts, gated, sourced, version, trials)

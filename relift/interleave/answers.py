@@ -1,20 +1,23 @@
 """What a rule answered, checked: the one place where it is read, whoever asks.
 
 Every answer about a control question is left out here, whatever the rule: no control is ever taught, joined or guided.
+So is what would teach more demonstrations than the budget has, in the order of the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, state_of
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, state_of
+from relift.records import Prefix
 
 Answer = TypeVar("Answer")
-Encode = Callable[[str | tuple[int, ...]], tuple[int, ...]]
-"""Token ids of a prefix, as a completion begins with them. Raises RuleError for one that nobody could continue."""
+Encode = Callable[[str, GuidedPrompt], Prefix]
+"""A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
+nobody could continue."""
 EncodePartial = Callable[[str | tuple[int, ...]], tuple[int, ...]]
 """Token ids of the first part of a solution. Raises RuleError for one that cannot be trained on."""
 Target = tuple[str, tuple[int, ...] | None]
@@ -31,12 +34,16 @@ class Answers:
     known: Container[str]
     """Ids of the training questions."""
     is_control: Callable[[str], bool]
+    taught: Mapping[str, str] = field(default_factory=dict)
+    """Questions by the ids of the demonstrations that were taught, or guided by."""
+    most_taught: int | None = None
+    """Distinct demonstrations that may be taught."""
 
-    def prompts(self, moment: Moment, encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
-        """(question id, token ids of its prefix)."""
-        found = self._each("prompts", self._asked("prompts", moment), GuidedPrompt)
-        asked = self._about(found, "prompts", self.known, "a training question")
-        return [(prompt.question_id, encode(prompt.prefix)) for prompt in asked]
+    def prompts(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("prompts", moment, encode)
+
+    def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
+        return self._prefixes("trials", moment, encode)
 
     def groups(self, moment: Moment) -> list[Drop | Join]:
         found = self._each("groups", self._asked("groups", moment), (Drop, Join))
@@ -44,10 +51,15 @@ class Answers:
         for fate in fates:
             if isinstance(fate, Join) and fate.question_id not in moment.waiting:
                 raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
-        return fates
+        paid = self._within_budget(moment, [fate.question_id for fate in fates if isinstance(fate, Join)])
+        return [fate for fate in fates if isinstance(fate, Drop) or fate.question_id in paid]
 
     def requests(self, moment: Moment) -> list[str]:
-        return self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+        found = self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+        if self.most_taught is None or len(self.taught) < self.most_taught:
+            return found
+        again = set(self.taught.values())
+        return [question for question in found if question in again]
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._asked("batches", moment), (list, tuple))
@@ -57,7 +69,9 @@ class Answers:
             for batch in found
         ]
         flat = [question for batch in asked for question, _ in batch]
-        taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
+        taught = self._within_budget(
+            moment, self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits")
+        )
         kept = (
             [(question, part if part is None else encode(part)) for question, part in batch if question in taught]
             for batch in asked
@@ -67,6 +81,25 @@ class Answers:
     def advance(self, moment: Moment) -> None:
         self._run("advance", moment)
         state_of(self.rule, self.name)
+
+    def _within_budget(self, moment: Moment, questions: Iterable[str]) -> set[str]:
+        """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before."""
+        if self.most_taught is None:
+            return set(questions)
+        known = set(self.taught) | {named(moment.waiting, found.group.question.id) for found in moment.guided}
+        paid = set[str]()
+        for question in questions:
+            demonstration = named(moment.waiting, question)
+            if demonstration in known or len(known) < self.most_taught:
+                known.add(demonstration)
+                paid.add(question)
+        return paid
+
+    def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
+        found = self._each(what, self._asked(what, moment), GuidedPrompt)
+        asked = self._about(found, what, self.known, "a training question")
+        paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
+        return [encode(what, prompt) for prompt in asked if prompt.question_id in paid]
 
     def _asked(self, what: str, moment: Moment) -> list[Any]:
         """The answer to a question that may change nothing."""
@@ -114,3 +147,8 @@ class Answers:
 
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def named(waiting: Mapping[str, Lesson], question: str) -> str:
+    """The id of the demonstration that waits for a question; the question's own where a prefix was given without."""
+    return waiting[question].demonstration_id if question in waiting else question

@@ -1,8 +1,9 @@
-"""What a rule is: which questions are taught, when, and by which of four ways.
+"""What a rule is: which questions are taught, when, and by which of five ways.
 
     prompts  -> rollouts that begin with a given prefix, in groups of their own        asked before the rollouts
     groups   -> what becomes of each group in the RL batch: kept, dropped, or joined   \\  asked once these
     requests -> which questions teachers are asked for                                 /  are verified
+    trials   -> where beginnings of completions lead: sampled, verified, never trained on  asked after the RL update
     advance                                                                              the one change of its state
     batches  -> what the supervised updates train on                                     asked after it
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relift.errors import RuleError
-from relift.records import GuidedGroup, RolloutGroup
+from relift.records import GuidedGroup, Purpose, RolloutGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class Moment:
     """Of the batch, once they are verified."""
     guided: tuple[GuidedGroup, ...] = ()
     """Of the rule's own ``prompts``."""
+    trials: tuple[GuidedGroup, ...] = ()
+    """Of the rule's own ``trials``, as far as they have come, in the order in which they were asked for."""
     hardest: tuple[str, ...] = ()
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
 
@@ -97,6 +100,11 @@ class Partial:
 class Rule:
     """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
 
+    trial_samples = 4
+    trial_rounds = 8
+    trial_purpose = Purpose.PREFIX_SEARCH
+    """Of its trials in the ledger: ``PREFIX_SEARCH`` or ``CONTINUATION``."""
+
     def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
         """To be sampled beside the batch, ``rollout.samples`` completions each. ``moment`` has no groups yet."""
         return ()
@@ -107,6 +115,14 @@ class Rule:
 
     def requests(self, moment: Moment) -> Sequence[str]:
         """Questions that teachers are to be asked for; what they answer waits, in this iteration or a later one."""
+        return ()
+
+    def trials(self, moment: Moment) -> Sequence[GuidedPrompt]:
+        """Beginnings of completions to see where they lead: ``trial_samples`` continuations of each, never trained on.
+
+        Asked after the RL update, whose version is sampled, with all that waits for ``advance``; and then again, with
+        what came of it in ``moment.trials``, until it answers nothing or for the ``trial_rounds``-th time.
+        """
         return ()
 
     def advance(self, moment: Moment) -> None:

@@ -1,6 +1,7 @@
 """What the method carries from one iteration to the next beside the weights.
 
     prompts  ->  decide  ->  owes          what is asked beside the batch, what becomes of it, what teachers owe
+    trials                                 what is to be continued, before anything of the state moves
     advance  ->  used                      what waits, and the batches that are ready to be taught
 
 Each of these is a function of what the phases recorded, so a resumed run restores the state of its checkpoint and calls
@@ -14,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode, EncodePartial, Target
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rule import Drop, Join, Lesson, Moment, Rule, state_of
-from relift.records import Demonstration, GuidedGroup, RolloutGroup, UpdateReport
+from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, UpdateReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Batch:
     iteration: int
     groups: Sequence[RolloutGroup]
     guided: Sequence[GuidedGroup] = ()
+    trials: Sequence[GuidedGroup] = ()
+    """Empty before they were sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +70,18 @@ class Interleaving:
         self._control_share = config.teach.control_share
         self._has_updates = config.sft is not None
         self._is_followed = config.teaches
+        self._buffer_config = config.buffer
         self.gate = Gate(config.gate)
-        self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
+        self.taught: dict[str, str] = {}
+        """Questions by the ids of the demonstrations that were taught, joined or guided by, in that order."""
+        self.rule = Answers(
+            rule=rule,
+            name=config.teach.rule.kind,
+            known=known,
+            is_control=self.is_control,
+            taught=self.taught,
+            most_taught=config.budget.demonstrations,
+        )
         self.buffer = DemonstrationBuffer(config.buffer)
         self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
         self.probes = ProbeSchedule(config.probe if config.teaches else None)
@@ -82,8 +95,8 @@ class Interleaving:
     def is_control(self, question: str) -> bool:
         return is_control(question, self._control_share)
 
-    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode) -> list[tuple[str, tuple[int, ...]]]:
-        """(question id, token ids of a prefix) of what is to be sampled beside a batch of questions."""
+    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode) -> list[Prefix]:
+        """What is to be sampled beside a batch of questions."""
         return self.rule.prompts(self._moment(iteration, questions), encode)
 
     def decide(self, batch: Batch) -> Decision:
@@ -101,6 +114,22 @@ class Interleaving:
             dropped=tuple(fate.question_id for fate in fates if isinstance(fate, Drop)),
             joined=tuple(fate.question_id for fate in fates if isinstance(fate, Join)),
         )
+
+    @property
+    def has_trials(self) -> bool:
+        return type(self.rule.rule).trials is not Rule.trials
+
+    def trials(
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: Encode
+    ) -> list[Prefix]:
+        """What the rule wants continued, with the batch's ``trials`` so far; asked before ``advance``, which it changes
+        nothing of, and with all that will wait there."""
+        arrived = self._teachable(demonstrations)
+        buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
+        _let_wait(buffer, batch, decision, arrived)
+        texts = self.demonstrations | {d.id: d.text for d in arrived}
+        moment = replace(self._moment_of(batch, decision.hardest), waiting=_lessons(buffer, texts))
+        return self.rule.trials(moment, encode)
 
     def lesson(self, question: str) -> Lesson:
         """What waits for a question."""
@@ -121,33 +150,32 @@ class Interleaving:
         What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
+        demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
-        joined = self._take((question, None) for question in decision.joined)
-        for group in batch.groups:
-            if not group.is_unsolved:
-                self.buffer.solved(group.question.id)
-        for demonstration in demonstrations:
-            if not demonstration.is_admitted:
-                continue
-            if self.is_control(demonstration.question_id):
-                self.probes.withheld([demonstration.question_id])
-            else:
-                self.demonstrations[demonstration.id] = demonstration.text
-                self.buffer.add(demonstration.question_id, demonstration.id, batch.iteration)
-        self.used([joined] if joined else [], batch.iteration)
-        self.buffer.expire(batch.iteration)
+        waiting, guided = self._waiting(), [found.group.question.id for found in batch.guided]
+        self.taught.update({named(waiting, question): question for question in guided})
+        self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
+        arrived = self._teachable(demonstrations)
+        self.demonstrations |= {d.id: d.text for d in arrived}
+        if joined := _let_wait(self.buffer, batch, decision, arrived):
+            self._taught(joined, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
 
     def used(self, batches: Sequence[tuple[Taught, ...]], iteration: int) -> None:
         """The iteration's updates on these batches are committed: their entries leave."""
-        entries = [taught.entry for batch in batches for taught in batch]
-        self.buffer.used(entries)
+        for batch in batches:
+            self.buffer.used(taught.entry for taught in batch)
+            self._taught((taught.entry for taught in batch), iteration)
+
+    def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
+        """Their questions are followed from here on."""
+        entries = tuple(entries)
+        self.taught.update({entry.demonstration_id: entry.question_id for entry in entries})
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
-        if batches:
-            self.probes.taught([entry.question_id for entry in entries], iteration)
+        self.probes.taught([entry.question_id for entry in entries], iteration)
 
     def count_refusals(self, reports: Iterable[UpdateReport]) -> None:
         """Of recorded updates, in their order; one without any signal says nothing either way."""
@@ -167,6 +195,7 @@ class Interleaving:
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
             },
+            "taught": dict(self.taught),
             "asked": list(self.asked),
             "refused_in_a_row": self.refused_in_a_row,
         }
@@ -178,6 +207,8 @@ class Interleaving:
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
+        self.taught.clear()  # the same dict, since the answers are checked by it
+        self.taught.update(tree["taught"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
 
@@ -188,19 +219,48 @@ class Interleaving:
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups])
         may_be_taught = tuple(question for question in hardest if not self.is_control(question))
-        return replace(before, groups=tuple(batch.groups), guided=tuple(batch.guided), hardest=may_be_taught)
+        return replace(
+            before,
+            groups=tuple(batch.groups),
+            guided=tuple(batch.guided),
+            trials=tuple(batch.trials),
+            hardest=may_be_taught,
+        )
 
     def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
         return Moment(iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=self._waiting())
 
     def _waiting(self) -> dict[str, Lesson]:
-        return {
-            entry.question_id: Lesson(
-                question_id=entry.question_id,
-                demonstration_id=entry.demonstration_id,
-                text=self.demonstrations[entry.demonstration_id],
-                first_iteration=entry.first_iteration,
-                failures=entry.failures,
-            )
-            for entry in self.buffer.waiting
-        }
+        return _lessons(self.buffer, self.demonstrations)
+
+    def _teachable(self, demonstrations: Iterable[Demonstration]) -> list[Demonstration]:
+        return [d for d in demonstrations if d.is_admitted and not self.is_control(d.question_id)]
+
+
+def _let_wait(
+    buffer: DemonstrationBuffer, batch: Batch, decision: Decision, arrived: Iterable[Demonstration]
+) -> tuple[Entry, ...]:
+    """What an iteration does to the buffer before its supervised updates; who joined a group, and waits no more."""
+    joined = buffer.take(decision.joined)
+    for group in batch.groups:
+        if not group.is_unsolved:
+            buffer.solved(group.question.id)
+    for demonstration in arrived:
+        buffer.add(demonstration.question_id, demonstration.id, batch.iteration)
+    buffer.used(joined)
+    buffer.expire(batch.iteration)
+    return joined
+
+
+def _lessons(buffer: DemonstrationBuffer, texts: Mapping[str, str]) -> dict[str, Lesson]:
+    """By question id."""
+    return {
+        entry.question_id: Lesson(
+            question_id=entry.question_id,
+            demonstration_id=entry.demonstration_id,
+            text=texts[entry.demonstration_id],
+            first_iteration=entry.first_iteration,
+            failures=entry.failures,
+        )
+        for entry in buffer.waiting
+    }

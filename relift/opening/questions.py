@@ -38,7 +38,13 @@ def asked_questions(config: RunConfig, verifier: Verifier, student: Student) -> 
     if evaluation is not None:
         form = evaluation.answer_form or config.questions.answer_form
         questions = with_benchmarks(
-            questions, evaluation.benchmarks, answer_form=form, verifier=verifier, fault_of=fault_of
+            questions,
+            evaluation.benchmarks,
+            answer_form=form,
+            verifier=verifier,
+            fault_of=fault_of,
+            near_duplicates=evaluation.near_duplicates,
+            refuses=evaluation.overlap == "refuse",
         )
         if form != config.questions.answer_form:
             _require_golds_in(form, questions.held_out, verifier)

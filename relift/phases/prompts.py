@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from relift.errors import RuleError
+from relift.interleave import GuidedPrompt
 from relift.policy.model import autocast
 from relift.policy.sampling_request import Prompt, SamplingRequest
-from relift.records import Completion, PolicyVersion, Question
-from relift.run.recorded import Prefix
+from relift.records import Completion, PolicyVersion, Prefix, Question
 from relift.run.run import Run
 
 GUIDED = "guided_"
@@ -34,11 +34,12 @@ def sampled(
         return run.engine.sample(prompts, request, check=run.stop.check, progress=run.progress.tokens)
 
 
-def prefix_ids(run: Run, prefix: str | tuple[int, ...]) -> tuple[int, ...]:
-    """Token ids of a rule's prefix as a completion begins with them; RuleError where nobody could go on from it."""
+def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
+    """What a rule's ``answer`` wants completions to begin with; RuleError where nobody could go on from it."""
     limit = run.config.rollout.max_tokens
     rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
-    return _beginning_ids(run, prefix, "prompts gives the prefix", limit - 1, rest)
+    ids = _beginning_ids(run, prompt.prefix, f"{answer} gives the prefix", limit - 1, rest)
+    return Prefix(question_id=prompt.question_id, token_ids=ids)
 
 
 def partial_ids(run: Run, beginning: str | tuple[int, ...]) -> tuple[int, ...]:

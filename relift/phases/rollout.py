@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_ids
+from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
-from relift.run.recorded import Prefix, RolloutRecord
+from relift.run.recorded import RolloutRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -25,8 +25,7 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     """
     questions = run.order.batch(iteration)
     ids = [question.id for question in questions]
-    found = run.interleaving.prompts(iteration, ids, partial(prefix_ids, run))
-    prefixes = tuple(Prefix(question_id=question, token_ids=tokens) for question, tokens in found)
+    prefixes = tuple(run.interleaving.prompts(iteration, ids, partial(prefix_of, run)))
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
     inputs = digest(run.fingerprint, iteration, ids, version.checksum, record.to_json())
     if ref := finished(run, iteration, "rollout", inputs):
@@ -43,15 +42,21 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     )
     groups = completions_of(run, questions, request, version)
     files = {FILE: rollouts_to_parquet(questions, groups)}
+    beside = dict[str, int]()
     if prefixes:
         asked = [run.questions.by_id[prefix.question_id] for prefix in prefixes]
         continued = continuations(run, prefixes, replace(request, purpose=Purpose.GUIDED), version)
         files[GUIDED + FILE] = rollouts_to_parquet(asked, continued)
+        beside = {
+            "guided_rollouts": sum(map(len, continued)),
+            "guided_tokens": sum(len(c.token_ids) for group in continued for c in group),
+        }
     completions = [c for group in groups for c in group]
     counts = {
         "questions": len(questions),
         "rollouts": len(completions),
         "tokens": sum(len(c.token_ids) for c in completions),
         "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
+        **beside,
     }
     return finish(run, iteration, "rollout", files, inputs=inputs, counts=counts, facts=record.to_json())

@@ -27,7 +27,20 @@ def sampled_groups(
 
     Raises SelfCheckFailed, where it ``is_strict``, when too many verdicts are timeout or error.
     """
-    completions = completions_of(run, questions, request, version)
+    return judged_groups(
+        run, questions, completions_of(run, questions, request, version), is_strict=is_strict, verifier=verifier
+    )
+
+
+def judged_groups(
+    run: Run,
+    questions: Sequence[Question],
+    completions: Sequence[Sequence[Completion]],
+    *,
+    is_strict: bool,
+    verifier: Verifier | None = None,
+) -> list[RolloutGroup]:
+    """The same of completions that were sampled, a group for each question."""
     pairs = [(q.answer, c) for q, group in zip(questions, completions, strict=True) for c in group]
     verdicts = iter(verify.judge(run, pairs, verifier, is_strict=is_strict))
     return [

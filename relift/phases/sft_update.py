@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from relift.phases.phase import finished
 from relift.phases.prompts import partial_ids
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
+from relift.phases.trial import trials_of
 from relift.phases.updates import (
     DEMONSTRATION,
     TRAINED,
@@ -44,6 +46,7 @@ def sft_update(
     gated: PhaseRef,
     sourced: PhaseRef,
     version: PolicyVersion,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The version after the update; the same one where the rule has no batch, as when fewer than M demonstrations wait.
 
@@ -52,7 +55,7 @@ def sft_update(
     """
     if not run.config.teaches:
         return version
-    batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch_of(run, iteration, rollouts, verdicts), trials=trials_of(run, trials))
     decision = read(run.store, gated.key, GateRecord).decision
     encode = partial(partial_ids, run)
     batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), encode)

@@ -23,10 +23,13 @@ class SamplingRequest:
     purpose: Purpose
     version: int
     """Of the policy that samples; stamped on every completion."""
+    first_sample: int = 0
+    """Number of the first of them: further completions of one question are sampled with draws of their own."""
 
     def draws(self, question: Question, sample: int) -> np.ndarray:
         """(max_tokens,) uniform numbers of one rollout: a function of its own key alone (contract 4)."""
-        return randomness.uniforms(self.seed, self.iteration, self.purpose, question.id, sample, count=self.max_tokens)
+        key = (self.seed, self.iteration, self.purpose, question.id, self.first_sample + sample)
+        return randomness.uniforms(*key, count=self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

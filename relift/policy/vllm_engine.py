@@ -405,7 +405,8 @@ def _write_config(model: Any, vocabulary: int, folder: str) -> None:
 
 def _seed(request: SamplingRequest, prompt: Prompt, sample: int) -> int:
     """63 bits of the rollout's own key (contract 4)."""
-    return randomness.key(request.seed, request.iteration, request.purpose, prompt.question.id, sample) >> 65
+    number = request.first_sample + sample
+    return randomness.key(request.seed, request.iteration, request.purpose, prompt.question.id, number) >> 65
 
 
 def _sampled(output: Any) -> _Sampled:

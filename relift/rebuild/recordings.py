@@ -15,14 +15,25 @@ from relift.ledger.carry_over import Replaced
 from relift.phases.tables import completions_from_parquet, demonstrations_from_parquet, groups_from_parquet
 from relift.records import IterationReport, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
-from relift.run.recorded import EvaluationRecord, GateRecord, R, RolloutRecord, UpdateRecord, phase_key, phase_of, read
+from relift.run.recorded import (
+    EvaluationRecord,
+    GateRecord,
+    R,
+    RolloutRecord,
+    TrialRecord,
+    UpdateRecord,
+    phase_key,
+    phase_of,
+    read,
+)
 from relift.store.folder import FolderStore
 from relift.store.manifest import Manifest
 
 ROLLOUTS, VERDICTS, DEMONSTRATIONS = "rollouts.parquet", "verdicts.parquet", "demonstrations.parquet"
 CONFIRM, GUIDED = "confirm_", "guided_"
-_RECORDS: Mapping[str, type[GateRecord | UpdateRecord | EvaluationRecord]] = {
+_RECORDS: Mapping[str, type[GateRecord | TrialRecord | UpdateRecord | EvaluationRecord]] = {
     "gate": GateRecord,
+    "trial": TrialRecord,
     "rl_update": UpdateRecord,
     "sft_update": UpdateRecord,
     "evaluate": EvaluationRecord,
@@ -59,6 +70,7 @@ class Recordings:
         self._writers: dict[str, Callable[[Ledger, Recorded, Mapping[str, Question]], int]] = {
             "gate": self._write_training,
             "probe": self._write_probe,
+            "trial": self._write_trials,
             "source": self._write_demonstrations,
             "rl_update": self._write_updates,
             "sft_update": self._write_updates,
@@ -157,6 +169,7 @@ class Recordings:
     def _purposes(self, recorded: Recorded) -> list[Purpose]:
         found = [_PURPOSES[recorded.phase]] if recorded.phase in _PURPOSES else []
         found += [Purpose.CONFIRM] * recorded.has_confirmed
+        found += [recorded.says(TrialRecord).purpose] if recorded.phase == "trial" else []
         return found + [Purpose.GUIDED] * self._is_guided(recorded)
 
     def _is_guided(self, recorded: Recorded) -> bool:
@@ -208,6 +221,11 @@ class Recordings:
         ledger.record_attempts(self._batch_key(recorded.key), recorded.iteration, groups, purpose=Purpose.PROBE)
         return 1
 
+    def _write_trials(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
+        groups, purpose = self._groups(recorded.key, recorded.key, by_id), recorded.says(TrialRecord).purpose
+        ledger.record_attempts(self._batch_key(recorded.key), recorded.iteration, groups, purpose=purpose)
+        return 1
+
     def _write_demonstrations(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         demonstrations = demonstrations_from_parquet(self._store.read(recorded.key, DEMONSTRATIONS))
         ledger.record_demonstrations(self._batch_key(recorded.key), recorded.iteration, demonstrations)
@@ -236,7 +254,7 @@ class Recordings:
         found = {}
         for number, line in metrics_lines(self._store.root / METRICS):
             try:
-                report = IterationReport(**{**json.loads(line), "updates": ()})
+                report = IterationReport.of({**json.loads(line), "updates": ()})
                 found[int(report.iteration)] = report
             except (ValueError, TypeError, RecursionError):
                 why = "no iteration of this version of relift stands there"

@@ -29,6 +29,7 @@ COLOURS = {
     "gate": "#8C8C8C",
     "source": "#C4C4C4",
     "rl_update": ORANGE,
+    "trial": "#56B4E9",
     "sft_update": VERMILION,
     "checkpoint": PURPLE,
     "evaluate": GREEN,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol, Self, TypeVar
 
 from relift.interleave import Decision
 from relift.ledger import Use
-from relift.records import EvalResult, PolicyVersion, UpdateKind, UpdateReport
+from relift.records import EvalResult, PolicyVersion, Prefix, Purpose, UpdateKind, UpdateReport
 from relift.store import Store
 
 NAMES_BEFORE = {"record": "gate", "close": "report_iteration"}
@@ -26,14 +26,6 @@ def phase_of(recorded: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prefix:
-    """What completions of a question were made to begin with, e.g. token_ids ``(7, 3, 14)``."""
-
-    question_id: str
-    token_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRecord:
     """Of what was sampled for an iteration."""
 
@@ -42,13 +34,40 @@ class RolloutRecord:
     """Of the groups beside the batch, in their order."""
 
     def to_json(self) -> dict[str, Any]:
-        guided = [[prefix.question_id, list(prefix.token_ids)] for prefix in self.guided]
+        guided = _from_prefixes(self.guided)
         return {"policy_version": self.policy_version, **({"guided": guided} if guided else {})}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
-        guided = tuple(Prefix(question_id=q, token_ids=tuple(ids)) for q, ids in tree.get("guided", ()))
-        return cls(policy_version=tree["policy_version"], guided=guided)
+        return cls(policy_version=tree["policy_version"], guided=_prefixes(tree.get("guided", ())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """Of the continuations that the rule asked for, e.g. purpose prefix_search, samples 4, two rounds."""
+
+    policy_version: int
+    purpose: Purpose
+    samples: int
+    """Continuations of each prefix; in the files a question's samples are those of its prefixes in their order."""
+    rounds: tuple[tuple[Prefix, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        rounds = [_from_prefixes(prefixes) for prefixes in self.rounds]
+        return {**asdict(self), "purpose": self.purpose.value, "rounds": rounds}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+        rounds = tuple(_prefixes(prefixes) for prefixes in tree["rounds"])
+        return cls(**{**tree, "purpose": Purpose(tree["purpose"]), "rounds": rounds})
+
+
+def _from_prefixes(prefixes: Sequence[Prefix]) -> list[Any]:
+    return [[prefix.question_id, list(prefix.token_ids)] for prefix in prefixes]
+
+
+def _prefixes(tree: Sequence[Any]) -> tuple[Prefix, ...]:
+    return tuple(Prefix(question_id=question, token_ids=tuple(ids)) for question, ids in tree)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

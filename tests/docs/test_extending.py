@@ -37,6 +37,7 @@ NAMES = [arguments[arguments.index("--name") + 1] for arguments in COMMANDS]
 OWN = {
     "twice": "twice.py",
     "guided": "guided.py",
+    "lead": "lead.py",
     "insert": "insert.py",
     "loss": "my_losses.py",
     "reward": "my_rewards.py",
@@ -44,7 +45,7 @@ OWN = {
     "replay": "my_engines.py",
     "teacher": "my_teachers.py",
 }
-RESUMED = ("twice", "guided", "insert", "loss", "reward", "replay", "teacher")
+RESUMED = ("twice", "guided", "lead", "insert", "loss", "reward", "replay", "teacher")
 STOPPED_AFTER = 1
 """Before there is a checkpoint, so that its updates are repeated from the record."""
 
@@ -167,8 +168,9 @@ def test_the_phases_of_the_table_are_those_of_an_iteration(whole: dict[str, Outc
     table = PAGE.partition("| phase |")[2].partition("\n\n")[0]
     told = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
     found = {path.name for path in (whole["plain"].root / "iterations" / "00002").iterdir()}
-    # Nothing is probed here, and the report of an iteration is a line, no folder.
-    assert set(told) == found | {"probe", report_iteration.__name__}
+    # Nothing is probed here, "plain" has no trials, and the report of an iteration is a line, no folder.
+    assert set(told) == found | {"probe", "trial", report_iteration.__name__}
+    assert list((whole["lead"].root / "iterations").glob("*/trial/manifest.json"))
 
 
 def rest_of(arguments: list[str], *more: str) -> list[str]:

@@ -26,20 +26,26 @@ class Said(Rule):
     def prompts(self, moment: Moment) -> Any:
         return self.said
 
-    groups = requests = batches = prompts
+    groups = requests = batches = trials = prompts
 
 
 def asked(what: str, said: Any) -> Any:
     answers = Answers(rule=Said(said), name="x:Y", known={"a", "b", "c", "d"}, is_control=lambda q: q == "c")
-    return getattr(answers, what)(MOMENT, *([encoded] if what in ("prompts", "batches") else []))
+    encode = {"prompts": [prefix_of], "trials": [prefix_of], "batches": [encoded]}
+    return getattr(answers, what)(MOMENT, *encode.get(what, []))
 
 
-def encoded(prefix: str | tuple[int, ...]) -> tuple[int, ...]:
+def encoded(beginning: str | tuple[int, ...]) -> tuple[int, ...]:
     return (1,)
 
 
+def prefix_of(answer: str, prompt: GuidedPrompt) -> Any:
+    return prompt.question_id, answer
+
+
 def test_controls_are_left_out_of_every_answer() -> None:
-    assert asked("prompts", [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", (1,))]
+    for what in ("prompts", "trials"):
+        assert asked(what, [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", what)]
     assert asked("groups", [Drop("c"), Join("a")]) == [Join("a")]
     assert asked("groups", [Join("c")]) == []
     assert asked("requests", ["c", "b"]) == ["b"]
@@ -76,7 +82,7 @@ def test_an_answer_that_cannot_be_is_named(what: str, said: Any, message: str) -
 def test_nothing_is_answered_by_default() -> None:
     answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     now = replace(MOMENT, hardest=())
-    assert not answers.prompts(now, lambda prefix: (1,)) and not answers.groups(now)
+    assert not answers.prompts(now, prefix_of) and not answers.trials(now, prefix_of) and not answers.groups(now)
     assert not answers.requests(now) and not answers.batches(now, encoded)
     answers.advance(now)
     assert Rule().to_json() is None

@@ -18,6 +18,7 @@ from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
+from relift.phases.trial import trial
 from relift.phases.verify import verify
 from relift.records import PolicyVersion
 from relift.run.run import Run
@@ -39,17 +40,19 @@ def opener(tmp_path: Path) -> Iterator[Opener]:
 
 
 def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
-    """Run (or resume) up to ``iterations``; the version after each one that this call went through."""
+    """Run (or resume) up to ``iterations``, or to where the budget is used up; the version after each iteration that
+    this call went through."""
     iteration, version = run.resume()
     versions = []
-    while iteration < iterations:
+    while iteration < iterations and (run.config.budget.share(run.spent) or 0) < 1:
         rollouts = rollout(run, iteration, version)
         probe(run, iteration, version)
         verdicts = verify(run, iteration, rollouts)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
         version = rl_update(run, iteration, rollouts, verdicts, gated, version)
-        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
+        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
+        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         report_iteration(run, iteration, rollouts, verdicts, gated)
         versions.append(version)
         iteration += 1

@@ -22,6 +22,7 @@ from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
+from relift.phases.trial import trial
 from relift.phases.verify import verify
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
@@ -86,7 +87,9 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
         keep(iteration, "source")
         version = rl_update(run, iteration, rollouts, verdicts, gated, version)
         keep(iteration, "rl_update")
-        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version)
+        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
+        keep(iteration, "trial")
+        version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         keep(iteration, "sft_update")
         report_iteration(run, iteration, rollouts, verdicts, gated)
         keep(iteration, "report_iteration")

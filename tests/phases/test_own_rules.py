@@ -9,16 +9,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 import torch
 
 from relift.errors import ConfigError, RuleError
 from relift.interleave import is_control
+from relift.ledger import Ledger
 from relift.ledger.check import check
+from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.phases.batch import guided_groups
 from relift.phases.rl_update import recorded_rows
+from relift.phases.trial import trials_of
+from relift.rebuild.rebuild import rebuild
 from relift.records import PhaseRef, Purpose
-from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, phase_key, read
+from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
@@ -39,6 +44,7 @@ OWN = {
     "Twice": ("teach.rule.settings.batch_size=2",),
     "Guided": ("teach.rule.settings.count=3", "sft=off"),
     "Insert": ("sft=off",),
+    "Lead": ("sft=off",),
 }
 KILLED_IN, END = 5, 7
 
@@ -84,7 +90,8 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     run.__exit__()
-    for phase in (phase for phase in PHASES if phase not in ("probe", "report_iteration")):
+    trials = ("trial",) if run.interleaving.has_trials else ()
+    for phase in (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), *trials):
         shutil.rmtree(run.root)
         shutil.copytree(kept(phase), run.root)
         again = opener(*settings(name))
@@ -137,6 +144,51 @@ def test_guided_groups_are_trained_on_and_count_for_nothing_else(opener: Opener)
     assert not [found for found in check(run.snapshot_path) if found.wrong]
 
 
+def test_trials_are_sampled_after_the_rl_update_round_by_round_and_count_for_nothing(opener: Opener) -> None:
+    run = opener(*settings("Lead"))
+    versions = [run.base, *drive(run, END, checkpoints=False)]
+    rounds = 0
+    for iteration in range(END):
+        key = phase_key(iteration, "trial")
+        if run.store.manifest(key) is None:
+            continue
+        recorded = read(run.store, key, TrialRecord)
+        assert (recorded.purpose, recorded.samples) == (Purpose.PREFIX_SEARCH, 2)
+        assert recorded.policy_version == versions[iteration + 1].number
+        rounds = max(rounds, len(recorded.rounds))
+        found = trials_of(run, ref(run, iteration, "trial"))
+        assert [one.prefix_ids for one in found] == [p.token_ids for asked in recorded.rounds for p in asked]
+        for one in found:
+            assert len(one.group.rollouts) == 2 and not is_control(one.group.question.id, SHARE)
+            given = run.student.decode(one.prefix_ids)
+            assert all(rollout.completion.text.startswith(given) for rollout in one.group.rollouts)
+        for question in {one.group.question.id for one in found}:
+            tried = [one for one in found if one.group.question.id == question]
+            assert all(one.group.is_unsolved for one in tried[:-1]), "asked again after it led to a correct end"
+            assert [r.sample for one in tried for r in one.group.rollouts] == [*range(2 * len(tried))]
+    assert rounds > 1 and run.interleaving.rule.rule.to_json(), "too little happens to show anything"
+    sampled = "SELECT purpose, sum(rollouts) FROM groups GROUP BY purpose"
+    assert dict(run.ledger.execute(sampled))["train"] == END * 8 * run.config.rollout.samples
+    run.publish()
+    assert not [found for found in check(run.snapshot_path) if found.wrong]
+
+
+def test_a_ledger_with_guided_groups_and_trials_is_made_again_from_the_recordings(opener: Opener) -> None:
+    run = opener(*settings("Lead"))
+    drive(run, END, checkpoints=False)
+    run.publish()
+    root, digest = run.root, run.ledger.digest()
+    assert {"train", "guided", "prefix_search"} <= {p for (p,) in run.ledger.execute("SELECT purpose FROM groups")}
+    run.__exit__()
+    for name in (LEDGER, SNAPSHOT):
+        with duckdb.connect(root / name) as connection:
+            for table in ("attempts", "groups"):
+                connection.execute(f"DELETE FROM {table} WHERE purpose IN ('guided', 'prefix_search')")
+    assert rebuild(root).is_changed
+    with Ledger.open(root / LEDGER, root.name) as ledger:
+        assert ledger.digest() == digest
+
+
 def test_the_rl_update_trains_on_more_than_the_batch(opener: Opener) -> None:
     run = opener(*settings("Guided"), name="guided")
     drive(run, 4, checkpoints=False)
@@ -178,6 +230,8 @@ class Controls(Rule):
         return [GuidedPrompt(question, "1") for question in moment.questions]
     def groups(self, moment):
         return [Drop(question) for question in moment.questions]
+    def trials(self, moment):
+        return () if moment.trials else [GuidedPrompt(question, "1") for question in moment.questions]
 
 class Unknown(Rule):
     def requests(self, moment):
@@ -249,6 +303,8 @@ def test_a_rule_that_speaks_of_controls_is_not_heard(opener: Opener, beside_the_
     assert controls and set(decision.dropped) == set(decision.wanted) == others
     prefixes = read(run.store, phase_key(1, "rollout"), RolloutRecord).guided
     assert {prefix.question_id for prefix in prefixes} == others
+    (tried,) = read(run.store, phase_key(1, "trial"), TrialRecord).rounds
+    assert {prefix.question_id for prefix in tried} == others
 
 
 @pytest.mark.parametrize(
