@@ -157,26 +157,44 @@ def test_what_no_run_could_begin_with_is_refused_by_its_method(folder: Path, set
         opened(folder, *settings)
 
 
-def own_questions(folder: Path, *, solutions: bool) -> list[str]:
+def own_questions(folder: Path, *, solutions: bool) -> None:
+    """A recipe on questions of one's own, in the place of the study's."""
     rows = [{"question": f"{i}+{i}?", "answer": str(2 * i), "solution": str(2 * i)} for i in range(11, 60)]
-    kept = rows if solutions else [{k: v for k, v in row.items() if k != "solution"} for row in rows]
-    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
-    column = ["questions.solution_column=solution"] if solutions else []
-    own = f"questions={{format='rows', path='{folder / 'mine.jsonl'}', answer_form='equals', batch_size=16}}"
-    return [own, *column, "teach.rule.batch_size=4", "rl.questions_per_update=8"]
+    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    column = 'solution_column = "solution"' if solutions else ""
+    (folder / "mine.toml").write_text(f"""
+[questions]
+path = "{folder / "mine.jsonl"}"
+answer_form = "equals"
+batch_size = 16
+{column}
+[policy]
+model = "arithmetic"
+max_prompt_tokens = 48
+[rollout]
+max_tokens = 48
+[teacher]
+max_tokens = 48
+[rl]
+questions_per_update = 8
+[teach.rule]
+batch_size = 4
+""")
+    change(folder, "questions.count = 100", "")
+    change(folder, 'recipe = "demo"', 'recipe = "mine.toml"')
 
 
 def test_a_method_that_teaches_needs_demonstrations(folder: Path) -> None:
-    change(folder, "questions.count = 100", "")
+    own_questions(folder, solutions=False)
     with pytest.raises(ConfigError, match=r"method 'relift' .*no training question has a solution"):
-        opened(folder, *own_questions(folder, solutions=False))
-    assert len(opened(folder, *own_questions(folder, solutions=True)).waiting) == 6
+        opened(folder)
+    own_questions(folder, solutions=True)
+    assert len(opened(folder).waiting) == 6
 
 
 def test_a_benchmark_that_holds_training_questions_is_refused_and_they_are_listed(folder: Path) -> None:
-    change(folder, "questions.count = 100", "")
-    settings = own_questions(folder, solutions=True)
+    own_questions(folder, solutions=True)
     (folder / "bench.jsonl").write_text('{"question": "12+12?", "answer": "24"}\n{"question": "1+2?", "answer": "3"}\n')
     bench = f"evaluation.benchmarks=[{{name='bench', path='{folder / 'bench.jsonl'}'}}]"
     with pytest.raises(ConfigError, match=r"(?s)1 training questions stand in a benchmark too:\n  \w{16}  '12\+12\?'"):
-        opened(folder, *settings, bench)
+        opened(folder, bench)

@@ -99,6 +99,13 @@ def test_the_command_line_may_not_make_a_run_what_the_study_does_not_call_it(tmp
         study(tmp_path, TWO, "seed=5")
 
 
+def test_a_setting_of_the_command_line_leaves_a_method_what_makes_it_that_method(tmp_path: Path) -> None:
+    found = study(tmp_path, TWO, "sft.epochs=2")
+    assert found.config(found.methods["grpo"], 1, {}).sft is None
+    with pytest.raises(ConfigError, match=r"--set sft.epochs=2 would change nothing: every method"):
+        study(tmp_path, TWO.replace("[methods.relift]", "[methods.relift]\nsft.epochs = 1"), "sft.epochs=2")
+
+
 def test_runs_come_by_seed_or_by_method(tmp_path: Path) -> None:
     found = study(tmp_path, TWO)
     assert [f"{m.name}-{s}" for m, s in found.runs()] == ["relift-1", "grpo-1", "relift-2", "grpo-2"]
