@@ -1,4 +1,4 @@
--- The hard-example ledger of relift, schema version 4.
+-- The hard-example ledger of relift, schema version 5.
 --
 -- One file belongs to one run, which is its only writer; every table carries the run, so that the ledgers of a project
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
@@ -8,7 +8,7 @@
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
 );
-INSERT INTO relift_ledger VALUES (4);
+INSERT INTO relift_ledger VALUES (5);
 
 CREATE TABLE runs (                 -- one row is a run
     run VARCHAR PRIMARY KEY,
@@ -200,6 +200,8 @@ CREATE TABLE iterations (           -- one row is what an iteration reported
     statuses MAP(VARCHAR, INTEGER) NOT NULL,
     unsolved INTEGER NOT NULL,      -- groups that the gate called hardest
     solved_all INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,        -- in which its questions were asked: with refill there may be several
+    lacking INTEGER NOT NULL,       -- groups with signal that its RL batch is short of, since refill came to its cap
     buffer INTEGER NOT NULL,        -- demonstrations waiting afterwards
     taught INTEGER NOT NULL,        -- demonstrations that its updates trained on
     seconds MAP(VARCHAR, DOUBLE) NOT NULL -- wall seconds by phase

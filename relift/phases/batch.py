@@ -30,7 +30,7 @@ def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[Guid
         return []
     groups = groups_from_parquet(
         completions_from_parquet(run.store.read(rollouts.key, GUIDED + rollout.FILE)),
-        run.store.read(verdicts.key, GUIDED + verify.FILE),
+        [run.store.read(verdicts.key, GUIDED + verify.FILE)],
         run.questions.by_id,
     )
     return [

@@ -90,7 +90,7 @@ def summarise_run(
         if r.benchmark in base
     }
     count = max(1, len(families))
-    asked = {q.id for i in range(iteration) for q in run.order.batch(i)}
+    asked = "SELECT count(DISTINCT question_id) FROM groups WHERE purpose = 'train'"
     return RunSummary(
         run=run.name,
         recipe=run.config.recipe,
@@ -100,7 +100,7 @@ def summarise_run(
         mean_after=sum(s.after for s in families.values()) / count,
         n=min((r.questions for r in after), default=0),
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
-        questions=len(asked),
+        questions=run.ledger.execute(asked)[0][0],
         iterations=iteration,
         **asdict(run.spent),
         teacher=describe_teacher(run),

@@ -190,7 +190,7 @@ def test_the_tables_listed_are_the_tables_of_the_schema(tmp_path):
         tables = ledger.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'ledger'")
         assert {name for (name,) in tables} == {*TABLES, "relift_ledger"}
         assert ledger.execute("SELECT schema_version FROM relift_ledger") == [(schema.SCHEMA_VERSION,)]
-        assert "relift_ledger VALUES (4)" in tables_sql()
+        assert "relift_ledger VALUES (5)" in tables_sql()
 
 
 def test_the_statuses_query_and_the_comments_name_every_status():
