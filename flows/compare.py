@@ -77,7 +77,7 @@ async def _run_all(comparison: Comparison, view: StudyView) -> StudyResult:
     try:
         with stopped_by_signals(stop):
             failed = await _work(comparison, view, stop)
-        whole = hold_result(comparison.write())
+        whole = hold_result(await asyncio.to_thread(comparison.publish))
         if failed:
             raise RunError(
                 "\n".join([f"{len(failed)} runs failed; the others stand, and the same command goes on.", *failed])

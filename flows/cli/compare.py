@@ -13,7 +13,7 @@ from flows.server.embedded import HOME, PrefectServer, locked, make_home
 from flows.server.outage import run_flow
 from relift.errors import ConfigError, RunError
 from relift.study.comparison import Comparison, open_comparison
-from relift.study.results import study_file
+from relift.study.results import page_file, study_file
 from relift.study.study import load_study
 
 console = Console()
@@ -38,7 +38,9 @@ def compare_command(path: str, settings: Sequence[str], *, only: str, order: str
 def _run(comparison: Comparison) -> None:
     from flows.terminal.study_table import print_study
 
-    if comparison.waiting:
+    if not comparison.waiting:
+        whole = comparison.publish()
+    else:
         server = PrefectServer()
         server.start()
         try:
@@ -51,13 +53,18 @@ def _run(comparison: Comparison) -> None:
             view = StudyView(comparison, console)
             with view.shown():
                 try:
-                    run_flow(comparing(comparison, view), has_ended=server.watched, say=view.note)
+                    whole = run_flow(comparing(comparison, view), has_ended=server.watched, say=view.note)
                 finally:
                     flush_prefect()
         finally:
             server.stop()
-    print_study(console, comparison.write())
-    console.print(f"Results: {study_file(comparison.folder, comparison.study.name)}", highlight=False, markup=False)
+    print_study(console, whole)
+    study = comparison.study.name
+    for what, path in (
+        ("Results", study_file(comparison.folder, study)),
+        ("Page", page_file(comparison.folder, study)),
+    ):
+        console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _run_of(only: str) -> tuple[str, int] | None:

@@ -99,6 +99,14 @@ class Comparison:
         whole.write(study_file(self.folder, self.study.name))
         return whole
 
+    def publish(self) -> StudyResult:
+        """The study's file, and its page beside the results of its runs."""
+        from relift.study.page import write_page  # draws figures
+
+        whole = self.write()
+        write_page(whole, list(self.results.values()), self.folder / self.study.name)
+        return whole
+
 
 def versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("relift", "torch", "transformers")}
