@@ -10,22 +10,52 @@ from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
 from relift.config.section import Section, Share
 
 
-class ReliftRuleConfig(Section):
-    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+class BatchRuleConfig(Section):
+    """What teaches M demonstrations at a time."""
 
     teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
     """The updates, sft and rl, that bring its demonstrations to the policy: where they are off it teaches nothing."""
 
-    kind: Literal["relift"] = "relift"
-    """relift, or the import path of one's own, package.module:Name."""
     batch_size: int = Field(64, ge=1)
     """M: the update waits until the buffer holds this many demonstrations."""
     max_updates_per_iteration: int = Field(1, ge=1)
     """The paper's cap: a supervised update after every RL step collapsed."""
 
 
+class ReliftRuleConfig(BatchRuleConfig):
+    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+
+    kind: Literal["relift"] = "relift"
+    """relift, every-k, random or the import path of one's own, package.module:Name."""
+
+
+class RandomRuleConfig(BatchRuleConfig):
+    """As relift, but as many questions of the batch as the gate called hardest are drawn at random: what the gate is
+    worth."""
+
+    kind: Literal["random"] = "random"
+    """As in the rule relift."""
+
+
+class EveryKRuleConfig(Section):
+    """A supervised update every k iterations, of the newest hard questions that wait; none where none waits."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
+
+    kind: Literal["every-k"] = "every-k"
+    """As in the rule relift."""
+    every: int = Field(8, ge=1)
+    """k: iterations from one supervised update to the next."""
+    batch_size: int = Field(64, ge=1)
+    """Demonstrations of an update, at most."""
+
+
 RuleConfig = Annotated[
-    Annotated[ReliftRuleConfig, Tag("relift")] | Annotated[PluginConfig, Tag(BY_IMPORT)], by_kind("relift")
+    Annotated[ReliftRuleConfig, Tag("relift")]
+    | Annotated[RandomRuleConfig, Tag("random")]
+    | Annotated[EveryKRuleConfig, Tag("every-k")]
+    | Annotated[PluginConfig, Tag(BY_IMPORT)],
+    by_kind("relift"),
 ]
 
 
@@ -33,8 +63,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift or one's own, each with its own settings. What it teaches by the supervised update needs the section
-    sft."""
+    """relift, every-k, random or one's own, each with its own settings. What it teaches by the supervised update needs
+    the section sft."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

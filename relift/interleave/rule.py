@@ -56,6 +56,8 @@ class Moment:
     """Of the rule's own ``trials``, as far as they have come, in the order in which they were asked for."""
     hardest: tuple[str, ...] = ()
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
+    teachable: tuple[str, ...] = ()
+    """Ids of the batch's questions that may be taught, hardest or not: all but its controls."""
 
 
 @dataclass(frozen=True, slots=True)

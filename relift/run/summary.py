@@ -23,6 +23,8 @@ class FamilyScore:
 
     kind: str
     base: float
+    start: float
+    """After the warm start; the base's where there is none."""
     after: float
     low: float
     """Lower end of the 95 % interval of ``after``."""
@@ -36,6 +38,7 @@ class RunSummary:
     seed: int
     families: Mapping[str, FamilyScore] = field(default_factory=dict)
     mean_base: float = 0.0
+    mean_start: float = 0.0
     mean_after: float = 0.0
     n: int = 0
     """Held-out questions per family."""
@@ -57,6 +60,12 @@ class RunSummary:
     """Share of the wall time in the flow in which no phase was running."""
     prefect_start_s: float = 0.0
     """Seconds until our own Prefect server answered and the flow's body began."""
+    cost_usd: float = 0.0
+    """Of teachers' answers, and at most of what was sent and never answered."""
+    controls_bought: int = 0
+    """Questions that are never taught for which a demonstration was admitted."""
+    control_cost_usd: float = 0.0
+    """What of the cost was for them."""
     teacher: str = ""
     """What an API teacher was asked and what came of it, in a sentence; empty where the recipe names none."""
     weights_sha256: str = ""
@@ -70,21 +79,29 @@ class RunSummary:
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> RunSummary:
-        tree = dict(tree)
-        families = {name: FamilyScore(**score) for name, score in tree.pop("families").items()}
+        tree = {"mean_start": tree["mean_base"], **tree}  # an earlier relift had no warm start
+        families = {
+            name: FamilyScore(**{"start": score["base"], **score}) for name, score in tree.pop("families").items()
+        }
         return cls(**tree, families=families)
 
 
 def summarise_run(
-    run: Run, iteration: int, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
+    run: Run,
+    iteration: int,
+    version: PolicyVersion,
+    *,
+    before: Sequence[EvalResult],
+    start: Sequence[EvalResult],
+    after: Sequence[EvalResult],
 ) -> RunSummary:
-    """Held-out results before and after so many iterations, and what was spent between them."""
-    base = {r.benchmark: r for r in before}
+    """Held-out results of the base, after the warm start and after so many iterations, and what was spent for them."""
+    base, started = ({r.benchmark: r.avg_at_k for r in results} for results in (before, start))
     order = list(run.config.questions.families)
     after = sorted(after, key=lambda r: _position(order, r.benchmark))
     families = {
         r.benchmark.removeprefix("arithmetic/"): FamilyScore(
-            kind=r.kind, base=base[r.benchmark].avg_at_k, after=r.avg_at_k, low=r.low, high=r.high
+            kind=r.kind, base=base[r.benchmark], start=started[r.benchmark], after=r.avg_at_k, low=r.low, high=r.high
         )
         for r in after
         if r.benchmark in base
@@ -97,6 +114,7 @@ def summarise_run(
         seed=run.config.seed,
         families=families,
         mean_base=sum(s.base for s in families.values()) / count,
+        mean_start=sum(s.start for s in families.values()) / count,
         mean_after=sum(s.after for s in families.values()) / count,
         n=min((r.questions for r in after), default=0),
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
@@ -104,14 +122,28 @@ def summarise_run(
         iterations=iteration,
         **asdict(run.spent),
         teacher=describe_teacher(run),
+        **_bought(run),
         weights_sha256=version.checksum,
     )
+
+
+def _bought(run: Run) -> dict[str, Any]:
+    """Cost of all answers and of those for controls, which are told apart by the hash of their id."""
+    paid = run.ledger.execute(
+        "SELECT question_id, sum(coalesce(cost_usd, 0) + unanswered_usd) FROM teacher_requests GROUP BY question_id"
+    )
+    solved = run.ledger.execute("SELECT DISTINCT question_id FROM demonstrations WHERE refusal IS NULL")
+    return {
+        "cost_usd": sum(cost for _, cost in paid),
+        "controls_bought": sum(run.interleaving.is_control(question) for (question,) in solved),
+        "control_cost_usd": sum(cost for question, cost in paid if question and run.interleaving.is_control(question)),
+    }
 
 
 def describe_teacher(run: Run) -> str:
     """For a person: questions, answers, demonstrations and money; plainly where nothing came."""
     api = run.config.teacher.api
-    if api is None or not run.config.teaches:
+    if api is None or not run.config.needs_teachers:
         return ""
     asked = run.ledger.requests.totals()
     (solved,), (taught,) = run.ledger.execute(
