@@ -12,7 +12,7 @@ from relift.opening.questions import digest_of
 from relift.study.comparison import PlannedRun
 from relift.study.results import RunResult
 from relift.study.settings import changed, departures
-from relift.study.study import Study
+from relift.study.study import UNKNOWN, Method, Study
 
 
 def require_runnable(study: Study, results: Mapping[tuple[str, int], RunResult], waiting: Sequence[PlannedRun]) -> None:
@@ -23,6 +23,8 @@ def require_runnable(study: Study, results: Mapping[tuple[str, int], RunResult],
     asked: set[str] = set()
     for seed in dict.fromkeys(run.seed for run in waiting):
         configs = {run.method.name: study.config(run.method, seed, None) for run in waiting if run.seed == seed}
+        for name, config in configs.items():
+            _require_budget_can_be_spent(study, study.methods[name], config)
         _require_one_evaluation(study, configs)
         alike: dict[str, list[str]] = defaultdict(list)
         for name, config in configs.items():
@@ -31,6 +33,24 @@ def require_runnable(study: Study, results: Mapping[tuple[str, int], RunResult],
         for names in alike.values():
             digests |= _opened(study, {name: configs[name] for name in names}, asked)
         _require_same_questions(study, seed, digests)
+
+
+def _require_budget_can_be_spent(study: Study, method: Method, config: RunConfig) -> None:
+    if config.has_iterations is method.reference:
+        raise ConfigError(
+            f"{study.path}: method {method.name!r} "
+            + (
+                "samples rollouts, so it is no reference row: leave reference=true out"
+                if method.reference
+                else "samples no rollouts, so no budget of them can be made equal: mark it with reference = true"
+            )
+        )
+    sampled = (config.iterations or 0) * config.questions.batch_size * config.rollout.samples
+    if config.iterations and sampled < (config.budget.rollouts or 0) < UNKNOWN:
+        raise ConfigError(
+            f"{study.path}: method {method.name!r} ends by iterations={config.iterations}, {sampled} rollouts, before "
+            f"it has spent the {config.budget.rollouts} of the budget: raise iterations in [set], or lower the budget"
+        )
 
 
 def _opened(study: Study, configs: Mapping[str, RunConfig], asked: set[str]) -> dict[str, str]:

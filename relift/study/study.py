@@ -21,6 +21,8 @@ MEASURES = ("rollouts", "update_flops", "demonstrations")
 """What a budget may be of. Each is a field of RunResult: what a finished run came to."""
 TAUGHT_BEFORE = ("warm_start", "demonstrations")
 """The other setting that may name a method."""
+UNKNOWN = 10**9
+"""An amount that no run ends at, in the place of one that a run has yet to come to."""
 WORDS = frozenset({"all", "off"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -93,7 +95,7 @@ class Study:
             if finished is not None:
                 value: Any = getattr(finished[of], key)
             else:
-                value = "all" if (section, key) == TAUGHT_BEFORE else 10**9
+                value = "all" if (section, key) == TAUGHT_BEFORE else UNKNOWN
             tree = laid_over(tree, {section: {key: value}})
         return ["policy.threads=1", *as_settings(tree), f"seed={seed}"]
 

@@ -127,6 +127,20 @@ def test_methods_that_are_asked_other_questions_or_evaluated_otherwise_are_refus
         opened(folder)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('sft = "off"', "reference = true", "'grpo' samples rollouts, so it is no reference row"),
+        ('sft = "off"', 'sft = "off"\nrl = "off"\nwarm_start = {}', "'grpo' samples no rollouts.*reference = true"),
+        ("questions.count = 100", "iterations = 1", "'relift' ends by iterations=1, 512 rollouts, before.* the 640"),
+    ],
+)
+def test_a_budget_that_a_method_could_not_spend_is_refused(folder: Path, old: str, new: str, message: str) -> None:
+    change(folder, old, new)
+    with pytest.raises(ConfigError, match=message):
+        opened(folder)
+
+
 def test_a_result_under_another_runs_name_is_refused(folder: Path) -> None:
     write_result(folder, "grpo", 1)
     run_file(folder / "docs", "tiny", "grpo", 1).rename(run_file(folder / "docs", "tiny", "relift", 1))
