@@ -19,7 +19,8 @@ from relift.records import Spent
 from relift.run.identity import run_root
 from relift.run.lock import RunLock
 from relift.run.progress import METRICS, metrics_lines
-from relift.study.comparison import Comparison, PlannedRun
+from relift.study.comparison import Comparison
+from relift.study.planned import PlannedRun
 
 ORPHAN_SECONDS = 10.0
 """A child of a comparison that was killed has left its run after so long."""

@@ -21,7 +21,8 @@ from flows.terminal.study_view import StudyView
 from relift.errors import Interrupted, RunError
 from relift.interrupt import StopFlag
 from relift.run.identity import run_store
-from relift.study.comparison import Comparison, PlannedRun, open_comparison
+from relift.study.comparison import Comparison, open_comparison
+from relift.study.planned import PlannedRun
 from relift.study.results import RunResult, StudyResult
 from relift.study.study import load_study
 

@@ -14,10 +14,7 @@ from relift.opening.questions import asked_questions, require_fit, require_solut
 from relift.opening.run import require_plugins
 from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionSet
-from relift.questions.spelling import spelling
 from relift.teacher.connect import connect
-
-MOST_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +49,16 @@ class Ground:
 
 @contextmanager
 def ground(config: RunConfig) -> Iterator[Ground]:
-    """Raises a UserError for model files, dataset and golds, and for a benchmark that holds training questions."""
+    """Raises a UserError for model files, dataset and golds, and for a benchmark that holds training questions.
+
+    A run leaves these out of the training and says so; a comparison is to say itself that it does.
+    """
+    evaluation = config.evaluation
+    if evaluation and "overlap" not in evaluation.model_fields_set:
+        config = config.model_copy(update={"evaluation": evaluation.model_copy(update={"overlap": "refuse"})})
     with groundwork(config, "check", None) as work:
         questions = asked_questions(config, work.verifier, work.student)
-        evaluation = config.evaluation
-        if evaluation and evaluation.benchmarks:
-            bare = config.model_copy(update={"evaluation": evaluation.model_copy(update={"benchmarks": ()})})
-            _require_apart(questions, asked_questions(bare, work.verifier, work.student))
         try:
             yield Ground(work=work, questions=questions)
         finally:
             work.verifier.close()
-
-
-def _require_apart(questions: QuestionSet, alone: QuestionSet) -> None:
-    """A run leaves such questions out of the training and says so; a comparison is not to depend on it."""
-    spellings = {spelling(question.text) for question in questions.benchmarks}
-    both = [question for question in alone.training if spelling(question.text) in spellings]
-    if both:
-        listed = "\n".join(f"  {question.id}  {question.text[:100]!r}" for question in both[:MOST_LISTED])
-        raise DataError(
-            f"{len(both)} training questions stand in a benchmark too:\n{listed}\nWhat is trained on says nothing of "
-            f"the rest. Take them out of the dataset (the ids are those of `relift show`)."
-        )

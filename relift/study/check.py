@@ -9,7 +9,7 @@ from relift.config import RunConfig
 from relift.errors import ConfigError, ReliftError
 from relift.opening.check import ground
 from relift.opening.questions import digest_of
-from relift.study.comparison import PlannedRun
+from relift.study.planned import PlannedRun
 from relift.study.results import RunResult
 from relift.study.settings import changed, departures
 from relift.study.study import UNKNOWN, Method, Study

@@ -14,27 +14,11 @@ from relift.errors import ConfigError, DataError, StoreError
 from relift.run.identity import remove_run
 from relift.store import Store
 from relift.study.collect import Title, collect
+from relift.study.planned import PlannedRun
 from relift.study.results import RunResult, StudyResult, run_file, study_file
 from relift.study.settings import changed, departures
-from relift.study.study import Method, Study, pair_name
+from relift.study.study import Study, pair_name
 from relift.study.whole import study_result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRun:
-    """One run that is to be done, e.g. of method ``"relift"`` and seed 101."""
-
-    method: Method
-    seed: int
-    again: bool = False
-    """Its result stands; it is done once more, to see whether it comes out the same."""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.method.name, self.seed
-
-    def __str__(self) -> str:
-        return f"{self.method.name}-{self.seed}"
 
 
 @dataclass(slots=True, kw_only=True)

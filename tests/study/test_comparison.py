@@ -131,7 +131,11 @@ def test_methods_that_are_asked_other_questions_or_evaluated_otherwise_are_refus
     ("old", "new", "message"),
     [
         ('sft = "off"', "reference = true", "'grpo' samples rollouts, so it is no reference row"),
-        ('sft = "off"', 'sft = "off"\nrl = "off"\nwarm_start = {}', "'grpo' samples no rollouts.*reference = true"),
+        (
+            'sft = "off"',
+            'sft = "off"\nrl = "off"\nwarm_start.demonstrations = "all"',
+            "'grpo' samples no rollouts.*reference = true",
+        ),
         ("questions.count = 100", "iterations = 1", "'relift' ends by iterations=1, 512 rollouts, before.* the 640"),
     ],
 )
@@ -181,6 +185,7 @@ def own_questions(folder: Path, *, solutions: bool) -> None:
 path = "{folder / "mine.jsonl"}"
 answer_form = "equals"
 batch_size = 16
+held_out_share = 0.2
 {column}
 [policy]
 model = "arithmetic"
@@ -210,5 +215,5 @@ def test_a_benchmark_that_holds_training_questions_is_refused_and_they_are_liste
     own_questions(folder, solutions=True)
     (folder / "bench.jsonl").write_text('{"question": "12+12?", "answer": "24"}\n{"question": "1+2?", "answer": "3"}\n')
     bench = f"evaluation.benchmarks=[{{name='bench', path='{folder / 'bench.jsonl'}'}}]"
-    with pytest.raises(ConfigError, match=r"(?s)1 training questions stand in a benchmark too:\n  \w{16}  '12\+12\?'"):
+    with pytest.raises(ConfigError, match=r"1 questions of the dataset stand in a benchmark, .*'12\+12\?' in bench"):
         opened(folder, bench)
