@@ -8,6 +8,7 @@ from typing import Any
 from relift.config import (
     EveryKRuleConfig,
     InsertRuleConfig,
+    InterventionRuleConfig,
     MixedRuleConfig,
     PluginConfig,
     RandomRuleConfig,
@@ -21,10 +22,12 @@ from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.intervention import InterventionRule
 from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.rules.switch import Switch
+from relift.interleave.steps import step_mark
 
 RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     ReliftRuleConfig: ReliftRule,
@@ -45,6 +48,8 @@ def make_rule(config: RunConfig) -> Rule:
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
+    if isinstance(setting, InterventionRuleConfig):
+        return InterventionRule(setting, step_mark(config.questions.answer_form))
     return RULES[type(setting)](setting) if config.teaches else Rule()
 
 
