@@ -31,7 +31,7 @@ from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.section import MAY_CHANGE, Section, Share
-from relift.config.teach import ReliftRuleConfig, RuleConfig, TeachConfig
+from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, RuleConfig, TeachConfig
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
+    "GuidedRuleConfig",
     "KlConfig",
     "KlEstimator",
     "LedgerConfig",

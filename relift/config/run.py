@@ -12,7 +12,7 @@ from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
-from relift.config.teach import ReliftRuleConfig, TeachConfig
+from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
 from relift.store.uris import require_uri
 
@@ -95,6 +95,8 @@ class RunConfig(Section):
                 f"{longest} tokens (policy.max_prompt_tokens and the larger of rollout.max_tokens and "
                 f"teacher.max_tokens), which cannot be split: raise it, or leave it empty"
             )
+        if self.rl is None and isinstance(self.teach.rule, GuidedRuleConfig):
+            raise ValueError("teach.rule.kind='guided' teaches by the RL update: leave rl='off' out, or take another")
         if self.rl is None and not self.teaches:
             raise ValueError(
                 f"rl='off' leaves nothing to train: with {'sft=off' if self.sft is None else 'this'} the rule "
@@ -115,7 +117,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
         rule = self.teach.rule
-        if self.sft is None or not isinstance(rule, ReliftRuleConfig):
+        if self.sft is None or not isinstance(rule, ReliftRuleConfig | GuidedRuleConfig):
             return self
         if self.sft.minibatch is not None and self.sft.minibatch > rule.batch_size:
             raise ValueError(

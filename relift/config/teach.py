@@ -24,8 +24,35 @@ class ReliftRuleConfig(Section):
     """The paper's cap: a supervised update after every RL step collapsed."""
 
 
+class GuidedRuleConfig(Section):
+    """Hard questions are asked with as little of a demonstration given as helps (POPE, arXiv 2601.18779)."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
+
+    kind: Literal["guided"] = "guided"
+    questions: int = Field(16, ge=1)
+    """C: guided prompts of an iteration, beside its batch; each is asked as it is too."""
+    capacity: int = Field(64, ge=1)
+    """Questions that are guided at the same time, in turns; no more are searched for."""
+    cuts: int = Field(8, ge=2, le=8)
+    """K: parts that a demonstration is cut into, at the ends of steps; fewer where it has fewer steps."""
+    longest: float = Field(0.75, gt=0, lt=1)
+    """Share of these parts that may be given."""
+    search_samples: int = Field(4, ge=1)
+    """Continuations of each beginning that is tried; it leads where one of them is right."""
+    in_question: bool = False
+    """The beginning stands in the question's turn, not at the beginning of the completion. Needs a tokenizer that can
+    write the words around it."""
+    batch_size: int = Field(64, ge=1)
+    """Of those that no beginning helps, how many wait for a supervised update; none is taught with sft off."""
+    max_updates_per_iteration: int = Field(1, ge=1)
+
+
 RuleConfig = Annotated[
-    Annotated[ReliftRuleConfig, Tag("relift")] | Annotated[PluginConfig, Tag(BY_IMPORT)], by_kind("relift")
+    Annotated[ReliftRuleConfig, Tag("relift")]
+    | Annotated[GuidedRuleConfig, Tag("guided")]
+    | Annotated[PluginConfig, Tag(BY_IMPORT)],
+    by_kind("relift", "guided"),
 ]
 
 
@@ -33,8 +60,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift or one's own, each with its own settings. What it teaches by the supervised update needs the section
-    sft."""
+    """relift, guided or one's own, each with its own settings. What a rule teaches by the supervised update needs the
+    section sft."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

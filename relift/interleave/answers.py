@@ -6,13 +6,15 @@ Every answer about a control question is left out here, whatever the rule: no co
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, state_of
 from relift.records import Prefix
 
+A_QUESTION = "a training question"
 Answer = TypeVar("Answer")
 Encode = Callable[[str, GuidedPrompt], Prefix]
 """A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
@@ -49,7 +51,7 @@ class Answers:
         return fates
 
     def requests(self, moment: Moment) -> list[str]:
-        return self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+        return self._ids("requests", self._asked("requests", moment), self.known, A_QUESTION)
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._asked("batches", moment), (list, tuple))
@@ -71,8 +73,13 @@ class Answers:
         state_of(self.rule, self.name)
 
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
-        found = self._each(what, self._asked(what, moment), GuidedPrompt)
-        return [encode(what, prompt) for prompt in self._about(found, what, self.known, "a training question")]
+        found = self._each(what, self._asked(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
+        plain = [prompt for prompt in found if prompt.prefix is None]
+        if plain and what == "trials":
+            raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
+        guided = [prompt for prompt in found if prompt.prefix is not None]
+        kept = {id(one) for part in (plain, guided) for one in self._about(part, what, self.known, A_QUESTION)}
+        return [encode(what, prompt) for prompt in found if id(prompt) in kept]
 
     def _asked(self, what: str, moment: Moment) -> list[Any]:
         """The answer to a question that may change nothing."""
@@ -120,3 +127,11 @@ class Answers:
 
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def _fits(encode: Encode, what: str, prompt: GuidedPrompt) -> bool:
+    try:
+        encode(what, prompt)
+    except RuleError:
+        return False
+    return True

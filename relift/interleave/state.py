@@ -138,7 +138,7 @@ class Interleaving:
     ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
+        What joined a group or guided one has been taught and waits no more, nor does what a group of the batch solved.
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         demonstrations = tuple(demonstrations)
@@ -146,8 +146,10 @@ class Interleaving:
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
-        if joined := _let_wait(self.buffer, batch, decision, arrived):
-            self._taught(joined, batch.iteration)
+        if used := _let_wait(self.buffer, batch, decision, arrived):
+            self._taught(used, batch.iteration)
+        if guided := [found.prefix.question_id for found in batch.guided if found.prefix.demonstration_id]:
+            self.probes.taught(guided, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
@@ -225,8 +227,11 @@ class Interleaving:
 def _let_wait(
     buffer: DemonstrationBuffer, batch: Batch, decision: Decision, arrived: Iterable[Demonstration]
 ) -> tuple[Entry, ...]:
-    """What an iteration does to the buffer before its supervised updates; who joined a group, and waits no more."""
-    joined = buffer.take(decision.joined)
+    """What an iteration does to the buffer before its supervised updates; who joined a group or
+    guided one, and waits no more."""
+    guides = {found.prefix.demonstration_id for found in batch.guided}
+    guided = (entry.question_id for entry in buffer.waiting if entry.demonstration_id in guides)
+    joined = buffer.take(dict.fromkeys((*decision.joined, *guided)))
     for group in batch.groups:
         if not group.is_unsolved:
             buffer.solved(group.question.id)

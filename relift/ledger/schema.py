@@ -20,7 +20,7 @@ from relift.ledger.sql import connect, literal, quoted, tables_sql, views_sql
 
 LEDGER, SNAPSHOT = "ledger.duckdb", "hard_examples.duckdb"
 """Names of the two files of a run: what it writes, and what it publishes."""
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 STORAGE_VERSION = "v1.5.0"
 _SIGNS_OF_DAMAGE = (
     "Corrupt database file",

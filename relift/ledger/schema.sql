@@ -1,4 +1,4 @@
--- The hard-example ledger of relift, schema version 4.
+-- The hard-example ledger of relift, schema version 5.
 --
 -- One file belongs to one run, which is its only writer; every table carries the run, so that the ledgers of a project
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
@@ -8,7 +8,7 @@
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
 );
-INSERT INTO relift_ledger VALUES (4);
+INSERT INTO relift_ledger VALUES (5);
 
 CREATE TABLE runs (                 -- one row is a run
     run VARCHAR PRIMARY KEY,
@@ -54,7 +54,8 @@ CREATE TABLE attempts (             -- one row is a rollout
     question_id VARCHAR NOT NULL,
     sample INTEGER NOT NULL,        -- its number within the group, from 0
     purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws;
-                                    -- guided: after a given prefix, which says nothing of what the policy can do alone
+                                    -- guided: with the beginning of a solution given; unguided: the same question as it
+                                    -- is, beside the batch; prefix_search, continuation: to see where a beginning leads
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded, or the reward failed
@@ -153,15 +154,16 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     metrics MAP(VARCHAR, DOUBLE) NOT NULL -- what else its loss measured, by name: means over the trained tokens
 );
 
-CREATE TABLE uses (                 -- one row is a demonstration that one update trained on
+CREATE TABLE uses (                 -- one row is a demonstration that one update trained on, or on what followed its beginning
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
-    kind VARCHAR NOT NULL,          -- of the update: sft; rl, whose group of rollouts it joined
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, whose group of rollouts it joined or guided
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,
     nll_before DOUBLE,              -- nats per token under the policy before the update, and after; NULL if not measured
-    nll_after DOUBLE
+    nll_after DOUBLE,
+    prefix_tokens INTEGER           -- so many of its tokens were given before what was trained on; NULL where it was that
 );
 
 CREATE TABLE leavings (             -- one row is a demonstration that left the buffer without being taught
@@ -218,7 +220,15 @@ CREATE TABLE ingested (             -- one row is a batch already written: what 
 -- the policy that sampled it had the update behind it; of groups sampled under one policy version the one of the higher
 -- iteration is the later, and within an iteration the training group.
 
--- One row per question sampled in an iteration for a purpose. is_hardest and is_control are NULL where the gate was not
+-- The groups and rollouts of questions as they are, which alone say what the policy can do. What was sampled after a
+-- beginning that was given, and what a rule asked beside the batch, counts for no view and no query but guidance.
+CREATE VIEW plain_groups AS
+SELECT * FROM groups WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm');
+
+CREATE VIEW plain_attempts AS
+SELECT * FROM attempts WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm');
+
+-- One row per question sampled in an iteration for a purpose, whatever that is. is_hardest and is_control are NULL where the gate was not
 -- asked. The band is its difficulty as relift.evaluation names it, stated for 8 rollouts: easy from 6 correct on,
 -- medium from 3, hard from 1, hardest at none.
 CREATE VIEW group_results AS
@@ -273,9 +283,8 @@ WITH teaching AS (
         count(*) FILTER (g.policy_version >= t.first_version) AS sampled_since_taught,
         count(*) FILTER (g.policy_version >= t.first_version AND g.correct > 0) AS solved_since_taught,
         count(*) FILTER (g.policy_version >= t.last_version AND g.correct > 0) AS solved_since_last_taught
-    FROM groups g
+    FROM plain_groups g
     LEFT JOIN teaching t USING (run, question_id)
-    WHERE g.purpose <> 'guided'
     GROUP BY g.run, g.question_id
     HAVING bool_or(g.is_hardest)
 ), offered AS (

@@ -27,7 +27,7 @@ from relift.phases.updates import (
 from relift.phases.verify import groups_of
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
-from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
+from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -53,10 +53,11 @@ def rl_update(
     run.policy.at(version)
     _check(run, iteration, rollouts, verdicts)
     lr = learning_rate(run, UpdateKind.RL, iteration)
+    guides = _guides(run, rollouts)
     made = UpdateRecord(
         version=version,
         reports=(),
-        uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in joined),),
+        uses=((*(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in joined), *guides),),
         lr=lr,
         rollouts=rollouts.key,
         verdicts=verdicts.key,
@@ -103,7 +104,22 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
 def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
     """Of an update that demonstrations joined; none of any other."""
-    return from_parquet(run.store.read(key, TRAINED)) if any(update.uses) else []
+    are_trained_on = any(use.prefix_tokens is None for use in update.used_by(0))
+    return from_parquet(run.store.read(key, TRAINED)) if are_trained_on else []
+
+
+def _guides(run: Run, rollouts: PhaseRef) -> list[Use]:
+    """Demonstrations whose beginnings were given to what the update trains on."""
+    return [
+        Use(
+            demonstration_id=prefix.demonstration_id,
+            question_id=prefix.question_id,
+            prefix_tokens=len(prefix.token_ids)
+            or len(prefix.prompt_ids) - len(run.student.prompt(run.questions.by_id[prefix.question_id]).token_ids),
+        )
+        for prefix in read(run.store, rollouts.key, RolloutRecord).guided
+        if prefix.demonstration_id
+    ]
 
 
 def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:

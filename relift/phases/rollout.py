@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
+from relift.phases.prompts import BESIDE, beside_name, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
@@ -42,10 +42,11 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     )
     groups = completions_of(run, questions, request, version)
     files = {FILE: rollouts_to_parquet(questions, groups)}
-    if prefixes:
-        asked = [run.questions.by_id[prefix.question_id] for prefix in prefixes]
-        continued = continuations(run, prefixes, replace(request, purpose=Purpose.GUIDED), version)
-        files[GUIDED + FILE] = rollouts_to_parquet(asked, continued)
+    for purpose in BESIDE:
+        if beside := [prefix for prefix in prefixes if prefix.purpose is purpose]:
+            asked = [run.questions.by_id[prefix.question_id] for prefix in beside]
+            continued = continuations(run, beside, replace(request, purpose=purpose), version)
+            files[beside_name(purpose, FILE)] = rollouts_to_parquet(asked, continued)
     completions = [c for group in groups for c in group]
     counts = {
         "questions": len(questions),

@@ -12,7 +12,7 @@ from relift.config import OwnRewardConfig, RlConfig
 from relift.errors import SelfCheckFailed
 from relift.phases import rollout
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED
+from relift.phases.prompts import beside_name
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import Completion, GradedCompletion, PhaseRef, Question, Rewarded, RolloutGroup, Status, Verdict
 from relift.run.decoded import DecodedRollouts, Recorded
@@ -38,9 +38,9 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef) -> PhaseRef:
         return ref
     rows = _judged(run, completions_of(run.decoded, run, rollouts))
     files = {FILE: verdicts_to_parquet(rows)}
-    if read(run.store, rollouts.key, RolloutRecord).guided:
-        guided = completions_from_parquet(run.store.read(rollouts.key, GUIDED + rollout.FILE))
-        files[GUIDED + FILE] = verdicts_to_parquet(_judged(run, guided))
+    for purpose in {prefix.purpose: None for prefix in read(run.store, rollouts.key, RolloutRecord).guided}:
+        found = completions_from_parquet(run.store.read(rollouts.key, beside_name(purpose, rollout.FILE)))
+        files[beside_name(purpose, FILE)] = verdicts_to_parquet(_judged(run, found))
     statuses = Counter(verdict.status.value for _, _, verdict, _ in rows)
     return finish(run, iteration, "verify", files, inputs=inputs, counts=dict(sorted(statuses.items())))
 

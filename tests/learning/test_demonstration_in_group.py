@@ -12,7 +12,7 @@ from learning_helpers import adam, plain_logprobs, rl, tiny_model
 from relift.config import CorrectionConfig, PpoConfig, RlConfig
 from relift.learning import Counts, PolicyTokens, policy_loss, rl_sequences
 from relift.learning.losses import demonstration_objective
-from relift.records import GuidedGroup, RolloutGroup, Status, TrainingSequence
+from relift.records import GuidedGroup, Prefix, RolloutGroup, Status, TrainingSequence
 from tests.interleave.interleave_groups import group
 
 PROMPT = (5, 6, 7)
@@ -97,8 +97,11 @@ def test_a_group_that_is_dropped_leaves_its_step_and_moves_no_other() -> None:
 def test_guided_groups_are_spread_over_the_steps_with_advantages_of_their_own_and_no_loss_on_the_prefix() -> None:
     groups = [group(name, [Status.WRONG, Status.CORRECT]) for name in "abcd"]
     beside = [
-        GuidedGroup(prefix_ids=(13, 14), group=group("a", [Status.CORRECT, Status.WRONG, Status.WRONG, Status.WRONG])),
-        GuidedGroup(prefix_ids=(15,), group=group("q", [Status.WRONG, Status.CORRECT])),
+        GuidedGroup(
+            prefix=Prefix(question_id="a", token_ids=(13, 14)),
+            group=group("a", [Status.CORRECT, Status.WRONG, Status.WRONG, Status.WRONG]),
+        ),
+        GuidedGroup(prefix=Prefix(question_id="q", token_ids=(15,)), group=group("q", [Status.WRONG, Status.CORRECT])),
     ]
     whole, more = steps(groups), steps(groups, guided=beside)
     assert [step[: len(before)] for step, before in zip(more, whole, strict=True)] == whole

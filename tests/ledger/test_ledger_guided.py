@@ -1,7 +1,9 @@
-"""What was sampled after a given prefix says nothing of what the policy can do alone: nothing counts it."""
+"""What was sampled after a given prefix, or asked beside the batch, says nothing of the question in the batch: no view
+and no query but guidance counts it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +11,42 @@ import pytest
 
 from relift.ledger import Ledger, named_queries
 from relift.ledger.project import open_file
+from relift.ledger.sql import views_sql
 from relift.records import Purpose
 from tests.ledger.ledger_histories import demonstration, group, question
 from tests.ledger.ledger_small import HELD_OUT, TRAINING, write_small_project
 
-VIEWS = ("hard_examples", "transitions", "noise", "probes", "lift", "teacher_value")
-OF_ALL = {"slowest-verdicts"}
-"""Which is about the verifier, whatever it was asked about."""
+OF_ALL = {"slowest-verdicts", "guidance", "group_results"}
+"""About the verifier, whatever it was asked about; about guidance; and what a group of any purpose is."""
+VIEWS = re.findall(r"CREATE VIEW (\w+)", views_sql())
+BESIDE = (Purpose.GUIDED, Purpose.UNGUIDED, Purpose.PREFIX_SEARCH, Purpose.CONTINUATION)
 
 
 def everything(path: Path) -> dict[str, Any]:
     with open_file(path) as connection:
         found = {view: connection.execute(f"FROM {view} ORDER BY ALL").fetchall() for view in VIEWS}
-        found |= {q.name: connection.execute(q.sql).fetchall() for q in named_queries() if q.name not in OF_ALL}
-    return found
+        found |= {q.name: connection.execute(q.sql).fetchall() for q in named_queries()}
+    return {name: rows for name, rows in found.items() if name not in OF_ALL}
 
 
+def test_a_view_that_is_new_is_looked_at_here() -> None:
+    assert {"hard_examples", "plain_groups", "plain_attempts", "lift", "probes", "transitions"} < set(VIEWS)
+
+
+@pytest.mark.parametrize("purpose", BESIDE)
 @pytest.mark.parametrize("marks", ["++++++++", "--------", "tttttttt"])
-def test_no_view_and_no_query_changes_by_groups_that_begin_with_a_prefix(tmp_path: Path, marks: str) -> None:
+def test_no_view_and_no_query_changes_by_what_was_sampled_beside_the_batch(
+    tmp_path: Path, marks: str, purpose: Purpose
+) -> None:
     path = write_small_project(tmp_path) / "small-0" / "ledger.duckdb"
     before = everything(path)
-    assert all(before[view] for view in VIEWS), "a view without rows shows nothing"
+    assert all(rows for name, rows in before.items() if name in VIEWS), "a view without rows shows nothing"
     with Ledger.open(path, "small-0") as ledger:
         (last,) = ledger.execute("SELECT max(iteration), max(policy_version) FROM groups")
         for iteration in range(last[0] + 1):
             groups = [group(asked, marks, version=last[1]) for asked in (*TRAINING, *HELD_OUT)]
-            ledger.record_attempts(f"{iteration}/gate/guided", iteration, groups, purpose=Purpose.GUIDED)
+            ledger.record_attempts(f"{iteration}/gate/{purpose}", iteration, groups, purpose=purpose)
+        assert ledger.execute("SELECT count(*) FROM groups WHERE purpose = ?", [purpose.value])[0][0] > 40
     for name, rows in everything(path).items():
         assert rows == before[name], name
 
@@ -49,10 +61,11 @@ def test_a_question_solved_only_with_a_prefix_does_not_become_learned_or_solved(
         )
         ledger.record_demonstrations("0/source", 0, [demonstration(taught)])
         ledger.execute(
-            "INSERT INTO uses VALUES ('a', 0, 'sft', 1, ?, ?, NULL, NULL)", [demonstration(taught).id, taught.id]
+            "INSERT INTO uses VALUES ('a', 0, 'sft', 1, ?, ?, NULL, NULL, NULL)", [demonstration(taught).id, taught.id]
         )
         guided = [group(taught, "++++", version=1), group(untaught, "++++", version=1)]
-        ledger.record_attempts("1/gate/guided", 1, guided, purpose=Purpose.GUIDED)
+        for purpose in BESIDE:
+            ledger.record_attempts(f"1/gate/{purpose}", 1, guided, purpose=purpose)
         state = "SELECT question_id, state, last_accuracy, times_sampled FROM hard_examples"
         assert sorted(ledger.execute(state)) == sorted([(taught.id, "taught", 0.0, 1), (untaught.id, "open", 0.0, 1)])
         ledger.record_attempts("2/gate", 2, [group(taught, "+---", version=1)], purpose=Purpose.TRAIN)

@@ -101,7 +101,7 @@ def test_a_migration_that_fails_leaves_the_old_file_as_it_was(today, tmp_path, m
     old = write_as("2", today[0], tmp_path / "ledger.duckdb")
     before = old.read_bytes()
     monkeypatch.setattr(migrate, "migration_sql", lambda version: "CREATE VIEW new.groups AS FROM old.nothing;")
-    with pytest.raises(LedgerError, match=r"schema 2 and could not be made one of schema 4.*left untouched"):
+    with pytest.raises(LedgerError, match=r"schema 2 and could not be made one of schema 5.*left untouched"):
         Ledger.open(old, "bench-0")
     assert old.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["ledger.duckdb"]

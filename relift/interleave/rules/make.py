@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from relift.config import PluginConfig, RunConfig
+from relift.config import GuidedRuleConfig, PluginConfig, RunConfig
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
+from relift.interleave.rules.guided import GuidedRule
 from relift.interleave.rules.relift import ReliftRule
+from relift.interleave.steps import step_mark
 
 
 def make_rule(config: RunConfig) -> Rule:
@@ -17,6 +19,8 @@ def make_rule(config: RunConfig) -> Rule:
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
+    if isinstance(setting, GuidedRuleConfig):
+        return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
     return ReliftRule(setting) if config.teaches else Rule()
 
 
