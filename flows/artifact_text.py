@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.terminal.text import position
 from relift.evaluation import pass_interval
 from relift.records import EvalResult, IterationReport
 from relift.run.summary import RunSummary
@@ -24,10 +25,10 @@ def iteration_rows(reports: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [_row(report) for report in reversed(reports[-MOST_ROWS:])]
 
 
-def iteration_line(report: IterationReport, iterations: int) -> str:
+def iteration_line(report: IterationReport, iterations: int | None) -> str:
     """The iteration in the flow run's log."""
     return (
-        f"iteration {report.iteration + 1}/{iterations}: accuracy {report.accuracy:.1%}, {report.unsolved} of "
+        f"{position(report.iteration + 1, iterations)}: accuracy {report.accuracy:.1%}, {report.unsolved} of "
         f"{report.questions} questions hardest, {report.buffer} demonstrations wait, {report.taught} taught"
     )
 
@@ -124,6 +125,8 @@ def _spent(summary: RunSummary) -> str:
             "",
             f"- {summary.iterations:,} iterations over {summary.questions:,} questions",
             f"- {summary.demonstrations_used:,} demonstrations taught ({share:.1%} of the questions)",
+            f"- {summary.rollouts:,} rollouts, {summary.optimizer_steps:,} optimizer steps, {summary.update_flops:.3g} "
+            f"FLOPs of updates",
             f"- {summary.seconds:,.0f} s in the process that finished it, {summary.prefect_share:.1%} of them outside "
             f"the phases",
         ]

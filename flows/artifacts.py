@@ -31,6 +31,7 @@ from flows.artifact_text import (
     summary_text,
 )
 from flows.server.outage import ServerGone, unless_gone
+from flows.terminal.text import position
 from relift.ledger.schema import SNAPSHOT
 from relift.phases.report import summary_of
 from relift.records import EvalResult, IterationReport, PhaseRef
@@ -62,10 +63,10 @@ class Announcer:
     async def start(self, iteration: int) -> None:
         self.reports = [r for r in read_metrics(self.run.root / METRICS) if r["iteration"] < iteration]
         path = path_of(self.uri, "")
-        log.info("run %s in %s, from iteration %d of %d", self.run.name, path, iteration + 1, self.run.iterations)
+        log.info("run %s in %s, from %s", self.run.name, path, position(iteration + 1, self.run.iterations, of=" of "))
         self.progress = await posted(
             acreate_progress_artifact(
-                progress=100.0 * iteration / self.run.iterations,
+                progress=100.0 * self.run.done(iteration),
                 key=artifact_key("progress", self.run.name),
                 description=self.run.name,
             )
@@ -98,9 +99,8 @@ class Announcer:
             await self._post(with_table=True)
 
     async def _post(self, *, with_table: bool) -> None:
-        done = len(self.reports)
         if self.progress is not None:
-            await posted(aupdate_progress_artifact(self.progress, progress=100.0 * done / self.run.iterations))
+            await posted(aupdate_progress_artifact(self.progress, progress=100.0 * self.run.done(len(self.reports))))
         if with_table:
             self.last_table = time.monotonic()
             await posted(self._show_table(iteration_rows(self.reports)))

@@ -81,13 +81,13 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
         announcer = Announcer(run)
         await announcer.start(iteration)
         before = await evaluate(run.ref, 0, run.base, full=True) if config.evaluation else None
-        while iteration < run.iterations:
+        while not run.is_over(iteration):
             version, reported = await iterate(run, iteration, version)
             announcer.iteration(reported)
             iteration += 1
             if _is_evaluation_due(run, iteration):
                 await evaluate(run.ref, iteration, version, full=False)
-            if iteration % config.checkpoint.every == 0 or iteration == run.iterations:
+            if iteration % config.checkpoint.every == 0 or run.is_over(iteration):
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
         figures = await report(run.ref, iteration, version, before, after)
@@ -117,6 +117,6 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
 
 def _is_evaluation_due(run: Run, iteration: int) -> bool:
     evaluation = run.config.evaluation
-    if evaluation is None or evaluation.every is None or iteration >= run.iterations:
+    if evaluation is None or evaluation.every is None or run.is_over(iteration):
         return False
     return iteration % evaluation.every == 0

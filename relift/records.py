@@ -102,7 +102,7 @@ class Question:
     """A problem with its gold answer, e.g. text ``"47*6?"``, answer ``"282"``, source ``"arithmetic/mul2"``."""
 
     id: str
-    """``question_id(text)``."""
+    """``question_id(text)``; where an earlier benchmark holds it too, of the benchmark's name and the text."""
     text: str
     answer: str
     source: str
@@ -436,6 +436,32 @@ class CheckpointRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run has spent until now, e.g. rollouts 64000, update_flops 4.1e13: what its recorded phases say."""
+
+    rollouts: int = 0
+    """Sampled completions, guided ones too; not those of probes and evaluations."""
+    update_flops: float = 0.0
+    demonstrations: int = 0
+    """Distinct ones that were taught."""
+    optimizer_steps: int = 0
+    sampled_tokens: int = 0
+    """Of the completions counted above."""
+    trained_tokens: int = 0
+    """In the denominators of the updates."""
+
+    def __add__(self, other: Spent) -> Spent:
+        """Of both; demonstrations are not among them, since the same may be taught twice."""
+        return Spent(
+            rollouts=self.rollouts + other.rollouts,
+            update_flops=self.update_flops + other.update_flops,
+            optimizer_steps=self.optimizer_steps + other.optimizer_steps,
+            sampled_tokens=self.sampled_tokens + other.sampled_tokens,
+            trained_tokens=self.trained_tokens + other.trained_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IterationReport:
     """One line of a run's history, for the ledger, the live view and the Prefect artifact."""
 
@@ -461,6 +487,14 @@ class IterationReport:
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Of a reward of one's own: the mean of those given under "reward", of each part under its name after "reward/",
     and the share that failed under "failed"; empty with the reward correct."""
+    spent: Spent = Spent()
+    """By the whole run, after the iteration; nothing in lines of an earlier relift."""
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> IterationReport:
+        """Of a line of the metrics."""
+        updates = tuple(UpdateReport.of(update) for update in tree["updates"])
+        return cls(**{**tree, "updates": updates, "spent": Spent(**tree.get("spent", {}))})
 
     @property
     def trained_tokens_per_second(self) -> float:

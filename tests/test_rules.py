@@ -22,7 +22,7 @@ MAY_NOT_IMPORT = {
 PACKAGES_OF = {
     "torch": {"policy", "learning", "arithmetic", "opening"},
     "duckdb": {"ledger", "exchange"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "study"},
     "math_verify": {"verifier"},
     "vllm": {"policy"},
     "peft": {"policy"},

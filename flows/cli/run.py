@@ -211,7 +211,8 @@ def print_summary(summary: RunSummary, config: RunConfig) -> None:
     share = summary.demonstrations_used / max(1, summary.questions)
     console.print(
         f"{summary.demonstrations_used} demonstrations used for {summary.questions} questions ({share:.1%}), "
-        f"{summary.iterations} iterations, {summary.seconds:.0f} s",
+        f"{summary.iterations} iterations, {summary.rollouts:,} rollouts, {summary.update_flops:.3g} FLOPs of updates, "
+        f"{summary.seconds:.0f} s",
         highlight=False,
     )
     if summary.teacher:

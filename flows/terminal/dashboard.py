@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal.text import cropped, short_benchmark, written
+from flows.terminal.text import cropped, position, short_benchmark, written
 from flows.terminal.time_left import Past, Stopwatch, as_clock
 from relift.records import EvalResult, IterationReport, Status
 from relift.run.progress import Example
@@ -52,7 +52,7 @@ class LiveView:
 
     def iteration(self, report: IterationReport, examples: Sequence[Example]) -> None:
         with self._lock:
-            self.stopwatch.iteration(report.iteration)
+            self.stopwatch.iteration(report.iteration, report.spent)
             self._report = report
             self._examples = tuple(examples)
             self._accuracies[report.iteration] = report.accuracy
@@ -90,10 +90,8 @@ class LiveView:
             line.add_column(ratio=ratio, no_wrap=True)
         left = self.stopwatch.seconds_left
         line.add_row(
-            f"iteration {done} of {self.stopwatch.iterations}",
-            ProgressBar(
-                total=max(1, self.stopwatch.iterations), completed=done, complete_style="cyan", finished_style="green"
-            ),
+            position(done, self.stopwatch.iterations, of=" of "),
+            ProgressBar(total=1.0, completed=self.stopwatch.share, complete_style="cyan", finished_style="green"),
             Text(self._phase, style="cyan"),
             Text("" if left is None else f"{as_clock(left)} left"),
         )

@@ -34,3 +34,8 @@ def written(text: str, width: int) -> str:
 def short_benchmark(name: str) -> str:
     """An arithmetic family by its own name."""
     return name.removeprefix("arithmetic/")
+
+
+def position(number: int, iterations: int | None, *, of: str = "/") -> str:
+    """Such as "iteration 7/40"; "iteration 7" where nobody knows of how many."""
+    return f"iteration {number}" if iterations is None else f"iteration {number}{of}{iterations}"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from relift.config import BudgetConfig
+from relift.records import Spent
 from relift.run.progress import read_metrics
 
 WINDOW = 30
@@ -39,15 +41,24 @@ def read_past(metrics: Path) -> Past:
 class Stopwatch:
     """A stopwatch over the iterations that this process works itself; not safe between threads."""
 
-    def __init__(self, iterations: int, *, recorded: int = -1, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        iterations: int | None,
+        *,
+        budget: BudgetConfig | None = None,
+        recorded: int = -1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.iterations = iterations
+        self.budget = budget or BudgetConfig()
         self.recorded = recorded
+        self.share = 0.0
+        """Of the run that is done, in [0, 1]."""
         self.tokens_per_second: float | None = None
         """Of the newest sampling; None before any."""
         self._clock = clock
-        self._done = 0
-        self._marks: deque[float] = deque(maxlen=WINDOW + 1)
-        """When iterations ended, and before them when the first one began."""
+        self._marks: deque[tuple[float, float]] = deque(maxlen=WINDOW + 1)
+        """When iterations ended, and the share that was done; before them when the first one began."""
         self._sampling_since = 0.0
         self._sampled = 0
         self._evaluating_since: float | None = None
@@ -62,27 +73,28 @@ class Stopwatch:
         if name in ("rollout", "probe", "trial", "evaluate"):
             self._sampling_since, self._sampled = now, 0
         if name == "rollout" and not self._marks:
-            self._marks.append(now)
+            self._marks.append((now, self.share))
 
     def tokens(self, count: int) -> None:
         self._sampled += count
         self.tokens_per_second = self._sampled / max(1e-9, self._clock() - self._sampling_since)
 
-    def iteration(self, number: int) -> None:
-        self._done = number + 1
+    def iteration(self, number: int, spent: Spent) -> None:
+        by_number = (number + 1) / self.iterations if self.iterations else 0.0
+        self.share = max(by_number, self.budget.share(spent) or 0.0)
         if number <= self.recorded:
             self._marks.clear()  # replayed in no time: nothing to learn from
         else:
-            self._marks.append(self._clock())
+            self._marks.append((self._clock(), self.share))
 
     @property
     def seconds_left(self) -> float | None:
         """None until an iteration was worked."""
-        if len(self._marks) < 2:
+        if len(self._marks) < 2 or self.share <= self._marks[0][1]:
             return None
-        each = (self._marks[-1] - self._marks[0]) / (len(self._marks) - 1)
-        left = each * (self.iterations - self._done) + (self._full_evaluation or 0.0)
-        return max(0.0, left - (self._clock() - self._marks[-1]))
+        (since, before), (last, _) = self._marks[0], self._marks[-1]
+        left = (last - since) * (1 - self.share) / (self.share - before) + (self._full_evaluation or 0.0)
+        return max(0.0, left - (self._clock() - last))
 
 
 def as_clock(seconds: float) -> str:

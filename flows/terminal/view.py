@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from flows.terminal.dashboard import LiveView
-from flows.terminal.text import cropped, one_line, short_benchmark, written
+from flows.terminal.text import cropped, one_line, position, short_benchmark, written
 from flows.terminal.time_left import Stopwatch, as_clock, read_past
 from relift.records import EvalResult, IterationReport
 from relift.run.progress import METRICS, Example, View
@@ -27,7 +27,7 @@ def make_view(console: Console, run: Run) -> Iterator[View]:
     A terminal that goes away is not the run's fault: the view then falls silent.
     """
     past = read_past(run.root / METRICS)
-    stopwatch = Stopwatch(run.iterations, recorded=past.last)
+    stopwatch = Stopwatch(run.iterations, budget=run.config.budget, recorded=past.last)
     if not console.is_terminal or console.is_dumb_terminal:
         yield LineView(console, stopwatch)
         return
@@ -89,9 +89,9 @@ class LineView:
 
     def iteration(self, report: IterationReport, examples: Sequence[Example]) -> None:
         is_replayed = report.iteration <= self.stopwatch.recorded
-        self.stopwatch.iteration(report.iteration)
+        self.stopwatch.iteration(report.iteration, report.spent)
         parts = [
-            f"iteration {report.iteration + 1}/{self.stopwatch.iterations}",
+            position(report.iteration + 1, self.stopwatch.iterations),
             f"accuracy {report.accuracy:.3f}",
             f"unsolved {report.unsolved}",
             f"buffer {report.buffer}",

@@ -6,6 +6,7 @@ A section that may be absent is switched off by ``None`` (``sft = "off"`` in a r
 marked with ``may_change`` may differ when a run is resumed; any other difference is refused and shown.
 """
 
+from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
 from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
@@ -40,6 +41,7 @@ __all__ = [
     "Aggregation",
     "ApiTeacherConfig",
     "BenchmarkConfig",
+    "BudgetConfig",
     "BufferConfig",
     "CheckpointConfig",
     "ChecksConfig",

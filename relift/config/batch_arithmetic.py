@@ -14,25 +14,34 @@ class Line:
     how: str
 
 
-def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> list[Line]:
-    """Questions, completions, tokens and updates of an iteration and of the whole run, most general first."""
+def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | None) -> list[Line]:
+    """Questions, completions, tokens and updates of an iteration and of the whole run, most general first.
+
+    Without ``iterations``, where the budget alone says when the run ends, the amounts are those of one.
+    """
     batch, samples = config.questions.batch_size, config.rollout.samples
     completions = batch * samples
+    count = "until the budget is used" if iterations is None else f"{iterations:,}"
+
+    def of_run(amount: int) -> str:
+        return f"{amount:,} an iteration" if iterations is None else f"{amount * iterations:,}"
+
     lines = [
-        Line("iterations", f"{iterations:,}", f"{questions:,} questions, {batch} an iteration"),
-        Line("completions", f"{completions * iterations:,}", f"{batch} questions x {samples} rollouts x {iterations}"),
+        Line("iterations", count, f"{questions:,} questions, {batch} an iteration"),
+        Line("completions", of_run(completions), f"{batch} questions x {samples} rollouts x {iterations or 1}"),
         Line(
             "sampled tokens, at most",
-            f"{completions * config.rollout.max_tokens * iterations:,}",
+            of_run(completions * config.rollout.max_tokens),
             f"{config.rollout.max_tokens} a completion",
         ),
     ]
+    lines += _budget_lines(config)
     if config.rl is None:
         lines.append(Line("RL optimizer steps", "0", "rl is off"))
     else:
         updates = -(-batch // config.rl.questions_per_update)
         how = f"{updates} an iteration, of {config.rl.questions_per_update} questions"
-        lines.append(Line("RL optimizer steps", f"{updates * iterations:,}", how))
+        lines.append(Line("RL optimizer steps", of_run(updates), how))
     if config.sft is None:
         lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
     elif isinstance(rule := config.teach.rule, ReliftRuleConfig):
@@ -41,7 +50,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
         lines.append(
             Line(
                 "supervised updates, at most",
-                f"{rule.max_updates_per_iteration * iterations:,}",
+                of_run(rule.max_updates_per_iteration),
                 f"when {rule.batch_size} demonstrations wait; {steps} optimizer steps each",
             )
         )
@@ -49,7 +58,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
         lines.append(
             Line(
                 "completions of probes, at most",
-                f"{probe.questions * probe.samples * iterations:,}",
+                of_run(probe.questions * probe.samples),
                 f"{probe.questions} questions x {probe.samples}, "
                 f"{', '.join(str(distance) for distance in probe.after)} iterations after teaching",
             )
@@ -58,17 +67,24 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int) -> l
         lines.append(
             Line(
                 "teacher requests, at most",
-                f"{batch * iterations * api.candidates * api.rounds:,}",
+                of_run(batch * api.candidates * api.rounds),
                 f"{api.candidates} candidates x {api.rounds} rounds, were every question hardest"
                 + (f"; {api.budget_usd:g} USD at most" if api.budget_usd is not None else ""),
             )
         )
-    if config.evaluation:
-        lines.append(
-            Line(
-                "held-out evaluations",
-                f"{2 + (iterations - 1) // (config.evaluation.every or iterations)}",
-                f"{config.evaluation.samples} completions a question",
-            )
-        )
-    return lines
+    return lines + _evaluation_lines(config, iterations)
+
+
+def _evaluation_lines(config: RunConfig, iterations: int | None) -> list[Line]:
+    if config.evaluation is None:
+        return []
+    count = f"{2 + (iterations - 1) // (config.evaluation.every or iterations)}" if iterations else "2 at least"
+    return [Line("held-out evaluations", count, f"{config.evaluation.samples} completions a question")]
+
+
+def _budget_lines(config: RunConfig) -> list[Line]:
+    return [
+        Line(f"budget: {name}", f"{limit:,.4g}" if isinstance(limit, float) else f"{limit:,}", "at most")
+        for name, limit in config.budget.model_dump().items()
+        if limit is not None
+    ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from relift.config.questions import BenchmarkConfig
-from relift.config.section import MAY_CHANGE, Section, Share
+from relift.config.section import MAY_CHANGE, Section, Share, none_if_off
 
 
 class CheckpointConfig(Section):
@@ -40,6 +40,17 @@ class EvaluationConfig(Section):
     """Ask all of it a second time with other draws at the start and the end: the noise beside a gain."""
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     """Evaluated at the start and the end only: checkpoints are never chosen by a benchmark."""
+    overlap: Literal["remove", "refuse"] = "remove"
+    """Questions of the dataset that stand in a benchmark, in whatever spelling: they are removed from the dataset, and
+    how many is said; or the run refuses to start and lists some."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Jaccard similarity of the words, numbers all counting as one, from which a question of the dataset stands in a
+    benchmark too; empty: only the same one in another spelling does. Not for questions made from a template."""
+
+    @field_validator("near_duplicates", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
 
     @model_validator(mode="after")
     def _draws_can_differ(self) -> EvaluationConfig:
@@ -54,6 +65,12 @@ class EvaluationConfig(Section):
         """Whether the golds of a benchmark may be rounded, by a question's source; None where it is of no benchmark."""
         name = source.partition("/")[0]
         return next((benchmark.rounded_golds for benchmark in self.benchmarks if benchmark.name == name), None)
+
+    def temperature_for(self, source: str) -> float:
+        """Of a question by its source."""
+        name = source.partition("/")[0]
+        own = next((benchmark.temperature for benchmark in self.benchmarks if benchmark.name == name), None)
+        return self.temperature if own is None else own
 
     def samples_for(self, source: str) -> int:
         """k of a question by its source, e.g. ``"reference/aime"``."""

@@ -34,12 +34,13 @@ class ScheduleConfig(Section):
     """Factor on a learning rate over the iterations of a run: linear warm-up, hold, linear decay.
 
     Over those that the run begins with: one that is made longer on resume keeps it, and goes on at its last factor.
+    With a budget of rollouts or update_flops hold and decay go by the share of it that is used.
     """
 
     warmup_iterations: int = Field(0, ge=0)
     """The factor climbs to 1 over this many iterations."""
     hold_share: Share = 1.0
-    """Share of all iterations after which the decay starts."""
+    """Share of all iterations, or of the budget, after which the decay starts."""
     final_share: Share = 1.0
     """The factor that the decay ends at; 1 is constant."""
 

@@ -135,5 +135,7 @@ class BenchmarkConfig(Section):
     """At most this many, chosen by a hash of the id; all when empty."""
     samples: int | None = Field(None, ge=1)
     """k: completions per question; evaluation.samples when empty."""
+    temperature: float | None = Field(None, ge=0)
+    """evaluation.temperature when empty. Two benchmarks of one file give greedy accuracy and pass@k."""
     samples_of: dict[str, Annotated[int, Field(ge=1)]] = Field({})
     """k by source, where they differ: the paper takes 32 for AIME and AMC, 8 for OlympiadBench, 1 for MATH-500."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
 from relift.config.learning import RlConfig, SftConfig
@@ -25,7 +26,9 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     """All randomness is a function of it (contract 4)."""
     iterations: int | None = Field(None, ge=1, json_schema_extra=MAY_CHANGE)
-    """Batches of questions; once through all questions when empty."""
+    """Batches of questions at most; where empty, as many as the budget allows, and without one once through all
+    questions."""
+    budget: BudgetConfig = BudgetConfig()
     store: str = Field("runs", json_schema_extra=MAY_CHANGE)
     """Folder that holds the runs, or s3://bucket/prefix; endpoint and credentials come as AWS's tools take them."""
     scratch: str = Field("runs", json_schema_extra=MAY_CHANGE)
@@ -101,6 +104,12 @@ class RunConfig(Section):
             raise ValueError(
                 f"rl='off' leaves nothing to train: with {'sft=off' if self.sft is None else 'this'} the rule "
                 f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out, or sft=off"
+            )
+        least = self.questions.batch_size * self.rollout.samples
+        if self.budget.rollouts is not None and self.budget.rollouts < least:
+            raise ValueError(
+                f"budget.rollouts={self.budget.rollouts} is less than one iteration samples, {least} "
+                f"(questions.batch_size * rollout.samples): raise it, or lower these"
             )
         if self.rl and self.rl.questions_per_update > self.questions.batch_size:
             raise ValueError(

@@ -1,17 +1,18 @@
 """What a rule answered, checked: the one place where it is read, whoever asks.
 
 Every answer about a control question is left out here, whatever the rule: no control is ever taught, joined or guided.
+So is what would teach more demonstrations than the budget has, in the order of the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, state_of
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, state_of
 from relift.records import Prefix
 
 A_QUESTION = "a training question"
@@ -35,6 +36,10 @@ class Answers:
     known: Container[str]
     """Ids of the training questions."""
     is_control: Callable[[str], bool]
+    taught: Mapping[str, str] = field(default_factory=dict)
+    """Questions by the ids of the demonstrations that were taught, or guided by."""
+    most_taught: int | None = None
+    """Distinct demonstrations that may be taught."""
 
     def prompts(self, moment: Moment, encode: Encode) -> list[Prefix]:
         return self._prefixes("prompts", moment, encode)
@@ -48,10 +53,15 @@ class Answers:
         for fate in fates:
             if isinstance(fate, Join) and fate.question_id not in moment.waiting:
                 raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
-        return fates
+        paid = self._within_budget(moment, [fate.question_id for fate in fates if isinstance(fate, Join)])
+        return [fate for fate in fates if isinstance(fate, Drop) or fate.question_id in paid]
 
     def requests(self, moment: Moment) -> list[str]:
-        return self._ids("requests", self._asked("requests", moment), self.known, A_QUESTION)
+        found = self._ids("requests", self._asked("requests", moment), self.known, A_QUESTION)
+        if self.most_taught is None or len(self.taught) < self.most_taught:
+            return found
+        again = set(self.taught.values())
+        return [question for question in found if question in again]
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._asked("batches", moment), (list, tuple))
@@ -61,7 +71,9 @@ class Answers:
             for batch in found
         ]
         flat = [question for batch in asked for question, _ in batch]
-        taught = set(self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits"))
+        taught = self._within_budget(
+            moment, self._ids("batches", flat, moment.waiting, "a question for which a demonstration waits")
+        )
         kept = (
             [(question, part if part is None else encode(part)) for question, part in batch if question in taught]
             for batch in asked
@@ -72,14 +84,36 @@ class Answers:
         self._run("advance", moment)
         state_of(self.rule, self.name)
 
+    def _within_budget(
+        self, moment: Moment, questions: Iterable[str], whose: Mapping[str, str | None] | None = None
+    ) -> set[str]:
+        """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before.
+
+        ``whose``: ids of demonstrations where an answer says them; else they are those that wait.
+        """
+        if self.most_taught is None:
+            return set(questions)
+        guided = (found.prefix for found in moment.guided if found.is_guided)
+        known = set(self.taught) | {p.demonstration_id or named(moment.waiting, p.question_id) for p in guided}
+        paid = set[str]()
+        for question in questions:
+            demonstration = (whose or {}).get(question) or named(moment.waiting, question)
+            if demonstration in known or len(known) < self.most_taught:
+                known.add(demonstration)
+                paid.add(question)
+        return paid
+
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
         found = self._each(what, self._asked(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
         plain = [prompt for prompt in found if prompt.prefix is None]
         if plain and what == "trials":
             raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
-        guided = [prompt for prompt in found if prompt.prefix is not None]
-        kept = {id(one) for part in (plain, guided) for one in self._about(part, what, self.known, A_QUESTION)}
-        return [encode(what, prompt) for prompt in found if id(prompt) in kept]
+        guided = self._about([one for one in found if one.prefix is not None], what, self.known, A_QUESTION)
+        whose = {prompt.question_id: prompt.demonstration_id for prompt in guided}
+        paid = self._within_budget(moment, whose, whose)
+        unpaid = {prompt.question_id for prompt in guided} - paid
+        kept = {id(prompt) for prompt in (*guided, *self._about(plain, what, self.known, A_QUESTION))}
+        return [encode(what, one) for one in found if id(one) in kept and one.question_id not in unpaid]
 
     def _asked(self, what: str, moment: Moment) -> list[Any]:
         """The answer to a question that may change nothing."""
@@ -127,6 +161,11 @@ class Answers:
 
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def named(waiting: Mapping[str, Lesson], question: str) -> str:
+    """The id of the demonstration that waits for a question; the question's own where a prefix was given without."""
+    return waiting[question].demonstration_id if question in waiting else question
 
 
 def _fits(encode: Encode, what: str, prompt: GuidedPrompt) -> bool:

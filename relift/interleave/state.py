@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode, EncodePartial, Target
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
@@ -72,7 +72,16 @@ class Interleaving:
         self._is_followed = config.teaches
         self._buffer_config = config.buffer
         self.gate = Gate(config.gate)
-        self.rule = Answers(rule=rule, name=config.teach.rule.kind, known=known, is_control=self.is_control)
+        self.taught: dict[str, str] = {}
+        """Questions by the ids of the demonstrations that were taught, joined or guided by, in that order."""
+        self.rule = Answers(
+            rule=rule,
+            name=config.teach.rule.kind,
+            known=known,
+            is_control=self.is_control,
+            taught=self.taught,
+            most_taught=config.budget.demonstrations,
+        )
         self.buffer = DemonstrationBuffer(config.buffer)
         self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
         self.probes = ProbeSchedule(config.probe if config.teaches else None)
@@ -143,13 +152,15 @@ class Interleaving:
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
+        waiting, guided = self._waiting(), [found.prefix for found in batch.guided if found.is_guided]
+        self.taught.update({p.demonstration_id or named(waiting, p.question_id): p.question_id for p in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
         if used := _let_wait(self.buffer, batch, decision, arrived):
             self._taught(used, batch.iteration)
-        if guided := [found.prefix.question_id for found in batch.guided if found.prefix.demonstration_id]:
-            self.probes.taught(guided, batch.iteration)
+        if helped := [prefix.question_id for prefix in guided if prefix.demonstration_id]:
+            self.probes.taught(helped, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
@@ -163,6 +174,7 @@ class Interleaving:
     def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
         """Their questions are followed from here on."""
         entries = tuple(entries)
+        self.taught.update({entry.demonstration_id: entry.question_id for entry in entries})
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
         self.probes.taught([entry.question_id for entry in entries], iteration)
@@ -185,6 +197,7 @@ class Interleaving:
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
             },
+            "taught": dict(self.taught),
             "asked": list(self.asked),
             "refused_in_a_row": self.refused_in_a_row,
         }
@@ -196,6 +209,8 @@ class Interleaving:
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
+        self.taught.clear()  # the same dict, since the answers are checked by it
+        self.taught.update(tree["taught"])
         self.asked = tuple(tree["asked"])
         self.refused_in_a_row = tree["refused_in_a_row"]
 

@@ -59,14 +59,20 @@ def build_optimizer(model: PreTrainedModel, config: AdamConfig) -> torch.optim.A
     )
 
 
-def schedule_factor(schedule: ScheduleConfig, iteration: int, iterations: int) -> float:
+def schedule_factor(schedule: ScheduleConfig, iteration: int, iterations: int, *, used: float | None = None) -> float:
     """Factor on the learning rate in an iteration (from 0) of a run of ``iterations``; 1 is the full rate.
 
     Warm-up ends at the full rate in iteration ``warmup_iterations - 1``; the decay, if there is one, ends at
     ``final_share`` in the last iteration. A function of the iteration alone: no update, RL or supervised, moves it.
+
+    ``used`` is how much of a budget that ends the run was used before the iteration, in [0, 1]: hold and decay then go
+    by it, and the decay ends where it is used up.
     """
     if iteration + 1 < schedule.warmup_iterations:
         return (iteration + 1) / schedule.warmup_iterations
+    if used is not None:
+        decayed = max(0.0, used - schedule.hold_share) / max(1e-9, 1.0 - schedule.hold_share)
+        return 1.0 - (1.0 - schedule.final_share) * decayed
     start = max(schedule.hold_share * iterations, float(schedule.warmup_iterations))
     last = iterations - 1
     if iteration < start:

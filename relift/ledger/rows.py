@@ -212,9 +212,9 @@ def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
 
 
 def iteration_row(report: IterationReport) -> Row:
-    """Without its updates and rewards, which have tables of their own."""
+    """Without its updates and rewards, which have tables of their own, and what the run had spent by then."""
     row = _fields(report)
-    del row["updates"], row["rewards"]
+    del row["updates"], row["rewards"], row["spent"]
     return {
         **row,
         "statuses": {str(name): count for name, count in sorted(report.statuses.items())},

@@ -9,7 +9,7 @@ from typing import Any
 from relift.config import RunConfig
 from relift.policy.policy import Policy
 from relift.policy.student import Student
-from relift.records import UpdateKind
+from relift.records import Spent, UpdateKind
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,21 @@ def bytes_needed(config: RunConfig, model: Any) -> int:
     return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)
 
 
-def say_what_schedules_come_to(config: RunConfig, iterations: int, *, scheduled: int) -> None:
+def planned_iterations(config: RunConfig, per_epoch: int) -> int | None:
+    """Batches of questions at most: as given or, by the budget of rollouts, where each iteration samples a batch at
+    least; once through the questions where neither is. None where FLOPs alone say when the run ends."""
+    budget, batch = config.budget, config.questions.batch_size * config.rollout.samples
+    bounds = [config.iterations] if config.iterations else []
+    bounds += [-(-budget.rollouts // batch)] if budget.rollouts else []
+    return min(bounds) if bounds else None if budget.update_flops else per_epoch
+
+
+def say_what_schedules_come_to(config: RunConfig, iterations: int | None, *, scheduled: int) -> None:
     """A run that was made longer or shorter keeps its schedules, and says what that means for its last iteration."""
     from relift.learning import schedule_factor
+
+    if iterations is None or config.budget.share(Spent()) is not None:
+        return
 
     for name, update in (("rl", config.rl), ("sft", config.sft)):
         schedule = update.optimizer.schedule if update else None

@@ -13,8 +13,21 @@ from relift.interleave import Interleaving, Rule, make_rule, require_rule
 from relift.interrupt import StopFlag
 from relift.ledger import Ledger
 from relift.opening.groundwork import Groundwork, groundwork
-from relift.opening.policy import bytes_needed, load_policy_model, make_policy, say_what_schedules_come_to
-from relift.opening.questions import asked_questions, digest_of, record_inputs, require_fit, require_solutions
+from relift.opening.policy import (
+    bytes_needed,
+    load_policy_model,
+    make_policy,
+    planned_iterations,
+    say_what_schedules_come_to,
+)
+from relift.opening.questions import (
+    asked_questions,
+    digest_of,
+    record_inputs,
+    require_fit,
+    require_guidance,
+    require_solutions,
+)
 from relift.phases.replay import materialise
 from relift.policy.student import Student
 from relift.policy.vllm_install import require_engine
@@ -58,6 +71,7 @@ def open_run(
         interleaving = Interleaving(config, known={question.id for question in questions.training}, rule=rule)
         if teaches:
             require_solutions(config, student, questions)
+            require_guidance(config, student, questions)
         # Before the lock: no run is removed for what cannot begin.
         model = load_policy_model(config, student) if fresh else None
         earlier = None if fresh else ground.store
@@ -100,10 +114,12 @@ def _assemble(
 
     config, store, student = ground.config, ground.store, ground.student
     order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
-    iterations = config.iterations or order.iterations_per_epoch
+    iterations = planned_iterations(config, order.iterations_per_epoch)
     require_space(store.root, bytes_needed(config, model))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))
-    machine = resolve_machine(config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations)
+    machine = resolve_machine(
+        config, device=str(model.device), vocabulary=student.vocabulary, iterations=iterations or 0
+    )
     # Before the run exists, since one's own may fail over its settings.
     own = make_own_engine(EngineInputs(config=config, model=model, student=student, max_rows=machine.max_rows))
     if own:
@@ -114,7 +130,7 @@ def _assemble(
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
-    if (ended := stored_summary(store)) and ended.iterations < iterations:
+    if (ended := stored_summary(store)) and iterations and ended.iterations < iterations:
         store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
     ledger = _ledger(ground, questions, code_version=resolved.relift)
     run = Run(

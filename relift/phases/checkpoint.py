@@ -24,7 +24,9 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
             key=key, sha256=run.store.manifest_sha256(key), iteration=iteration, version=version.number
         )
     run.policy.at(version)
-    snapshot = snapshots.Snapshot(iteration=iteration, version=version, interleaving=run.interleaving.to_json())
+    snapshot = snapshots.Snapshot(
+        iteration=iteration, version=version, interleaving=run.interleaving.to_json(), spent=run.spent
+    )
     _publish(run)
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
     snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())

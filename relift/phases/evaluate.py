@@ -96,19 +96,20 @@ def _sample(
 ) -> list[RolloutGroup]:
     """k rollouts of each question, where k is its benchmark's; the draws are those of iteration 0."""
     found: dict[str, RolloutGroup] = {}
-    for samples, rounds in sorted({(config.samples_for(q.source), _rounds_golds(run, config, q)) for q in questions}):
+    alike: dict[tuple[int, float, bool], list[Question]] = {}
+    for q in questions:
+        key = (config.samples_for(q.source), config.temperature_for(q.source), _rounds_golds(run, config, q))
+        alike.setdefault(key, []).append(q)
+    for (samples, temperature, rounds), chosen in sorted(alike.items()):
         request = SamplingRequest(
             samples=samples,
             max_tokens=config.max_tokens or run.config.rollout.max_tokens,
-            temperature=config.temperature,
+            temperature=temperature,
             seed=run.config.seed,
             iteration=0,
             purpose=purpose,
             version=version.number,
         )
-        chosen = [
-            q for q in questions if config.samples_for(q.source) == samples and _rounds_golds(run, config, q) == rounds
-        ]
         verifier = run.verifier.reading(form=config.answer_form or run.verifier.form, rounded_golds=rounds)
         groups = sampled_groups(run, chosen, request, version, is_strict=True, verifier=verifier)
         found |= {group.question.id: group for group in groups}

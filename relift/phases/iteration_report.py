@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
@@ -12,6 +13,7 @@ from relift.records import IterationReport, PhaseRef, RewardStatus, RolloutGroup
 from relift.run.progress import METRICS, pick_examples
 from relift.run.recorded import phase_key
 from relift.run.run import Run
+from relift.run.spending import spent_in
 
 
 def report_iteration(
@@ -22,6 +24,7 @@ def report_iteration(
     sft = reports_of(run, phase_key(iteration, "sft_update"))
     groups = groups_of(run, rollouts, verdicts)
     used = run.ledger.execute("SELECT count(*) FROM uses WHERE iteration = ?", [iteration])[0][0]
+    run.spent = replace(run.spent + spent_in(run.store, iteration), demonstrations=len(run.interleaving.taught))
     report = IterationReport(
         iteration=iteration,
         questions=int(rollouts.counts["questions"]),
@@ -37,6 +40,7 @@ def report_iteration(
         seconds=run.progress.clock.take(),
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],
         rewards=_reward_means(groups),
+        spent=run.spent,
     )
     run.ledger.record_iteration(run.batch_key(phase_key(iteration, "report_iteration")), report)
     examples = pick_examples(groups)

@@ -30,6 +30,7 @@ def report(
             run.store.bring(evaluated)  # the report reads the folder
     summary = summarise_run(
         run,
+        iteration,
         version,
         before=results_of(run, before) if before else [],
         after=results_of(run, after) if after else [],

@@ -26,7 +26,8 @@ def learning_rate(run: Run, kind: UpdateKind, iteration: int) -> float:
     update = run.config.rl if kind is UpdateKind.RL else run.config.sft
     assert update is not None, f"{kind} is off"
     adam = update.optimizer
-    return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations)
+    used = run.config.budget.share(run.spent)
+    return adam.lr * schedule_factor(adam.schedule, iteration, run.resolved.schedule_iterations, used=used)
 
 
 def conduct_of(run: Run, lr: float) -> Conduct:

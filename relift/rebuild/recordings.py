@@ -257,7 +257,7 @@ class Recordings:
         found = {}
         for number, line in metrics_lines(self._store.root / METRICS):
             try:
-                report = IterationReport(**{**json.loads(line), "updates": ()})
+                report = IterationReport.of({**json.loads(line), "updates": ()})
                 found[int(report.iteration)] = report
             except (ValueError, TypeError, RecursionError):
                 why = "no iteration of this version of relift stands there"

@@ -6,14 +6,13 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 from matplotlib.ticker import PercentFormatter
 
 from relift.evaluation import pass_interval
 from relift.records import EvalResult
 from relift.report.data import short_name
-from relift.report.page import percent
+from relift.report.page import percent, render_frame
 from relift.report.style import BLUE, INK, new_figure, quiet, to_png
 from relift.store.folder import write_atomically
 
@@ -65,9 +64,8 @@ def _page(run: str, results: Sequence[EvalResult], png: bytes) -> str:
     ]
     head = "".join(f"<th class='number'>{escape(h)}</th>" for h in heads)
     body = "\n".join("<tr>" + "".join(f"<td class='number'>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    frame = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    return frame.substitute(
-        title=escape(run),
+    return render_frame(
+        title=run,
         run="evaluation",
         lead=f"{len(results)} benchmarks, {sum(r.questions for r in results):,} questions.",
         body=f'<img alt="avg@k by benchmark" src="data:image/png;base64,{encoded}">\n'

@@ -11,7 +11,7 @@ from typing import Any
 from relift.config import QuestionsConfig, ReliftRuleConfig, RunConfig
 from relift.config.recipe import leaves, recorded_config
 from relift.errors import ConfigError, StoreError
-from relift.records import EvalResult, IterationReport, UpdateReport
+from relift.records import EvalResult, IterationReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.run.progress import read_metrics
 from relift.run.recorded import EvaluationRecord, phase_of, read
@@ -99,9 +99,8 @@ def _iterations(path: Path) -> tuple[IterationReport, ...]:
 
 
 def _iteration(tree: dict[str, Any]) -> IterationReport:
-    updates = tuple(UpdateReport.of(update) for update in tree.pop("updates"))
-    seconds = {phase_of(phase): seconds for phase, seconds in tree.pop("seconds").items()}
-    return IterationReport(**tree, updates=updates, seconds=seconds)
+    seconds = {phase_of(phase): seconds for phase, seconds in tree["seconds"].items()}
+    return IterationReport.of({**tree, "seconds": seconds})
 
 
 def _evaluations(store: FolderStore) -> tuple[Evaluation, ...]:

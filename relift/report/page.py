@@ -21,7 +21,6 @@ MOST_CHARACTERS = 600
 
 
 def render_page(data: ReportData, summary: RunSummary, figures: Sequence[ReportFigure]) -> str:
-    frame = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     shown = {figure.file_name: _figure(figure) for figure in figures}
     body = [
         shown.pop("accuracy.png", ""),
@@ -31,12 +30,18 @@ def render_page(data: ReportData, summary: RunSummary, figures: Sequence[ReportF
         _facts(data, summary),
         _departures(data),
     ]
-    return frame.substitute(
-        title=escape(summary.run),
-        run=escape(f"recipe {summary.recipe}, seed {summary.seed}"),
+    return render_frame(
+        title=summary.run,
+        run=f"recipe {summary.recipe}, seed {summary.seed}",
         lead=_lead(summary),
         body="\n".join(part for part in body if part),
     )
+
+
+def render_frame(*, title: str, run: str, lead: str, body: str, style: str = "") -> str:
+    """The page around a body; ``lead``, ``body`` and ``style`` are HTML and CSS already, the others are escaped."""
+    frame = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return frame.substitute(title=escape(title), run=escape(run), lead=lead, body=body, style=style)
 
 
 def percent(share: float) -> str:

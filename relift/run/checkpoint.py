@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, the method's state
+    state.json                         iteration, policy version, the method's state, what was spent
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
@@ -11,14 +11,14 @@ and replays what was recorded after it. Tensors are safetensors; nothing is pick
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from relift.errors import StoreError
 from relift.policy.policy import Policy
 from relift.policy.weights import resume_tensors
-from relift.records import CheckpointRef, PolicyVersion, UpdateKind
+from relift.records import CheckpointRef, PolicyVersion, Spent, UpdateKind
 from relift.run.recorded import version_from_json
 from relift.store import Store
 
@@ -35,6 +35,7 @@ class Snapshot:
     version: PolicyVersion
     interleaving: dict[str, Any]
     """JSON of the method's state."""
+    spent: Spent = field(default_factory=Spent)
 
 
 def checkpoint_key(iteration: int) -> str:
@@ -76,6 +77,7 @@ def read_snapshot(store: Store, key: str) -> Snapshot:
             iteration=tree["iteration"],
             version=version_from_json(tree["version"]),
             interleaving=tree["interleaving"],
+            spent=Spent(**tree["spent"]),
         )
     except (KeyError, TypeError) as problem:
         raise StoreError(f"{key}/{STATE} is not of this version of relift ({problem})") from problem
@@ -136,4 +138,9 @@ def _optimizer_file(kind: UpdateKind) -> str:
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     version = asdict(snapshot.version)
     version.pop("phase")
-    return {"iteration": snapshot.iteration, "version": version, "interleaving": snapshot.interleaving}
+    return {
+        "iteration": snapshot.iteration,
+        "version": version,
+        "interleaving": snapshot.interleaving,
+        "spent": asdict(snapshot.spent),
+    }

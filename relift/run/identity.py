@@ -23,9 +23,9 @@ from relift.store.uris import is_bucket, require_uri
 log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-FORMAT = 3
+FORMAT = 4
 """Of run.json."""
-RESUMABLE = 3
+RESUMABLE = 4
 """The oldest format of a run that can be gone on with: raised with FORMAT by whatever changes the fingerprint of a
 configuration or what is recorded, since the phases of an older run would then be made again instead of recognised."""
 

@@ -15,7 +15,7 @@ from relift.policy.engine import Engine
 from relift.policy.policy import Policy
 from relift.policy.student import Student
 from relift.questions import QuestionOrder, QuestionSet
-from relift.records import PolicyVersion
+from relift.records import PolicyVersion, Spent
 from relift.reward import Reward
 from relift.run import checkpoint
 from relift.run.decoded import DecodedRollouts
@@ -31,7 +31,8 @@ class Run(Session):
 
     resolved: Resolved
     fingerprint: str
-    iterations: int
+    iterations: int | None
+    """At most; None where the budget alone says when the run ends."""
     reward: Reward | None
     """None where it follows from the verdict alone."""
     questions: QuestionSet
@@ -42,6 +43,8 @@ class Run(Session):
     base: PolicyVersion
     base_weights: Any
     interleaving: Interleaving
+    spent: Spent = dataclasses.field(default_factory=Spent)
+    """Until the iteration that comes next."""
     noted_trouble: str = ""
     """What was last said about teachers that do not answer."""
     checked: bool = False
@@ -65,12 +68,23 @@ class Run(Session):
     def resume(self) -> tuple[int, PolicyVersion]:
         """(iteration, version) to go on from, with the method's state as it was; the start without a checkpoint."""
         key = checkpoint.newest(self.store)
+        self.spent = Spent()
         if key is None:
             return 0, self.base
         snapshot = checkpoint.read_snapshot(self.store, key)
         self.interleaving.restore(snapshot.interleaving)
+        self.spent = snapshot.spent
         log.info("resuming from %s", key)
         return snapshot.iteration, snapshot.version
+
+    def is_over(self, iteration: int) -> bool:
+        """Whether the run ends before an iteration: it has had its iterations, or its budget is used up."""
+        return self.done(iteration) >= 1
+
+    def done(self, iteration: int) -> float:
+        """Share of the run that is done before the iteration that comes next, in [0, 1]."""
+        share = self.config.budget.share(self.spent) or 0.0
+        return share if self.iterations is None else max(share, min(1.0, iteration / max(1, self.iterations)))
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""

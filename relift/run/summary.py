@@ -44,6 +44,13 @@ class RunSummary:
     questions: int = 0
     """Training questions asked, each counted once."""
     iterations: int = 0
+    rollouts: int = 0
+    """This and the next five are what the run spent, as in ``Spent``."""
+    update_flops: float = 0.0
+    demonstrations: int = 0
+    optimizer_steps: int = 0
+    sampled_tokens: int = 0
+    trained_tokens: int = 0
     seconds: float = 0.0
     """Wall seconds of the process that finished the run."""
     prefect_share: float = 0.0
@@ -69,9 +76,9 @@ class RunSummary:
 
 
 def summarise_run(
-    run: Run, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
+    run: Run, iteration: int, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
 ) -> RunSummary:
-    """Held-out results before and after, and what was spent between them."""
+    """Held-out results before and after so many iterations, and what was spent between them."""
     base = {r.benchmark: r for r in before}
     order = list(run.config.questions.families)
     after = sorted(after, key=lambda r: _position(order, r.benchmark))
@@ -83,7 +90,7 @@ def summarise_run(
         if r.benchmark in base
     }
     count = max(1, len(families))
-    asked = {q.id for i in range(run.iterations) for q in run.order.batch(i)}
+    asked = {q.id for i in range(iteration) for q in run.order.batch(i)}
     return RunSummary(
         run=run.name,
         recipe=run.config.recipe,
@@ -94,7 +101,8 @@ def summarise_run(
         n=min((r.questions for r in after), default=0),
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
         questions=len(asked),
-        iterations=run.iterations,
+        iterations=iteration,
+        **asdict(run.spent),
         teacher=describe_teacher(run),
         weights_sha256=version.checksum,
     )

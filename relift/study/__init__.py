@@ -2,5 +2,5 @@
 
 study.py       a study file: methods, seeds, budget        settings.py    tables over a recipe, and what differs
 results.py     what runs and the whole came to, as JSON    whole.py       the whole out of its runs
-intervals.py   over seeds, or over questions
+intervals.py   over seeds, or over questions               page/          the page people show, and its figures
 """

@@ -120,6 +120,7 @@ def test_sft_off_is_plain_grpo_with_every_other_value_equal() -> None:
         ("policy.chat_template_kwargs.enable_thinking=[1]", r"takes true, false, a number or a text, got \[1\]"),
         ("policy.chat_template_kwargs=off", "give names and values, such as"),
         ("questions.thinking=off", r"questions\.thinking: .*'must-close' or 'ignored'"),
+        ("budget.rollouts=500", r"budget\.rollouts=500 is less than one iteration samples, 512"),
         ("schedule.warmup_iterations=2", r"write it as rl\.optimizer\.schedule and sft\.optimizer\.schedule"),
     ],
 )

@@ -49,7 +49,8 @@ def test_a_slow_server_is_told_the_newest_state_without_holding_an_iteration_up(
 
     monkeypatch.setattr(artifacts, "aupdate_progress_artifact", slow)
     monkeypatch.setattr(artifacts, "acreate_table_artifact", table)
-    run: Any = SimpleNamespace(name="r", root=tmp_path, iterations=4, store=SimpleNamespace(uri="runs/r"))
+    store = SimpleNamespace(uri="runs/r")
+    run: Any = SimpleNamespace(name="r", root=tmp_path, iterations=4, store=store, done=lambda done: done / 4)
 
     async def train() -> None:
         announcer = Announcer(run)

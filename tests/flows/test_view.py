@@ -12,7 +12,8 @@ from flows.terminal.dashboard import LiveView, means, sparkline
 from flows.terminal.text import cropped, one_line, written
 from flows.terminal.time_left import Past, Stopwatch, as_clock, read_past
 from flows.terminal.view import LineView, PatientLive, make_view
-from relift.records import EvalResult, IterationReport, Status, UpdateKind, UpdateReport, Verdict
+from relift.config import BudgetConfig
+from relift.records import EvalResult, IterationReport, Spent, Status, UpdateKind, UpdateReport, Verdict
 from relift.run.progress import Example
 
 NEW = Past(accuracies={}, taught={})
@@ -79,7 +80,8 @@ def drawn(view):
 
 
 def fake_run(root, iterations=125):
-    return SimpleNamespace(name="demo-0", root=root, iterations=iterations)
+    config = SimpleNamespace(budget=BudgetConfig())
+    return SimpleNamespace(name="demo-0", root=root, iterations=iterations, config=config)
 
 
 def test_the_live_view_shows_the_numbers_of_the_run():
@@ -162,12 +164,12 @@ def test_the_time_left_is_learned_from_iterations_worked_by_this_process():
     for number in (2, 3):  # replayed
         stopwatch.phase("rollout")
         clock.now += 0.01
-        stopwatch.iteration(number)
+        stopwatch.iteration(number, Spent())
         assert stopwatch.seconds_left is None
     for number in (4, 5):
         stopwatch.phase("rollout")
         clock.now += 6.0
-        stopwatch.iteration(number)
+        stopwatch.iteration(number, Spent())
     assert stopwatch.seconds_left == pytest.approx(4 * 6.0)
     clock.now += 5.0
     assert stopwatch.seconds_left == pytest.approx(4 * 6.0 - 5.0)
@@ -180,8 +182,19 @@ def test_the_time_left_counts_the_evaluation_at_the_end():
     clock.now += 30.0
     stopwatch.phase("rollout")
     clock.now += 4.0
-    stopwatch.iteration(0)
+    stopwatch.iteration(0, Spent())
     assert stopwatch.seconds_left == pytest.approx(4.0 + 30.0)
+
+
+def test_with_a_budget_the_time_left_goes_by_what_is_used_of_it():
+    clock = Clock()
+    stopwatch = Stopwatch(None, budget=BudgetConfig(rollouts=1000), clock=clock)
+    for number, rollouts in enumerate((100, 400)):
+        stopwatch.phase("rollout")
+        clock.now += 6.0
+        stopwatch.iteration(number, Spent(rollouts=rollouts))
+    assert (stopwatch.share, stopwatch.seconds_left) == (0.4, pytest.approx(12.0 * 600 / 400))
+    assert "iteration 0  " in drawn(LiveView(terminal(), "small", Stopwatch(None), NEW))
 
 
 def test_clock_and_trend():

@@ -172,3 +172,15 @@ def test_a_long_warm_up_delays_the_decay_and_tiny_runs_are_defined():
 
 def test_decay_from_the_first_iteration_on():
     assert factors(5, hold_share=0.0, final_share=0.0) == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0])
+
+
+def test_with_a_budget_hold_and_decay_go_by_what_is_used_of_it_and_warm_up_by_iterations():
+    schedule = ScheduleConfig(warmup_iterations=4, hold_share=0.5, final_share=0.1)
+
+    def factor(iteration, used):
+        return schedule_factor(schedule, iteration, 0, used=used)
+
+    assert [factor(i, 0.0) for i in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert [factor(9, used) for used in (0.3, 0.5)] == [1.0, 1.0]
+    assert [factor(9, used) for used in (0.75, 1.0)] == pytest.approx([0.55, 0.1])
+    assert schedule_factor(ScheduleConfig(), 9, 0, used=0.9) == 1.0

@@ -40,10 +40,11 @@ def opener(tmp_path: Path) -> Iterator[Opener]:
 
 
 def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
-    """Run (or resume) up to ``iterations``; the version after each one that this call went through."""
+    """Run (or resume) up to ``iterations``, or to where the budget is used up; the version after each iteration that
+    this call went through."""
     iteration, version = run.resume()
     versions = []
-    while iteration < iterations:
+    while iteration < iterations and (run.config.budget.share(run.spent) or 0) < 1:
         rollouts = rollout(run, iteration, version)
         probe(run, iteration, version)
         verdicts = verify(run, iteration, rollouts)

@@ -98,3 +98,30 @@ def test_the_report_of_an_evaluation_is_kept_in_the_store(opener: Opener) -> Non
     run.store = store = ListingStore(run.root)
     report_evaluation(run, results_of(run, evaluate(run, 0, run.base, full=True)))
     assert store.kept == ["report/index.html", "report/benchmarks.png"]
+
+
+class AskedEngine(ForgetfulEngine):
+    """The same, and it remembers how it was asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.asked: dict[str, tuple[float, int]] = {}
+
+    def sample(self, prompts: Sequence[Prompt], request: SamplingRequest, **asked: Any) -> list[list[Completion]]:
+        self.asked |= {prompt.question.source: (request.temperature, request.samples) for prompt in prompts}
+        return super().sample(prompts, request, **asked)
+
+
+def test_a_benchmark_is_asked_at_its_own_temperature(opener: Opener, tmp_path: Path) -> None:
+    """Of one file greedily and, in the same evaluation, eight times at 1, for pass@8."""
+    path = tmp_path / "both.jsonl"
+    path.write_text(json.dumps({"question": "12*34?", "answer": "408"}) + "\n")
+    greedy, sampled = (
+        f'{{name="greedy", path="{path}"}}',
+        f'{{name="eight", path="{path}", samples=8, temperature=1.0}}',
+    )
+    run = opener(f"evaluation.benchmarks=[{greedy}, {sampled}]")
+    engine = run.engine = AskedEngine(run.engine)
+    results = {r.benchmark: r for r in results_of(run, evaluate(run, 0, run.base, full=True))}
+    assert (engine.asked["greedy"], engine.asked["eight"]) == ((0.0, 1), (1.0, 8))
+    assert (results["greedy"].k, results["eight"].k, results["eight"].questions) == (1, 8, 1)
