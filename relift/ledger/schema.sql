@@ -374,7 +374,9 @@ FROM (
 -- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration that
 -- taught anything from then on that the gate had called it hardest and a teacher had solved it: the update that would
 -- have taught it, were there no queue. is_solved: an admitted demonstration is there. A control without one would not
--- have been taught; runs before teachers were asked for controls have such controls alone.
+-- have been taught; runs before teachers were asked for controls have such controls alone. was_hardest: the gate had
+-- called it so by its anchor, as it has of every control. What was taught before that, by a warm start or a rule that
+-- does not look at verdicts, was not chosen as controls are, so there is nothing to compare it with.
 CREATE VIEW probes AS
 WITH hard AS (
     SELECT
@@ -392,23 +394,25 @@ WITH hard AS (
     SELECT run, question_id, accuracy_before, greatest(first_hardest, coalesce(first_admitted, 0)) AS teachable_from
     FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control
 ), anchored AS (
-    SELECT run, question_id, true AS is_taught, anchor, accuracy_before
+    SELECT
+        run, question_id, true AS is_taught, anchor, accuracy_before, coalesce(first_hardest <= anchor, false) AS was_hardest
     FROM taught LEFT JOIN hard USING (run, question_id)
     UNION ALL
-    SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before
+    SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before, true
     FROM teachable t ASOF JOIN teaching s ON t.run = s.run AND t.teachable_from <= s.iteration
 )
 SELECT
     g.run, g.question_id, a.is_taught, a.anchor, g.iteration, g.iteration - a.anchor AS distance,
     g.policy_version, g.rollouts, g.correct, g.correct / g.rollouts AS accuracy, a.accuracy_before,
-    d.first_admitted IS NOT NULL AS is_solved
+    d.first_admitted IS NOT NULL AS is_solved, a.was_hardest
 FROM groups g
 JOIN anchored a USING (run, question_id)
 LEFT JOIN solved d USING (run, question_id)
 WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
 
--- Did teaching work: taught questions against controls, so many iterations after teaching. On both sides only what a
--- teacher solves counts, since what none solves is never taught and is harder than what is; and like is compared with
+-- Did teaching work: taught questions against controls, so many iterations after teaching. Lift is defined where a
+-- question was called hardest before it was taught, and NULL, never 0, where none of those compared was. On both sides only
+-- what a teacher solves counts, since what none solves is never taught and is harder than what is; and like is compared with
 -- like: within a stratum, questions of one source with one anchor, of which there are taught ones and controls. lift is
 -- the mean of the strata's differences, each weighted with taught * control / questions, which is the least squares
 -- coefficient of teaching beside a constant for each stratum. Its 95 % interval is +- 1.96 standard errors after White
@@ -421,7 +425,7 @@ WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
 CREATE VIEW lift AS
 WITH solvable AS (
     SELECT p.*, coalesce(q.source, '') AS source
-    FROM probes p LEFT JOIN questions q USING (run, question_id) WHERE p.is_solved
+    FROM probes p LEFT JOIN questions q USING (run, question_id) WHERE p.is_solved AND p.was_hardest
 ), strata AS (
     SELECT run, distance, source, anchor, avg(accuracy) AS mean, count(*) FILTER (is_taught) / count(*) AS taught_share
     FROM solvable GROUP BY run, distance, source, anchor

@@ -16,6 +16,17 @@ from relift.store.folder import write_atomically
 if TYPE_CHECKING:
     from relift.run.run import Run
 
+_COST = """
+    WITH paid AS (
+        SELECT question_id, coalesce(cost_usd, 0) + unanswered_usd AS usd FROM teacher_requests
+        UNION ALL
+        SELECT question_id, cost_usd FROM demonstrations WHERE source NOT LIKE 'api/%'
+    )
+    SELECT
+        coalesce(sum(usd), 0),
+        coalesce(sum(usd) FILTER (question_id IN (SELECT question_id FROM groups WHERE is_control)), 0)
+    FROM paid"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyScore:
@@ -51,6 +62,10 @@ class RunSummary:
     optimizer_steps: int = 0
     sampled_tokens: int = 0
     trained_tokens: int = 0
+    cost_usd: float = 0.0
+    """Of all that teachers answered, and at most of what may be billed though no answer came."""
+    control_cost_usd: float = 0.0
+    """Of that, for solutions of controls, which nobody is taught."""
     seconds: float = 0.0
     """Wall seconds of the process that finished the run."""
     prefect_share: float = 0.0
@@ -90,6 +105,7 @@ def summarise_run(
         if r.benchmark in base
     }
     count = max(1, len(families))
+    ((cost_usd, control_cost_usd),) = run.ledger.execute(_COST)
     asked = {q.id for i in range(iteration) for q in run.order.batch(i)}
     return RunSummary(
         run=run.name,
@@ -103,6 +119,8 @@ def summarise_run(
         questions=len(asked),
         iterations=iteration,
         **asdict(run.spent),
+        cost_usd=cost_usd,
+        control_cost_usd=control_cost_usd,
         teacher=describe_teacher(run),
         weights_sha256=version.checksum,
     )

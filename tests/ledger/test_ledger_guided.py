@@ -4,6 +4,7 @@ and no query but guidance counts it."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from relift.ledger import Ledger, named_queries
 from relift.ledger.project import open_file
 from relift.ledger.sql import views_sql
 from relift.records import Purpose
+from relift.run.summary import _COST
 from tests.ledger.ledger_histories import demonstration, group, question
 from tests.ledger.ledger_small import HELD_OUT, TRAINING, write_small_project
 
@@ -49,6 +51,48 @@ def test_no_view_and_no_query_changes_by_what_was_sampled_beside_the_batch(
         assert ledger.execute("SELECT count(*) FROM groups WHERE purpose = ?", [purpose.value])[0][0] > 40
     for name, rows in everything(path).items():
         assert rows == before[name], name
+
+
+@pytest.mark.parametrize("first_hardest", [0, 1, None])
+def test_lift_is_not_defined_where_nothing_was_called_hardest_before_it_was_taught(
+    tmp_path: Path, first_hardest: int | None
+) -> None:
+    """As after a warm start on all questions; the same two are compared where it was."""
+    taught, control = question("47*6?"), question("58*3?", "174")
+    with Ledger.open(tmp_path / "ledger.duckdb", "a") as ledger:
+        ledger.record_questions("q", [taught, control], "train")
+        for iteration in (0, 1):
+            hardest = [control.id] + [taught.id] * (first_hardest is not None and first_hardest <= iteration)
+            groups = [group(taught, "----" if taught.id in hardest else "+---"), group(control, "----")]
+            ledger.record_attempts(
+                f"{iteration}/gate", iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=[control.id]
+            )
+        ledger.record_demonstrations("0/source", 0, [demonstration(taught), demonstration(control)])
+        use = "INSERT INTO uses VALUES ('a', 0, 'sft', 1, ?, ?, NULL, NULL, NULL)"
+        ledger.execute(use, [demonstration(taught).id, taught.id])
+        probed = [group(taught, "++++", version=1), group(control, "+---", version=1)]
+        ledger.record_attempts("2/probe", 2, probed, purpose=Purpose.PROBE)
+        ((lift, compared, left_out),) = ledger.execute("SELECT lift, taught_questions, left_out FROM lift")
+        (query,) = (named.sql for named in named_queries() if named.name == "lift")
+        parts = {part: rate for _, _, part, _, _, rate, _, _ in ledger.execute(query)}
+    if first_hardest == 0:
+        assert (lift, compared, left_out) == (0.75, 1, 0) and parts["difference"] == 0.75
+    else:
+        assert (lift, compared, left_out) == (None, 0, 2) and parts["difference: not defined"] is None
+
+
+def test_what_the_solutions_of_controls_cost_is_told_apart(tmp_path: Path) -> None:
+    taught, control = question("47*6?"), question("58*3?", "174")
+    with Ledger.open(tmp_path / "ledger.duckdb", "a") as ledger:
+        groups = [group(taught, "----"), group(control, "----")]
+        both = [taught.id, control.id]
+        ledger.record_attempts("0/gate", 0, groups, purpose=Purpose.TRAIN, hardest=both, control=[control.id])
+        bought = [replace(demonstration(q), cost_usd=usd) for q, usd in ((taught, 0.5), (control, 0.25))]
+        ledger.record_demonstrations("0/source", 0, bought)
+        (query,) = (named.sql for named in named_queries() if named.name == "cost")
+        ((*_, usd, control_usd),) = ledger.execute(query)
+        assert (usd, control_usd) == (0.75, 0.25)
+        assert ledger.execute(_COST) == [(0.75, 0.25)]
 
 
 def test_a_question_solved_only_with_a_prefix_does_not_become_learned_or_solved(tmp_path: Path) -> None:
