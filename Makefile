@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher smollm2 lint format clean
 .PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models test-wheel
-.PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger
+.PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger bench-sampling
 
 setup: $(STAMP)
 
@@ -142,6 +142,9 @@ bench-trainer: setup $(TRL)/.installed  ## both updates against TRL's trainers, 
 
 bench-ledger: setup  ## the ledger at 1,000,000 attempts and its queries at 10,000,000, into runs/bench/ledger.json; fails past its bars
 	$(BIN)/python -m tests.bench ledger
+
+bench-sampling: setup  ## pools and retirement against the shuffle, six runs of about five minutes, into runs/bench/sampling.json
+	$(BIN)/python -m tests.bench sampling
 
 bench: setup $(TRL)/.installed  ## figures as ratios in one run, into runs/bench
 	$(BIN)/python -m tests.bench

@@ -27,10 +27,13 @@ def iteration_rows(reports: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def iteration_line(report: IterationReport, iterations: int | None) -> str:
     """The iteration in the flow run's log."""
-    return (
+    line = (
         f"{position(report.iteration + 1, iterations)}: accuracy {report.accuracy:.1%}, {report.unsolved} of "
         f"{report.questions} questions hardest, {report.buffer} demonstrations wait, {report.taught} taught"
     )
+    if report.lacking:
+        line += f", refill came to its cap: {report.signal} groups with signal, {report.lacking} short of a batch"
+    return line
 
 
 def summary_text(summary: RunSummary, reports: Sequence[Mapping[str, Any]], *, uri: str, has_snapshot: bool) -> str:

@@ -1,7 +1,7 @@
 """ReLIFT as a Prefect flow: the paper's algorithm, one screen (``iterate``).
 
     questions -> rollout -> verify -> gate -+-> source ----+-> sft_update -> report_iteration -> checkpoint
-                                            `-> rl_update -'
+                     ^- refill -'           `-> rl_update -'
 
 Every phase finds its own finished output, so running the same run again is how it is resumed.
 
@@ -50,7 +50,8 @@ from flows.run_name import flow_run_name
 from flows.server.outage import hold_result
 from flows.session import opened
 from relift.config import RunConfig
-from relift.records import IterationReport, PolicyVersion
+from relift.phases.rounds import next_round
+from relift.records import IterationReport, PhaseRef, PolicyVersion
 from relift.run.run import Run
 from relift.run.summary import RunSummary
 from tasks.checkpoint import checkpoint
@@ -58,6 +59,7 @@ from tasks.evaluate import evaluate
 from tasks.gate import gate
 from tasks.iteration_report import report_iteration
 from tasks.probe import probe
+from tasks.refill import refill
 from tasks.report import report
 from tasks.rl_update import rl_update
 from tasks.rollout import rollout
@@ -96,10 +98,7 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
 
 async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[PolicyVersion, IterationReport]:
     """One batch of questions: rollouts, one RL pass over them and, when enough hard questions wait, fine-tuning."""
-    rollouts = await rollout(run.ref, iteration, version)
-    if run.interleaving.is_probe_due(iteration):
-        await probe(run.ref, iteration, version)
-    verdicts = await verify(run.ref, iteration, rollouts)
+    rollouts, verdicts = await sampled(run, iteration, version)
     gated = await gate(run.ref, iteration, rollouts, verdicts)
     # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.
     sourcing = asyncio.create_task(source(run.ref, iteration, gated))
@@ -113,6 +112,18 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
         trials = await trial(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
     version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version, trials)
     return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)
+
+
+async def sampled(run: Run, iteration: int, version: PolicyVersion) -> tuple[PhaseRef, PhaseRef]:
+    """Rollouts and verdicts of the batch; with ``sampling.refill``, of rounds until enough groups have signal."""
+    rollouts = await rollout(run.ref, iteration, version)
+    if run.interleaving.is_probe_due(iteration):
+        await probe(run.ref, iteration, version)
+    verdicts = await verify(run.ref, iteration, rollouts)
+    while next_round(run.config, rollouts, verdicts):
+        rollouts = await refill(run.ref, iteration, version, rollouts, verdicts)
+        verdicts = await verify(run.ref, iteration, rollouts, verdicts)
+    return rollouts, verdicts
 
 
 def _is_evaluation_due(run: Run, iteration: int) -> bool:

@@ -27,6 +27,21 @@ class Status(StrEnum):
     BAD_GOLD = "bad_gold"
 
 
+UNGRADED = frozenset({Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD})
+"""Failures of ours, not of the policy: neither rewarded nor counted in a group's statistics (contract 7)."""
+
+
+class Band(StrEnum):
+    """What the newest groups of a question say of its pass rate."""
+
+    UNSEEN = "unseen"
+    NEVER = "never"
+    LOW = "low"
+    MID = "mid"
+    HIGH = "high"
+    ALWAYS = "always"
+
+
 class DecidedBy(StrEnum):
     """The path of the verifier that decided, cheapest first."""
 
@@ -407,6 +422,13 @@ class PhaseRef:
     counts: Mapping[str, float] = field(default_factory=dict)
     reused: bool = False
     """True when the manifest was already there and no work was done."""
+    rounds: int = 1
+    """Of rollouts and of verdicts: with refill also those of later rounds, in all of which digest and counts are."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of each round, e.g. ``"iterations/00007/rollout"`` and ``"iterations/00007/rollout/1"``."""
+        return (self.key, *(f"{self.key}/{number}" for number in range(1, self.rounds)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -487,6 +509,12 @@ class IterationReport:
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Of a reward of one's own: the mean of those given under "reward", of each part under its name after "reward/",
     and the share that failed under "failed"; empty with the reward correct."""
+    signal: int = 0
+    """Groups whose graded rewards differ."""
+    rounds: int = 1
+    """In which its questions were asked: more than one with refill alone."""
+    lacking: int = 0
+    """Groups with signal that the RL batch is short of, since refill came to its cap."""
     spent: Spent = Spent()
     """By the whole run, after the iteration; nothing in lines of an earlier relift."""
 

@@ -11,6 +11,6 @@ from tasks.compute import in_compute
 
 
 @task(name="verify", task_run_name="verify-{iteration}", persist_result=False)
-async def verify(run: RunRef, iteration: int, rollouts: PhaseRef) -> PhaseRef:
-    """Verdict and reward of every rollout."""
-    return await in_compute("verify", body, run, iteration, rollouts)
+async def verify(run: RunRef, iteration: int, rollouts: PhaseRef, before: PhaseRef | None = None) -> PhaseRef:
+    """Verdict and reward of every rollout; ``before`` are those of earlier rounds."""
+    return await in_compute("verify", body, run, iteration, rollouts, before)

@@ -31,6 +31,7 @@ from relift.config.policy import LoraConfig, PolicyConfig, RolloutConfig, VllmCo
 from relift.config.questions import BenchmarkConfig, QuestionsConfig
 from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
+from relift.config.sampling import PoolsConfig, RefillConfig, RetireConfig, SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, Share
 from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, RuleConfig, TeachConfig
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
@@ -65,15 +66,19 @@ __all__ = [
     "OwnRewardConfig",
     "PluginConfig",
     "PolicyConfig",
+    "PoolsConfig",
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "RefillConfig",
     "ReliftRuleConfig",
+    "RetireConfig",
     "RewardConfig",
     "RlConfig",
     "RolloutConfig",
     "RuleConfig",
     "RunConfig",
+    "SamplingConfig",
     "ScheduleConfig",
     "Section",
     "SftConfig",

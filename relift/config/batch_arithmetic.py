@@ -19,23 +19,21 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
 
     Without ``iterations``, where the budget alone says when the run ends, the amounts are those of one.
     """
-    batch, samples = config.questions.batch_size, config.rollout.samples
-    completions = batch * samples
+    batch, samples, longest = config.questions.batch_size, config.rollout.samples, config.rollout.max_tokens
+    asked = batch * config.sampling.most_batches
+    completions = asked * samples
+    asks = f"{batch}" if asked == batch else f"{batch} to {asked}"
     count = "until the budget is used" if iterations is None else f"{iterations:,}"
 
     def of_run(amount: int) -> str:
         return f"{amount:,} an iteration" if iterations is None else f"{amount * iterations:,}"
 
     lines = [
-        Line("iterations", count, f"{questions:,} questions, {batch} an iteration"),
-        Line("completions", of_run(completions), f"{batch} questions x {samples} rollouts x {iterations or 1}"),
-        Line(
-            "sampled tokens, at most",
-            of_run(completions * config.rollout.max_tokens),
-            f"{config.rollout.max_tokens} a completion",
-        ),
+        Line("iterations", count, f"{questions:,} questions, {asks} an iteration"),
+        Line("completions", of_run(completions), f"{asked} questions x {samples} rollouts x {iterations or 1}"),
+        Line("sampled tokens, at most", of_run(completions * longest), f"{longest} a completion"),
+        *_budget_lines(config),
     ]
-    lines += _budget_lines(config)
     if config.rl is None:
         lines.append(Line("RL optimizer steps", "0", "rl is off"))
     else:
@@ -67,7 +65,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
         lines.append(
             Line(
                 "teacher requests, at most",
-                of_run(batch * api.candidates * api.rounds),
+                of_run(asked * api.candidates * api.rounds),
                 f"{api.candidates} candidates x {api.rounds} rounds, were every question hardest"
                 + (f"; {api.budget_usd:g} USD at most" if api.budget_usd is not None else ""),
             )

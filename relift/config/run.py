@@ -12,6 +12,7 @@ from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConf
 from relift.config.learning import RlConfig, SftConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
+from relift.config.sampling import SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
 from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
@@ -34,6 +35,7 @@ class RunConfig(Section):
     scratch: str = Field("runs", json_schema_extra=MAY_CHANGE)
     """Folder with the working copies of runs whose store is s3://; unused where the store is a folder itself."""
     questions: QuestionsConfig
+    sampling: SamplingConfig = SamplingConfig()
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
     rl: RlConfig | None = RlConfig()

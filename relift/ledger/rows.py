@@ -212,9 +212,10 @@ def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
 
 
 def iteration_row(report: IterationReport) -> Row:
-    """Without its updates and rewards, which have tables of their own, and what the run had spent by then."""
+    """Without its updates and rewards, which have tables of their own, what its attempts say of signal, and what the
+    run had spent by then."""
     row = _fields(report)
-    del row["updates"], row["rewards"], row["spent"]
+    del row["updates"], row["rewards"], row["signal"], row["spent"]
     return {
         **row,
         "statuses": {str(name): count for name, count in sorted(report.statuses.items())},

@@ -202,6 +202,8 @@ CREATE TABLE iterations (           -- one row is what an iteration reported
     statuses MAP(VARCHAR, INTEGER) NOT NULL,
     unsolved INTEGER NOT NULL,      -- groups that the gate called hardest
     solved_all INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,        -- in which its questions were asked: with refill there may be several
+    lacking INTEGER NOT NULL,       -- groups with signal that its RL batch is short of, since refill came to its cap
     buffer INTEGER NOT NULL,        -- demonstrations waiting afterwards
     taught INTEGER NOT NULL,        -- demonstrations that its updates trained on
     seconds MAP(VARCHAR, DOUBLE) NOT NULL -- wall seconds by phase

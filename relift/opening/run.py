@@ -113,7 +113,7 @@ def _assemble(
     from relift.policy.weights import resume_tensors, weights_checksum
 
     config, store, student = ground.config, ground.store, ground.student
-    order = QuestionOrder(questions.training, config.questions.batch_size, config.seed)
+    order = QuestionOrder(questions.training, config.questions.batch_size, config.seed, config.sampling)
     iterations = planned_iterations(config, order.iterations_per_epoch)
     require_space(store.root, bytes_needed(config, model))
     base = PolicyVersion(number=0, checksum=weights_checksum(model))

@@ -31,7 +31,7 @@ def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[Guid
     for purpose in {prefix.purpose: None for prefix in prefixes}:
         found = groups_from_parquet(
             completions_from_parquet(run.store.read(rollouts.key, beside_name(purpose, rollout.FILE))),
-            run.store.read(verdicts.key, beside_name(purpose, verify.FILE)),
+            [run.store.read(verdicts.key, beside_name(purpose, verify.FILE))],
             run.questions.by_id,
         )
         groups |= {(purpose, group.question.id): group for group in found}

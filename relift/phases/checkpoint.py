@@ -25,7 +25,11 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
         )
     run.policy.at(version)
     snapshot = snapshots.Snapshot(
-        iteration=iteration, version=version, interleaving=run.interleaving.to_json(), spent=run.spent
+        iteration=iteration,
+        version=version,
+        interleaving=run.interleaving.to_json(),
+        order=run.order.to_json(),
+        spent=run.spent,
     )
     _publish(run)
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)

@@ -45,5 +45,5 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
             "solved_all": sum(g.accuracy == 1 for g in groups),
             "signal": sum(g.has_signal for g in groups),
         },
-        facts=GateRecord(decision=decision).to_json(),
+        facts=GateRecord(decision=decision, rounds=rollouts.rounds).to_json(),
     )

@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from relift.phases.rounds import lacking
 from relift.phases.updates import reports_of
 from relift.phases.verify import groups_of
 from relift.records import IterationReport, PhaseRef, RewardStatus, RolloutGroup, Status
 from relift.run.progress import METRICS, pick_examples
-from relift.run.recorded import phase_key
+from relift.run.recorded import RolloutRecord, phase_key, read
 from relift.run.run import Run
 from relift.run.spending import spent_in
 
@@ -41,7 +42,12 @@ def report_iteration(
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],
         rewards=_reward_means(groups),
         spent=run.spent,
+        signal=int(gated.counts["signal"]),
+        rounds=rollouts.rounds,
+        lacking=lacking(run.config, verdicts),
     )
+    # All that the iteration recorded is there: the next one begins after it.
+    run.order.advance(iteration, read(run.store, rollouts.keys[-1], RolloutRecord).position, groups)
     run.ledger.record_iteration(run.batch_key(phase_key(iteration, "report_iteration")), report)
     examples = pick_examples(groups)
     run.progress.iteration(run.root / METRICS, report, examples)

@@ -10,11 +10,12 @@ from typing import Any
 from relift.errors import StoreError
 from relift.phases import rl_update, sft_update
 from relift.phases.batch import batch_of
+from relift.phases.rounds import recorded_rounds
 from relift.phases.updates import committed_version
 from relift.policy.policy import Policy
-from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
+from relift.records import PolicyVersion, UpdateKind, UpdateReport
 from relift.run import checkpoint
-from relift.run.recorded import UpdateRecord, find, phase_key
+from relift.run.recorded import GateRecord, UpdateRecord, find, phase_key, read
 from relift.run.run import Run
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ def _redo(run: Run, policy: Policy, iteration: int, kind: UpdateKind, update: Up
     key = phase_key(iteration, f"{kind}_update")
     log.info("replaying %s of iteration %d", f"{kind}_update", iteration)
     if kind is UpdateKind.RL:
-        keys = (update.rollouts, update.verdicts)
-        rollouts, verdicts = (PhaseRef(key=one, sha256=run.store.manifest_sha256(one)) for one in keys)
+        rounds = read(run.store, update.gated, GateRecord).rounds if update.gated else 1
+        rollouts, verdicts = (recorded_rounds(run.store, key, rounds) for key in (update.rollouts, update.verdicts))
         # Not kept: the iteration that needs the weights has its own to go on with.
         batch = batch_of(run, iteration, rollouts, verdicts, keep=False)
         rl_update.perform(run, batch, update, rl_update.recorded_rows(run, key, update))

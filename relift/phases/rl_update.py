@@ -14,6 +14,7 @@ from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
+from relift.phases.rounds import rl_groups
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, to_parquet
 from relift.phases.updates import (
     TRAINED,
@@ -86,7 +87,7 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
             run.policy.model,
             run.policy.optimizers[UpdateKind.RL],
             rl_sequences(
-                batch.groups,
+                rl_groups(run.config, batch.groups, [row["question_id"] for row in rows]),
                 prompts,
                 config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,

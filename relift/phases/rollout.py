@@ -9,6 +9,7 @@ from relift.phases.phase import finish, finished
 from relift.phases.prompts import BESIDE, beside_name, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
+from relift.questions import Drawn
 from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose
 from relift.run.recorded import RolloutRecord
 from relift.run.run import Run
@@ -23,12 +24,21 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
 
     Samples only what is not recorded; then, and only then, the version's weights are made resident.
     """
-    questions = run.order.batch(iteration)
-    ids = [question.id for question in questions]
+    drawn = run.order.first(iteration)
+    ids = [question.id for question in drawn.questions]
     prefixes = tuple(run.interleaving.prompts(iteration, ids, partial(prefix_of, run)))
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
+    return sample_round(run, iteration, "rollout", drawn, record, version)
+
+
+def sample_round(
+    run: Run, iteration: int, phase: str, drawn: Drawn, record: RolloutRecord, version: PolicyVersion
+) -> PhaseRef:
+    """The questions of a round, as a phase of its own; what is recorded says where the order stands after it."""
+    questions, prefixes = drawn.questions, record.guided
+    ids = [question.id for question in questions]
     inputs = digest(run.fingerprint, iteration, ids, version.checksum, record.to_json())
-    if ref := finished(run, iteration, "rollout", inputs):
+    if ref := finished(run, iteration, phase, inputs):
         return ref
     config = run.config.rollout
     request = SamplingRequest(
@@ -59,4 +69,5 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
         "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
         **counted,
     }
-    return finish(run, iteration, "rollout", files, inputs=inputs, counts=counts, facts=record.to_json())
+    facts = replace(record, position=drawn.position).to_json()
+    return finish(run, iteration, phase, files, inputs=inputs, counts=counts, facts=facts)

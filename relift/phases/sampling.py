@@ -73,6 +73,6 @@ def group_files(groups: Sequence[RolloutGroup], prefix: str = "") -> dict[str, b
 def recorded_groups(run: Run, ref: PhaseRef, prefix: str = "") -> list[RolloutGroup]:
     return groups_from_parquet(
         completions_from_parquet(run.store.read(ref.key, prefix + rollout.FILE)),
-        run.store.read(ref.key, prefix + verify.FILE),
+        [run.store.read(ref.key, prefix + verify.FILE)],
         run.questions.by_id,
     )

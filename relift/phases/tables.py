@@ -159,11 +159,12 @@ def _own_reward_row(reward: Rewarded) -> dict[str, Any]:
 
 
 def groups_from_parquet(
-    completions: Sequence[tuple[str, int, Completion]], verdicts: bytes, by_id: Mapping[str, Question]
+    completions: Sequence[tuple[str, int, Completion]], verdicts: Sequence[bytes], by_id: Mapping[str, Question]
 ) -> list[RolloutGroup]:
-    """The groups of an iteration, in the order of its batch: its decoded completions with their verdicts."""
+    """The groups of decoded completions, in their order, with their verdicts out of one file or several."""
     members: dict[str, list[Rollout]] = {}
-    for (question, sample, completion), row in zip(completions, from_parquet(verdicts), strict=True):
+    rows = [row for content in verdicts for row in from_parquet(content)]
+    for (question, sample, completion), row in zip(completions, rows, strict=True):
         assert (question, sample) == (row["question_id"], row["sample"])
         verdict = Verdict(
             status=Status(row["status"]),

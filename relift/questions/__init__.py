@@ -2,7 +2,16 @@
 
 from relift.questions.benchmarks import with_benchmarks
 from relift.questions.load import Quarantined, QuestionSet, load_questions
-from relift.questions.order import QuestionOrder
+from relift.questions.order import Drawn, Position, QuestionOrder
 from relift.questions.solutions import render_solution
 
-__all__ = ["Quarantined", "QuestionOrder", "QuestionSet", "load_questions", "render_solution", "with_benchmarks"]
+__all__ = [
+    "Drawn",
+    "Position",
+    "Quarantined",
+    "QuestionOrder",
+    "QuestionSet",
+    "load_questions",
+    "render_solution",
+    "with_benchmarks",
+]

@@ -6,14 +6,14 @@ Nothing is sampled, verified or trained: what a phase found lies in its files an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relift.errors import StoreError
 from relift.ledger import Ledger
 from relift.ledger.carry_over import Replaced
 from relift.phases.tables import completions_from_parquet, demonstrations_from_parquet, groups_from_parquet
-from relift.records import IterationReport, Purpose, Question, RolloutGroup
+from relift.records import IterationReport, PhaseRef, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
 from relift.run.recorded import (
     EvaluationRecord,
@@ -164,7 +164,12 @@ class Recordings:
         """Whose files a phase's rows are made of."""
         if recorded.phase != "gate":
             return (recorded.key,)
-        return tuple(phase_key(recorded.iteration, phase) for phase in ("rollout", "verify"))
+        return (*self._rounds(recorded, "rollout"), *self._rounds(recorded, "verify"))
+
+    def _rounds(self, recorded: Recorded, phase: str) -> tuple[str, ...]:
+        """Of a phase whose files a gate read, one key for each round."""
+        rounds = recorded.says(GateRecord).rounds
+        return PhaseRef(key=phase_key(recorded.iteration, phase), sha256="", rounds=rounds).keys
 
     def _purposes(self, recorded: Recorded) -> list[Purpose]:
         found = [_PURPOSES[recorded.phase]] if recorded.phase in _PURPOSES else []
@@ -195,18 +200,19 @@ class Recordings:
         return f"{self._run}/{key}"
 
     def _groups(
-        self, rollouts: str, verdicts: str, by_id: Mapping[str, Question], prefix: str = ""
+        self, rollouts: Sequence[str], verdicts: Sequence[str], by_id: Mapping[str, Question], prefix: str = ""
     ) -> list[RolloutGroup]:
-        completions = completions_from_parquet(self._store.read(rollouts, prefix + ROLLOUTS))
-        return groups_from_parquet(completions, self._store.read(verdicts, prefix + VERDICTS), by_id)
+        contents = (self._store.read(key, prefix + ROLLOUTS) for key in rollouts)
+        completions = [found for content in contents for found in completions_from_parquet(content)]
+        return groups_from_parquet(completions, [self._store.read(key, prefix + VERDICTS) for key in verdicts], by_id)
 
     def _write_training(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        rollouts, verdicts = self._phase_keys(recorded)
+        rollouts, verdicts = (self._rounds(recorded, phase) for phase in ("rollout", "verify"))
         groups = self._groups(rollouts, verdicts, by_id)
         decision = recorded.says(GateRecord).decision
         purposes = self._beside(recorded)
         for purpose in purposes:
-            beside = self._groups(rollouts, verdicts, by_id, f"{purpose}_")
+            beside = self._groups(rollouts[:1], verdicts[:1], by_id, f"{purpose}_")
             batch_key = self._batch_key(f"{recorded.key}/{purpose}")
             ledger.record_attempts(batch_key, recorded.iteration, beside, purpose=purpose)
         ledger.record_attempts(
@@ -220,12 +226,12 @@ class Recordings:
         return 1 + len(purposes)
 
     def _write_probe(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        groups = self._groups(recorded.key, recorded.key, by_id)
+        groups = self._groups([recorded.key], [recorded.key], by_id)
         ledger.record_attempts(self._batch_key(recorded.key), recorded.iteration, groups, purpose=Purpose.PROBE)
         return 1
 
     def _write_trials(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
-        groups, purpose = self._groups(recorded.key, recorded.key, by_id), recorded.says(TrialRecord).purpose
+        groups, purpose = self._groups([recorded.key], [recorded.key], by_id), recorded.says(TrialRecord).purpose
         ledger.record_attempts(self._batch_key(recorded.key), recorded.iteration, groups, purpose=purpose)
         return 1
 
@@ -244,10 +250,10 @@ class Recordings:
     def _write_evaluation(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         batch_key, key, iteration = self._batch_key(recorded.key), recorded.key, recorded.iteration
         ledger.record_attempts(
-            f"{batch_key}/attempts", iteration, self._groups(key, key, by_id), purpose=Purpose.EVALUATION
+            f"{batch_key}/attempts", iteration, self._groups([key], [key], by_id), purpose=Purpose.EVALUATION
         )
         if recorded.has_confirmed:
-            again = self._groups(key, key, by_id, CONFIRM)
+            again = self._groups([key], [key], by_id, CONFIRM)
             ledger.record_attempts(f"{batch_key}/confirm", iteration, again, purpose=Purpose.CONFIRM)
         ledger.record_evaluations(batch_key, iteration, recorded.says(EvaluationRecord).results)
         return 3 if recorded.has_confirmed else 2

@@ -2,7 +2,7 @@
 
     weights.safetensors                weights; with adapters those alone, the rest is the base model's
     optimizer_<rl | sft>.safetensors   moments, step counts and step history of each optimizer, a shared one once
-    state.json                         iteration, policy version, the method's state, what was spent
+    state.json                         iteration, policy version, the state of method and order, what was spent
 
 A checkpoint is a snapshot, the recorded rollouts are the log (contract 3): a resumed run loads the newest checkpoint
 and replays what was recorded after it. Tensors are safetensors; nothing is pickled.
@@ -35,6 +35,8 @@ class Snapshot:
     version: PolicyVersion
     interleaving: dict[str, Any]
     """JSON of the method's state."""
+    order: dict[str, Any]
+    """JSON of the order of questions."""
     spent: Spent = field(default_factory=Spent)
 
 
@@ -77,6 +79,7 @@ def read_snapshot(store: Store, key: str) -> Snapshot:
             iteration=tree["iteration"],
             version=version_from_json(tree["version"]),
             interleaving=tree["interleaving"],
+            order=tree["order"],
             spent=Spent(**tree["spent"]),
         )
     except (KeyError, TypeError) as problem:
@@ -142,5 +145,6 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
         "iteration": snapshot.iteration,
         "version": version,
         "interleaving": snapshot.interleaving,
+        "order": snapshot.order,
         "spent": asdict(snapshot.spent),
     }

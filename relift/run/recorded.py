@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from relift.interleave import Decision
 from relift.ledger import Use
+from relift.questions import Position
 from relift.records import EvalResult, PolicyVersion, Prefix, Purpose, UpdateKind, UpdateReport
 from relift.store import Store
 
@@ -32,14 +33,19 @@ class RolloutRecord:
     policy_version: int
     guided: tuple[Prefix, ...] = ()
     """Of the groups beside the batch, in their order; those of questions as they are with them."""
+    position: Position | None = None
+    """Where the order of questions stands after it; None in runs of relift 0.1.0."""
 
     def to_json(self) -> dict[str, Any]:
         guided = _from_prefixes(self.guided)
-        return {"policy_version": self.policy_version, **({"guided": guided} if guided else {})}
+        position = {"position": self.position.to_json()} if self.position else {}
+        return {"policy_version": self.policy_version, **({"guided": guided} if guided else {}), **position}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
-        return cls(policy_version=tree["policy_version"], guided=_prefixes(tree.get("guided", ())))
+        position = Position.from_json(tree["position"]) if "position" in tree else None
+        guided = _prefixes(tree.get("guided", ()))
+        return cls(policy_version=tree["policy_version"], guided=guided, position=position)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +84,19 @@ class GateRecord:
     """Of a batch of questions."""
 
     decision: Decision
+    rounds: int = 1
+    """Of rollouts and verdicts that it was found from."""
 
     def to_json(self) -> dict[str, Any]:
-        return {name: list(questions) for name, questions in asdict(self.decision).items()}
+        rounds = {"rounds": self.rounds} if self.rounds > 1 else {}
+        return {**{name: list(questions) for name, questions in asdict(self.decision).items()}, **rounds}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
         """relift 0.1.0 recorded ``hardest`` and ``control`` alone."""
         names = [field.name for field in fields(Decision) if field.name in tree]
-        return cls(decision=Decision(**{name: tuple(tree[name]) for name in names}))
+        decision = Decision(**{name: tuple(tree[name]) for name in names})
+        return cls(decision=decision, rounds=tree.get("rounds", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ class Run(Session):
             return 0, self.base
         snapshot = checkpoint.read_snapshot(self.store, key)
         self.interleaving.restore(snapshot.interleaving)
+        self.order.restore(snapshot.order)
         self.spent = snapshot.spent
         log.info("resuming from %s", key)
         return snapshot.iteration, snapshot.version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relift.records import Spent
-from relift.run.recorded import UpdateRecord, find, phase_key
+from relift.run.recorded import GateRecord, UpdateRecord, find, phase_key
 from relift.store import Store
 
 SAMPLING = ("rollout", "trial")
@@ -14,7 +14,9 @@ UPDATES = ("rl_update", "sft_update")
 
 def spent_in(store: Store, iteration: int) -> Spent:
     """In a recorded iteration; without demonstrations, of which the method's state knows whether they are new."""
-    counts = [found.counts for phase in SAMPLING if (found := store.manifest(phase_key(iteration, phase)))]
+    gated = find(store, phase_key(iteration, "gate"), GateRecord)
+    refills = [f"rollout/{number}" for number in range(1, gated.rounds if gated else 1)]
+    counts = [found.counts for phase in (*SAMPLING, *refills) if (found := store.manifest(phase_key(iteration, phase)))]
     updates = [made for phase in UPDATES if (made := find(store, phase_key(iteration, phase), UpdateRecord))]
     return Spent(
         rollouts=int(sum(c["rollouts"] + c.get("guided_rollouts", 0) for c in counts)),

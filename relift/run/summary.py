@@ -106,7 +106,7 @@ def summarise_run(
     }
     count = max(1, len(families))
     ((cost_usd, control_cost_usd),) = run.ledger.execute(_COST)
-    asked = {q.id for i in range(iteration) for q in run.order.batch(i)}
+    asked = "SELECT count(DISTINCT question_id) FROM groups WHERE purpose = 'train'"
     return RunSummary(
         run=run.name,
         recipe=run.config.recipe,
@@ -116,7 +116,7 @@ def summarise_run(
         mean_after=sum(s.after for s in families.values()) / count,
         n=min((r.questions for r in after), default=0),
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
-        questions=len(asked),
+        questions=run.ledger.execute(asked)[0][0],
         iterations=iteration,
         **asdict(run.spent),
         cost_usd=cost_usd,

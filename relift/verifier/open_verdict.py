@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from relift.records import DecidedBy, FinishReason, Status, Verdict
+from relift.records import UNGRADED, DecidedBy, FinishReason, Status, Verdict
 from relift.verifier.equivalence import Decision, Undecided
 
 MAX_RECORDED_CHARS = 1_000
 """A longer answer is cut in its verdict, never in the comparison."""
 
 logger = logging.getLogger(__name__)
-
-_UNGRADED = {Status.TIMEOUT, Status.ERROR, Status.BAD_GOLD}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class OpenVerdict:
 
     def closed(self, decision: Decision, seconds: float) -> Verdict:
         """By what was decided in the end: of a completion that ran out of tokens only a closed right answer counts."""
-        if self.finish_reason is FinishReason.LENGTH and decision.status not in _UNGRADED:
+        if self.finish_reason is FinishReason.LENGTH and decision.status not in UNGRADED:
             is_final = decision.status is Status.CORRECT and self.is_closed
             decision = decision if is_final else Decision(Status.TRUNCATED, decision.path, "ran out of tokens")
         return Verdict(

@@ -60,7 +60,11 @@ def rows(project: Path, sql: str, *, name: str = "hard_examples.duckdb", run: st
 
 def recorded(project: Path, name: str, *, since: int = 0) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of what the run did from an iteration on, by table; columns that came later are left out."""
-    later = {"updates": "EXCLUDE (metrics)", "uses": "EXCLUDE (kind)"} if rows(project, LATER, name=name) else {}
+    later = (
+        {"updates": "EXCLUDE (metrics)", "uses": "EXCLUDE (kind)", "iterations": "EXCLUDE (rounds, lacking)"}
+        if rows(project, LATER, name=name)
+        else {}
+    )
     return {
         table: rows(
             project,

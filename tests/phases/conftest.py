@@ -14,13 +14,15 @@ from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
 from relift.phases.iteration_report import report_iteration
 from relift.phases.probe import probe
+from relift.phases.refill import refill
 from relift.phases.rl_update import rl_update
 from relift.phases.rollout import rollout
+from relift.phases.rounds import next_round
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.trial import trial
 from relift.phases.verify import verify
-from relift.records import PolicyVersion
+from relift.records import PhaseRef, PolicyVersion
 from relift.run.run import Run
 from tests.small_run import small_config
 
@@ -39,15 +41,31 @@ def opener(tmp_path: Path) -> Iterator[Opener]:
         yield opened
 
 
+def sampled(
+    run: Run, iteration: int, version: PolicyVersion, keep: Callable[[int, str], None] = lambda *_: None
+) -> tuple[PhaseRef, PhaseRef]:
+    """As flows/train.py does it; ``keep`` is called after every phase."""
+    rollouts = rollout(run, iteration, version)
+    keep(iteration, "rollout")
+    probe(run, iteration, version)
+    keep(iteration, "probe")
+    verdicts = verify(run, iteration, rollouts)
+    keep(iteration, "verify")
+    while next_round(run.config, rollouts, verdicts):
+        rollouts = refill(run, iteration, version, rollouts, verdicts)
+        keep(iteration, f"rollout/{rollouts.rounds - 1}")
+        verdicts = verify(run, iteration, rollouts, verdicts)
+        keep(iteration, f"verify/{verdicts.rounds - 1}")
+    return rollouts, verdicts
+
+
 def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
     """Run (or resume) up to ``iterations``, or to where the budget is used up; the version after each iteration that
     this call went through."""
     iteration, version = run.resume()
     versions = []
     while iteration < iterations and (run.config.budget.share(run.spent) or 0) < 1:
-        rollouts = rollout(run, iteration, version)
-        probe(run, iteration, version)
-        verdicts = verify(run, iteration, rollouts)
+        rollouts, verdicts = sampled(run, iteration, version)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
         version = rl_update(run, iteration, rollouts, verdicts, gated, version)

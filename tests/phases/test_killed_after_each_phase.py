@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -17,22 +18,25 @@ from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
 from relift.phases.iteration_report import report_iteration
-from relift.phases.probe import probe
 from relift.phases.rl_update import rl_update
-from relift.phases.rollout import rollout
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.trial import trial
-from relift.phases.verify import verify
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
 from relift.run.progress import METRICS
 from relift.run.run import Run
-from tests.phases.conftest import drive
+from tests.phases.conftest import drive, sampled
 from tests.small_run import small_config
 
 PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
+REFILL = ("rollout/1", "verify/1", "rollout/2", "verify/2")
 SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2")
+FORMS = {
+    "shuffle": SETTINGS,
+    "refill": (*SETTINGS, "sampling.refill.cap=3", "sampling.pools.newest=2", "sampling.retire.after=1"),
+}
+CASES = [(form, phase) for form in FORMS for phase in PHASES] + [("refill", phase) for phase in REFILL]
 KILLED_IN, END = 3, 5
 """At the end of the iteration killed in there is a checkpoint; the one before it is replayed from the record."""
 
@@ -45,6 +49,7 @@ class Outcome:
     weights: str
     optimizers: dict[str, torch.Tensor]
     interleave: dict[str, Any]
+    order: dict[str, Any]
     ledger: str
 
     @classmethod
@@ -59,6 +64,7 @@ class Outcome:
                 for name, tensor in optimizer_tensors(optimizer).items()
             },
             interleave=run.interleaving.to_json(),
+            order=run.order.to_json(),
             ledger=run.ledger.digest(),
         )
 
@@ -75,12 +81,7 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
     """A run to ``end`` without an interruption; ``keep`` is called after every phase."""
     version = run.base
     for iteration in range(end):
-        rollouts = rollout(run, iteration, version)
-        keep(iteration, "rollout")
-        probe(run, iteration, version)
-        keep(iteration, "probe")
-        verdicts = verify(run, iteration, rollouts)
-        keep(iteration, "verify")
+        rollouts, verdicts = sampled(run, iteration, version, keep)
         gated = gate(run, iteration, rollouts, verdicts)
         keep(iteration, "gate")
         sourced = source(run, iteration, gated)
@@ -100,30 +101,39 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """(folder that holds, by phase, the run's folder as a kill after that phase leaves it; what the run came to)."""
-    folder = tmp_path_factory.mktemp("killed")
-    torch.set_num_threads(1)
-    with open_run(small_config(folder / "whole", *SETTINGS), "small") as run:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Outcome]]:
+    """Of a form: (folder that holds, by phase, the run's folder as a kill after that phase leaves it; what the run came
+    to)."""
 
-        def keep(iteration: int, phase: str) -> None:
-            # Open files and all: what is not written at this moment is what a killed process takes with it.
-            if iteration == KILLED_IN:
-                # Less the snapshot that is being written beside: it would vanish while it is copied.
-                shutil.copytree(run.root, folder / phase / "small", ignore=shutil.ignore_patterns("*.partial*"))
+    @functools.cache
+    def driven(form: str) -> tuple[Path, Outcome]:
+        folder = tmp_path_factory.mktemp("killed")
+        torch.set_num_threads(1)
+        with open_run(small_config(folder / "whole", *FORMS[form]), "small") as run:
 
-        outcome = Outcome.of(run, drive_and_keep(run, keep))
-    for report in outcome.metrics[KILLED_IN - 1 :]:
-        assert [update["kind"] for update in report["updates"]] == ["rl", "sft"], "too little happens to show anything"
-    return folder, outcome
+            def keep(iteration: int, phase: str) -> None:
+                # Open files and all: what is not written at this moment is what a killed process takes with it.
+                if iteration == KILLED_IN:
+                    # Less the snapshot that is being written beside: it would vanish while it is copied.
+                    copy = folder / phase.replace("/", "-") / "small"
+                    shutil.copytree(run.root, copy, ignore=shutil.ignore_patterns("*.partial*"))
+
+            outcome = Outcome.of(run, drive_and_keep(run, keep))
+        for report in outcome.metrics[KILLED_IN - 1 :]:
+            assert [update["kind"] for update in report["updates"]] == ["rl", "sft"], "too little happens to show it"
+        return folder, outcome
+
+    return driven
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("form", "phase"), CASES)
 def test_killed_after_a_phase_and_resumed_the_next_metrics_are_the_uninterrupted_runs(
-    phase: str, uninterrupted: tuple[Path, Outcome]
+    form: str, phase: str, uninterrupted: Callable[[str], tuple[Path, Outcome]]
 ) -> None:
-    folder, expected = uninterrupted
-    with open_run(small_config(folder / phase, *SETTINGS), "small") as run:
+    folder, expected = uninterrupted(form)
+    killed = folder / phase.replace("/", "-")
+    assert (killed / "small").is_dir(), "the run never came to that phase"
+    with open_run(small_config(killed, *FORMS[form]), "small") as run:
         found = Outcome.of(run, drive(run, END)[-1])
     assert found.metrics == expected.metrics
     assert found.weights == expected.weights
@@ -131,5 +141,5 @@ def test_killed_after_a_phase_and_resumed_the_next_metrics_are_the_uninterrupted
     for name, tensor in expected.optimizers.items():
         assert torch.equal(found.optimizers[name], tensor), name
     assert {name.partition(".")[0] for name in found.optimizers} == set(UpdateKind)
-    assert found.interleave == expected.interleave
+    assert (found.interleave, found.order) == (expected.interleave, expected.order)
     assert found.ledger == expected.ledger

@@ -87,7 +87,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def keep(policy: Policy, store: FolderStore) -> str:
     """The key of a checkpoint of the policy as it is."""
     version = PolicyVersion(number=7, checksum=policy.moved_to(7), parent=6, iteration=4, kind=SFT)
-    ref = write_checkpoint(store, policy, Snapshot(iteration=5, version=version, interleaving={"a": 1}), inputs="x")
+    snapshot = Snapshot(iteration=5, version=version, interleaving={"a": 1}, order={"iteration": 5})
+    ref = write_checkpoint(store, policy, snapshot, inputs="x")
     assert ref.key == checkpoint_key(5)
     return ref.key
 

@@ -1,13 +1,16 @@
 import dataclasses
 import re
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from made_study import ARITHMETIC, made_study
+from matplotlib.text import Text
 from run_results import run_result
 
 from relift.study.page import write_page
+from relift.study.page.accuracy import draw_bought
 from relift.study.page.curves import FLOPS, ROLLOUTS, band
 from relift.study.page.differences import pooled_lift
 from relift.study.page.drawing import DASHES, MARKERS
@@ -15,6 +18,7 @@ from relift.study.page.view import differing_settings, study_view
 from relift.study.results import LiftResult, PairResult
 from relift.study.study import load_study
 from relift.study.whole import study_result
+from tests.report import headless
 
 FEW = {name: ARITHMETIC[name] for name in ("grpo", "relift", "sft-n")}
 HOSTILE = "</title><script>alert(1)</script> & $x$"
@@ -159,6 +163,36 @@ def test_a_warm_start_has_cost_flops_before_its_first_rollout():
 def test_twenty_methods_are_told_apart_without_colour():
     marks = {(MARKERS[n % len(MARKERS)], str(DASHES[n % len(DASHES)])) for n in range(20)}
     assert len(marks) == 20
+
+
+def test_labels_of_points_lie_neither_over_each_other_nor_outside():
+    view = study_view(*made_study())
+    figure = draw_bought(view.methods, "demonstrations", lambda run: run.demonstrations)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    labels = [text for text in axes.texts if text.get_text() in ARITHMETIC]
+    # Of the words alone: the box of a whole annotation holds the line to its point too.
+    boxes = [Text.get_window_extent(label).shrunk(0.98, 0.8) for label in labels]
+    assert len(boxes) == len(ARITHMETIC)
+    assert [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+    assert all(box.x0 > axes.bbox.x0 and box.x1 < figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_the_page_fits_the_window_and_asks_nobody(whole, width, tmp_path):
+    if headless.executable() is None:
+        pytest.skip("no Chromium")
+    with headless.chromium(tmp_path) as browser:
+        browser.load(whole[0] / "index.html", width=width)
+        assert browser.ask("document.documentElement.scrollWidth") == width
+        clipped = browser.ask(
+            "[...document.querySelectorAll('h1,h2,p,li,dd')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        )
+        assert clipped == 0 and browser.complaints == []
+        assert [url for url in browser.requests if not url.startswith(("file:", "about:"))] == []
+        light = browser.ask("getComputedStyle(document.querySelector('svg path')).fill")
+        browser.load(whole[0] / "index.html", width=width, scheme="dark")
+        assert browser.ask("getComputedStyle(document.querySelector('svg path')).fill") != light
 
 
 def test_an_unfinished_study_says_what_is_missing(tmp_path):
