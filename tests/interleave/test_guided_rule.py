@@ -70,6 +70,9 @@ def test_at_most_three_quarters_are_given_in_at_most_eight_parts_and_never_the_l
         assert len(found) == int(0.75 * min(8, count)) and list(found) == sorted(set(found), key=len)
         assert all(text.startswith(one) and one.endswith("=") for one in found)
         assert all(one.count("=") <= 0.75 * count for one in found)
+    finer = GuidedRuleConfig(cut_at="characters")
+    assert beginnings_of("40*6+7*6=240+42=282", "=", finer)[::5] == ("40*", "40*6+7*6=240+42=")
+    assert beginnings_of("1=2", "=", finer) == ("1", "1=") and beginnings_of("2", "=", finer) == ()
     assert beginnings_of("a\nb\n\nc\n7", "\n", CONFIG) == ("a\n", "a\nb\n\n", "a\nb\n\nc\n")
 
 

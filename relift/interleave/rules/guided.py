@@ -166,9 +166,13 @@ def beginnings_of(text: str, mark: str, config: GuidedRuleConfig) -> tuple[str, 
     """What may be given of a demonstration, shortest first: h of its K parts, h / K at most ``longest``.
 
     K is ``cuts``, or as many steps as there are if these are fewer; a part ends where a step does. The last step, which
-    holds the answer, is never among them.
+    holds the answer, is never among them. Cut at characters, as many beginnings are spread over all before that step.
     """
     steps = steps_of(text, mark)
+    if config.cut_at == "characters":
+        before = "".join(steps[:-1])
+        count = min(int(config.longest * config.cuts), len(before))
+        return tuple(before[: -(-cut * len(before) // count)] for cut in range(1, count + 1))
     parts = min(config.cuts, len(steps))
     return tuple("".join(steps[: cut * len(steps) // parts]) for cut in range(1, int(config.longest * parts) + 1))
 
