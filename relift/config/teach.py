@@ -39,8 +39,8 @@ class GuidedRuleConfig(Section):
     longest: float = Field(0.75, gt=0, lt=1)
     """Share of these parts that may be given."""
     cut_at: Literal["steps", "characters"] = "steps"
-    """characters: anywhere before the last step, evenly. What is given is never a target, so the first step of a solution
-    is learned only where its beginning can be given too; for demonstrations of few steps, and tokens of few characters."""
+    """characters: anywhere before the last step, evenly. What is given is never a target, so the first step is learned
+    only where its own beginning can be given. For demonstrations of few steps and tokens of few characters."""
     search_samples: int = Field(4, ge=1)
     """Continuations of each beginning that is tried; it leads where one of them is right."""
     in_question: bool = False
