@@ -131,6 +131,11 @@ class SftConfig(Section):
     """The policy's own correct rollouts mixed into each minibatch. A departure from the paper, off by default."""
     own_correct_pool: int = Field(512, ge=1)
     """Solved questions, newest first, that own_correct draws from."""
+    rehearse: int = Field(0, ge=0)
+    """Demonstrations of earlier supervised updates that each one trains on again, drawn at random: what is hard to
+    learn is not learned in one update, and each is bought but once. A departure from the paper, off by default."""
+    rehearse_pool: int = Field(1024, ge=1)
+    """Demonstrations, taught last, that rehearse draws from."""
     optimizer: AdamConfig = AdamConfig()
     """AdamW of the supervised update."""
 

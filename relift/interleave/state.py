@@ -20,6 +20,7 @@ from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
+from relift.interleave.rehearsal import RehearsalPool
 from relift.interleave.rule import Drop, Join, Lesson, Moment, Rule, state_of
 from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, UpdateReport
 
@@ -84,6 +85,9 @@ class Interleaving:
         )
         self.buffer = DemonstrationBuffer(config.buffer)
         self.own_correct = OwnCorrectPool(config.sft.own_correct_pool if config.sft else 1)
+        self.rehearsal = RehearsalPool(
+            draws=config.sft.rehearse if config.sft else 0, capacity=config.sft.rehearse_pool if config.sft else 1
+        )
         self.probes = ProbeSchedule(config.probe if config.teaches else None)
         self.demonstrations: dict[str, str] = {}
         """Texts of the demonstrations that wait, by id."""
@@ -169,6 +173,10 @@ class Interleaving:
         """The iteration's updates on these batches are committed: their entries leave."""
         for batch in batches:
             self.buffer.used(taught.entry for taught in batch)
+            whole = [taught.entry for taught in batch if taught.partial_ids is None]
+            self.rehearsal.add(
+                (e.question_id, e.demonstration_id, self.demonstrations[e.demonstration_id]) for e in whole
+            )
             self._taught((taught.entry for taught in batch), iteration)
 
     def _taught(self, entries: Iterable[Entry], iteration: int) -> None:
@@ -193,6 +201,7 @@ class Interleaving:
             "rule": state_of(self.rule.rule, self.rule.name),
             "buffer": self.buffer.snapshot().to_json(),
             "own_correct": [own.to_json() for own in self.own_correct.snapshot()],
+            "rehearsal": self.rehearsal.to_json(),
             "probes": self.probes.snapshot().to_json(),
             "demonstrations": {
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
@@ -207,6 +216,7 @@ class Interleaving:
         self.rule.rule.restore(tree["rule"])
         self.buffer.restore(BufferSnapshot.from_json(tree["buffer"]))
         self.own_correct.restore([OwnCorrect.from_json(own) for own in tree["own_correct"]])
+        self.rehearsal.restore(tree["rehearsal"])
         self.probes.restore(ProbeSnapshot.from_json(tree["probes"]))
         self.demonstrations = dict(tree["demonstrations"])
         self.taught.clear()  # the same dict, since the answers are checked by it

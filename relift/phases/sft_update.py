@@ -36,6 +36,7 @@ from relift.run.run import Run
 from relift.store.manifest import digest
 
 OWN_CORRECT = "own_correct"
+REHEARSED = "rehearsed"
 
 
 def sft_update(
@@ -73,7 +74,7 @@ def sft_update(
 
 def _update(run: Run, iteration: int, batches: list[tuple[Taught, ...]], version: PolicyVersion) -> PolicyVersion:
     """Train on the batches, or find that this is recorded."""
-    rows = _rows(run, batches)
+    rows = _rows(run, iteration, batches)
     inputs = digest(run.fingerprint, version.checksum, rows)
     if ref := finished(run, iteration, "sft_update", inputs):
         return recorded_update(run, iteration, ref)
@@ -104,9 +105,11 @@ def perform(run: Run, iteration: int, rows: Sequence[dict[str, Any]], lr: float)
         for update in sorted({row["update"] for row in rows}):
             mine = [row for row in rows if row["update"] == update]
             demonstrations = [sequence_of(row) for row in mine if row["role"] == DEMONSTRATION]
+            rehearsed = [sequence_of(row) for row in mine if row["role"] == REHEARSED]
             own_correct = [sequence_of(row) for row in mine if row["role"] == OWN_CORRECT]
             rng = randomness.generator(run.config.seed, iteration, "sft", update)
-            outcomes.append(_learn(run, config, demonstrations, own_correct, rng, lr))
+            minibatches = sft_minibatches([*demonstrations, *rehearsed], own_correct, config=config, rng=rng)
+            outcomes.append(_learn(run, config, demonstrations, minibatches, lr))
     return outcomes
 
 
@@ -114,14 +117,13 @@ def _learn(
     run: Run,
     config: SftConfig,
     demonstrations: list[TrainingSequence],
-    own_correct: list[TrainingSequence],
-    rng: Any,
+    minibatches: list[list[TrainingSequence]],
     lr: float,
 ) -> SftOutcome:
     return learn(
         run.policy.model,
         run.policy.optimizers[UpdateKind.SFT],
-        sft_minibatches(demonstrations, own_correct, config=config, rng=rng),
+        minibatches,
         demonstrations=demonstrations,
         config=config,
         conduct=conduct_of(run, lr),
@@ -132,14 +134,21 @@ def recorded_rows(run: Run, key: str) -> list[dict[str, Any]]:
     return from_parquet(run.store.read(key, TRAINED))
 
 
-def _rows(run: Run, batches: Sequence[tuple[Taught, ...]]) -> list[dict[str, Any]]:
-    """The sequences of each update as they are recorded: demonstrations first, then the own correct rollouts."""
+def _rows(run: Run, iteration: int, batches: Sequence[tuple[Taught, ...]]) -> list[dict[str, Any]]:
+    """The sequences of each update as they are recorded: demonstrations, those rehearsed, own correct rollouts.
+
+    What is rehearsed was taught before: it has its use and its likelihoods from then, and gets no others.
+    """
+    now = [taught.entry.question_id for batch in batches for taught in batch]
     rows = []
     for update, batch in enumerate(batches):
         for taught in batch:
             question, demonstration = taught.entry.question_id, taught.entry.demonstration_id
             text = run.interleaving.demonstrations[demonstration]
             rows.append(demonstration_row(run, update, question, demonstration, text, partial_ids=taught.partial_ids))
+        rng = randomness.generator(run.config.seed, iteration, "rehearse", update)
+        for question, demonstration, text in run.interleaving.rehearsal.draw(rng, without=now):
+            rows.append(demonstration_row(run, update, question, demonstration, text) | {"role": REHEARSED})
         if run.config.sft and run.config.sft.own_correct:
             for own in run.interleaving.own_correct.entries:
                 sequence = demonstration_sequence(own.question_id, prompt_ids(run, own.question_id), own.token_ids)

@@ -8,7 +8,8 @@ Letters: B sequences decoded together, T tokens so far, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Compacting the batch copies the cache; below this share of ended rows the copy costs more than it saves.
 DROP_SHARE = 0.2
+CHOSEN_AT_ONCE = 1 << 21
+"""Logits whose tokens are chosen together on a CPU: 16 MiB in float64."""
 
 
 @dataclass(slots=True)
@@ -87,7 +90,8 @@ class TransformersEngine:
         self.model.eval()
         for start in range(0, len(order), per_batch):
             chosen = order[start : start + per_batch]
-            groups = self._sample_batch([prompts[i] for i in chosen], request, check)
+            with _weights_cast_once(self.model.device):
+                groups = self._sample_batch([prompts[i] for i in chosen], request, check)
             for index, group in zip(chosen, groups, strict=True):
                 result[index] = group
             progress(sum(len(c.token_ids) for group in groups for c in group))
@@ -194,12 +198,35 @@ class TransformersEngine:
         return groups
 
 
+@contextmanager
+def _weights_cast_once(device: torch.device) -> Iterator[None]:
+    """Under autocast on a CPU: each weight is converted once for all steps of a batch, none of which changes it.
+
+    At every step that takes half of the time. Not on a GPU, where memory is dearer than a conversion.
+    """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        yield
+        return
+    torch.clear_autocast_cache()
+    try:
+        with torch.autocast("cpu", dtype=torch.get_autocast_dtype("cpu"), cache_enabled=True):
+            yield
+    finally:
+        torch.clear_autocast_cache()
+
+
 def choose(logits_BV: Tensor, uniform_B1: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:
     """(B, 1) chosen token and (B, 1) its log-probability at the temperature, in nats.
 
     Inverse of the cumulative distribution at the uniform number, in float64, so that one number per token decides;
-    greedy, with the log-probability at temperature 1, where ``uniform_B1`` is None.
+    greedy, with the log-probability at temperature 1, where ``uniform_B1`` is None. Of large vocabularies a few rows at
+    a time: what is larger than ``CHOSEN_AT_ONCE`` the system hands out anew at every step, page by page.
     """
+    rows = max(1, CHOSEN_AT_ONCE // logits_BV.shape[-1])
+    if logits_BV.device.type == "cpu" and len(logits_BV) > rows:
+        cuts = [slice(start, start + rows) for start in range(0, len(logits_BV), rows)]
+        parts = [choose(logits_BV[c], None if uniform_B1 is None else uniform_B1[c], temperature) for c in cuts]
+        return torch.cat([token for token, _ in parts]), torch.cat([logprob for _, logprob in parts])
     if uniform_B1 is None:
         logprobs_BV = logits_BV.log_softmax(dim=-1)
         token_B1 = logits_BV.argmax(dim=-1, keepdim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ KNOWN = f"{', '.join(LAYOUTS)}, text also as {' or '.join(PACKED)}"
 METADATA = {"dataset_info.json", "dataset_infos.json"}
 MAX_STATE_BYTES = 1 << 20
 
+_VARIABLE = re.compile(r"^\$\{?(\w+)")
 _NUMBERED = re.compile(r"[-_.]?(?:\d+)(?:-of-\d+)?$")
 _SHARD = re.compile(r"(\d+)-of-(\d+)")
 _UNIQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{16,40}\b")
@@ -60,7 +62,8 @@ def kind_of(file: Path) -> Kind | None:
 
 
 def find_dataset(path: str | None, setting: str = "questions.path") -> Dataset:
-    """The dataset that a setting names: a file, or a folder of shards, or one written by ``save_to_disk``.
+    """The dataset that a setting names: a file, or a folder of shards, or one written by ``save_to_disk``; a path may
+    hold environment variables.
 
     DataError where there is none that can be read as a whole. A folder with several datasets (train and test) is
     refused, since reading both would train on what is to be evaluated.
@@ -69,6 +72,12 @@ def find_dataset(path: str | None, setting: str = "questions.path") -> Dataset:
         raise ConfigError(f"{setting} is not set, so there is no dataset: set it to a file ({KNOWN}) or a folder.")
     if "://" in path:
         raise DataError(f"{setting}={path!r} is not a local path. Download the dataset and name the local file.")
+    given, path = path, os.path.expandvars(path)
+    if unset := _VARIABLE.search(path):
+        raise DataError(
+            f"{setting}={given!r}: the environment variable {unset[1]} is not set. Set it to the folder of the data, "
+            f"or name the file."
+        )
     root = Path(path).expanduser()
     if not root.exists():
         raise DataError(f"The dataset {path} does not exist (looked in {Path.cwd()}). Set {setting} to a file.")

@@ -136,6 +136,26 @@ def test_attention_by_span_equals_the_dense_matrix(grouped, window):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("heads_of", [(4, 4), (4, 2), (9, 3)])
+def test_one_token_attends_with_the_librarys_bits(heads_of):
+    """The newest token of rows padded on their left, over storage ahead of need as the engine's cache hands it out."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    asking, grouped = heads_of
+    draws = torch.Generator().manual_seed(0)
+    query = torch.randn(5, asking, 1, 16, generator=draws)
+    key, value = (torch.randn(5, grouped, 40, 16, generator=draws)[:, :, :23] for _ in range(2))
+    mask = torch.ones(5, 1, 1, 23, dtype=torch.bool)
+    mask[1, ..., :6] = False
+    module = torch.nn.Module()
+    module.num_key_value_groups = asking // grouped
+    expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    got, _ = packed_attention(module, query, key, value, mask, scaling=0.3)
+    assert torch.equal(got, expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(packed_attention(module, query, key, value, mask, scaling=0.3)[0], expected)
+
+
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("window", [None, 4])

@@ -31,7 +31,13 @@ from tests.small_run import small_config
 
 PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
 REFILL = ("rollout/1", "verify/1", "rollout/2", "verify/2")
-SETTINGS = ("checkpoint.every=2", "questions.batch_size=8", "rl.questions_per_update=4", "teach.rule.batch_size=2")
+SETTINGS = (
+    "checkpoint.every=2",
+    "questions.batch_size=8",
+    "rl.questions_per_update=4",
+    "teach.rule.batch_size=2",
+    "sft.rehearse=2",
+)
 FORMS = {
     "shuffle": SETTINGS,
     "refill": (*SETTINGS, "sampling.refill.cap=3", "sampling.pools.newest=2", "sampling.retire.after=1"),

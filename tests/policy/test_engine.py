@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from relift.errors import Interrupted
+from relift.policy import transformers_engine
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.policy.tiny import byte_tokenizer, random_model
 from relift.policy.transformers_engine import TransformersEngine, choose
@@ -150,3 +152,32 @@ def test_a_lower_temperature_sharpens_and_the_logprob_says_so() -> None:
     logits_BV = torch.tensor([[0.0, 1.0]])
     _, logprob_B1 = choose(logits_BV, torch.tensor([[0.9]], dtype=torch.float64), 0.5)
     assert logprob_B1.item() == pytest.approx(float(torch.tensor([0.0, 2.0]).log_softmax(0)[1]))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_few_rows_at_a_time_are_chosen_as_all_at_once(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
+    draw = np.random.default_rng(0)
+    logits_BV = torch.from_numpy(draw.normal(size=(7, 50))).float()
+    uniform_B1 = torch.from_numpy(draw.random((7, 1))) if temperature else None
+    whole = choose(logits_BV, uniform_B1, temperature)
+    monkeypatch.setattr(transformers_engine, "CHOSEN_AT_ONCE", 100)
+    parts = choose(logits_BV, uniform_B1, temperature)
+    assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_weights_that_are_cast_once_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after an update inside one autocast, as a run has it."""
+    model = random_model(4, vocabulary=VOCABULARY)
+    engine = make_engine(model)
+
+    def sampled() -> list[Any]:
+        return engine.sample(prompts("1+1=", "12*3="), request())
+
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+        first = sampled()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.5)
+        second = sampled()
+        monkeypatch.setattr(transformers_engine, "_weights_cast_once", lambda device: nullcontext())
+        assert sampled() == second != first

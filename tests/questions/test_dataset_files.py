@@ -290,3 +290,12 @@ def test_a_compressed_csv_trains_as_the_parquet_does(tmp_path: Path, verifier) -
         for name in ("train.csv.gz", "train.parquet")
     )
     assert of_csv == of_parquet
+
+
+def test_a_path_may_begin_with_a_variable_and_one_that_is_not_set_is_named(jsonl, monkeypatch):
+    path = Path(jsonl({"question": "1+1?", "answer": "2"}))
+    monkeypatch.setenv("RELIFT_TEST_FOLDER", str(path.parent))
+    assert find_dataset("$RELIFT_TEST_FOLDER/train.jsonl").files == (path,)
+    monkeypatch.delenv("RELIFT_TEST_FOLDER")
+    with pytest.raises(DataError, match="environment variable RELIFT_TEST_FOLDER is not set"):
+        find_dataset("${RELIFT_TEST_FOLDER}/train.jsonl")
