@@ -30,6 +30,7 @@ class GuidedRuleConfig(Section):
     teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
 
     kind: Literal["guided"] = "guided"
+    """guided, or another rule."""
     questions: int = Field(16, ge=1)
     """C: guided prompts of an iteration, beside its batch; each is asked as it is too."""
     capacity: int = Field(64, ge=1)
@@ -49,6 +50,7 @@ class GuidedRuleConfig(Section):
     batch_size: int = Field(64, ge=1)
     """Of those that no beginning helps, how many wait for a supervised update; none is taught with sft off."""
     max_updates_per_iteration: int = Field(1, ge=1)
+    """Supervised updates of these."""
 
 
 RuleConfig = Annotated[

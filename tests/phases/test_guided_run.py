@@ -39,7 +39,7 @@ SETTINGS = (
     "checkpoint.every=2",
     "evaluation=off",
 )
-KILLED_IN, END = 5, 8
+KILLED_IN, END = 3, 6
 
 
 def ref(run: Run, iteration: int, phase: str) -> PhaseRef:
@@ -81,6 +81,7 @@ def test_what_is_guided_is_asked_as_it_is_too_and_is_a_use_of_the_rl_update_and_
     uses = Counter[tuple[int, str, int]]()
     texts = dict(run.ledger.execute("SELECT demonstration_id, text FROM demonstrations"))
     first: dict[str, int] = {}
+    steps = 0
     for iteration in range(END):
         batch = {question.id for question in run.order.batch(iteration)}
         guided = [prefix for prefix in prefixes(run, iteration) if prefix.token_ids]
@@ -95,9 +96,10 @@ def test_what_is_guided_is_asked_as_it_is_too_and_is_a_use_of_the_rl_update_and_
             uses[iteration, prefix.demonstration_id, len(prefix.token_ids)] += 1
             first.setdefault(prefix.question_id, iteration)
         update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
-        assert sum(report.steps for report in update.reports), "an update without a step shows nothing"
+        steps += sum(report.steps for report in update.reports)
     told = "SELECT iteration, demonstration_id, prefix_tokens FROM uses WHERE kind = 'rl'"
     assert Counter(run.ledger.execute(told)) == uses and sum(uses.values()) > 5
+    assert steps, "an update without a step shows nothing"
     anchors = run.interleaving.probes.snapshot().taught
     assert all(anchors[question] <= iteration for question, iteration in first.items())
     by_sft = {q for (q,) in run.ledger.execute("SELECT question_id FROM uses WHERE kind = 'sft'")}

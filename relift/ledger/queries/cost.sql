@@ -1,4 +1,4 @@
--- What it cost by ranges of ten iterations: tokens, minutes, dollars (of them for controls), demonstrations taught.
+-- What it cost by ranges of ten iterations: tokens, minutes, dollars, those for controls apart.
 -- Group: teachers and money.
 WITH controls AS (
     SELECT DISTINCT run, question_id FROM groups WHERE is_control
