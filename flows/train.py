@@ -1,5 +1,6 @@
 """ReLIFT as a Prefect flow: the paper's algorithm, one screen (``iterate``).
 
+    warm_start
     questions -> rollout -> verify -> gate -+-> source ----+-> sft_update -> report_iteration -> checkpoint
                      ^- refill -'           `-> rl_update -'
 
@@ -51,6 +52,7 @@ from flows.server.outage import hold_result
 from flows.session import opened
 from relift.config import RunConfig
 from relift.phases.rounds import next_round
+from relift.phases.warm_start import start_version
 from relift.records import IterationReport, PhaseRef, PolicyVersion
 from relift.run.run import Run
 from relift.run.summary import RunSummary
@@ -67,6 +69,7 @@ from tasks.sft_update import sft_update
 from tasks.source import source
 from tasks.trial import trial
 from tasks.verify import verify
+from tasks.warm_start import warm_start
 
 
 @flow(name="train", flow_run_name=flow_run_name, persist_result=False)
@@ -81,8 +84,13 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
     async with opened(config, name) as run:
         iteration, version = run.resume()
         announcer = Announcer(run)
-        await announcer.start(iteration)
-        before = await evaluate(run.ref, 0, run.base, full=True) if config.evaluation else None
+        await announcer.start(max(0, iteration))
+        start = before = await evaluate(run.ref, run.first, run.base, full=True) if config.evaluation else None
+        if iteration < 0:
+            iteration, version = 0, await warm_start(run.ref, version)
+            await checkpoint(run.ref, iteration, version)
+        if config.warm_start and config.evaluation:
+            start = await evaluate(run.ref, 0, start_version(run), full=True)
         while not run.is_over(iteration):
             version, reported = await iterate(run, iteration, version)
             announcer.iteration(reported)
@@ -92,7 +100,7 @@ async def train(config: RunConfig, name: str = "") -> RunSummary:
             if iteration % config.checkpoint.every == 0 or run.is_over(iteration):
                 await checkpoint(run.ref, iteration, version)
         after = await evaluate(run.ref, iteration, version, full=True) if config.evaluation else None
-        figures = await report(run.ref, iteration, version, before, after)
+        figures = await report(run.ref, iteration, version, before, start, after)
         return hold_result(await finish(run, announcer, figures, began))
 
 

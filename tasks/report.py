@@ -12,7 +12,12 @@ from tasks.compute import in_compute
 
 @task(name="report", task_run_name="report-{iteration}", persist_result=False)
 async def report(
-    run: RunRef, iteration: int, version: PolicyVersion, before: PhaseRef | None, after: PhaseRef | None
+    run: RunRef,
+    iteration: int,
+    version: PolicyVersion,
+    before: PhaseRef | None,
+    start: PhaseRef | None,
+    after: PhaseRef | None,
 ) -> PhaseRef:
     """Everything a person looks at when the run is done."""
-    return await in_compute("report", body, run, iteration, version, before, after)
+    return await in_compute("report", body, run, iteration, version, before, start, after)

@@ -9,7 +9,7 @@ marked with ``may_change`` may differ when a run is resumed; any other differenc
 from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig
+from relift.config.learning import AdamConfig, RlConfig, ScheduleConfig, SftConfig, WarmStartConfig
 from relift.config.losses import (
     Aggregation,
     CispoClipConfig,
@@ -33,7 +33,15 @@ from relift.config.rewards import CorrectConfig, OwnRewardConfig, RewardConfig
 from relift.config.run import RunConfig
 from relift.config.sampling import PoolsConfig, RefillConfig, RetireConfig, SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, Share
-from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, RuleConfig, TeachConfig
+from relift.config.teach import (
+    BatchRuleConfig,
+    EveryKRuleConfig,
+    GuidedRuleConfig,
+    RandomRuleConfig,
+    ReliftRuleConfig,
+    RuleConfig,
+    TeachConfig,
+)
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "AdamConfig",
     "Aggregation",
     "ApiTeacherConfig",
+    "BatchRuleConfig",
     "BenchmarkConfig",
     "BudgetConfig",
     "BufferConfig",
@@ -52,6 +61,7 @@ __all__ = [
     "CorrectConfig",
     "CorrectionConfig",
     "EvaluationConfig",
+    "EveryKRuleConfig",
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
@@ -70,6 +80,7 @@ __all__ = [
     "PpoConfig",
     "ProbeConfig",
     "QuestionsConfig",
+    "RandomRuleConfig",
     "RefillConfig",
     "ReliftRuleConfig",
     "RetireConfig",
@@ -87,4 +98,5 @@ __all__ = [
     "TeacherConfig",
     "TokenWeights",
     "VllmConfig",
+    "WarmStartConfig",
 ]

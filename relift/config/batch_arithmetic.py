@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relift.config import ReliftRuleConfig, RunConfig
+from relift.config import BatchRuleConfig, RunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
         lines.append(Line("RL optimizer steps", of_run(updates), how))
     if config.sft is None:
         lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
-    elif isinstance(rule := config.teach.rule, ReliftRuleConfig):
+    elif isinstance(rule := config.teach.rule, BatchRuleConfig):
         sft = config.sft
         steps = sft.epochs * -(-rule.batch_size // (sft.minibatch or rule.batch_size))
         lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -65,6 +65,21 @@ class AdamConfig(Section):
     skip_spike: float | None = Field(None, gt=1)
     """An optimizer step whose gradient norm is above this many times the median norm of the last 32 steps taken is
     skipped and counted; no such rule when empty."""
+
+
+class WarmStartConfig(Section):
+    """Fine-tuning on demonstrations before the first iteration; what it ends with is the start model of all that
+    follows."""
+
+    demonstrations: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    """So many, of questions drawn by the seed among those with an admitted demonstration that are no controls; or
+    all."""
+    epochs: int = Field(1, ge=1)
+    """Passes over them, each in an order of its own, recorded as one update."""
+    minibatch: int = Field(64, ge=1)
+    """Demonstrations per optimizer step."""
+    optimizer: AdamConfig = AdamConfig()
+    """AdamW of its own, whose schedule goes by epochs; the optimizers of the run are fresh after it."""
 
 
 class RlConfig(Section):

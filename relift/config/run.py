@@ -9,12 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from relift.config.budget import BudgetConfig
 from relift.config.interleave import BufferConfig, GateConfig, ProbeConfig
 from relift.config.keeping import CheckpointConfig, ChecksConfig, EvaluationConfig, LedgerConfig
-from relift.config.learning import RlConfig, SftConfig
+from relift.config.learning import RlConfig, SftConfig, WarmStartConfig
 from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.sampling import SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
-from relift.config.teach import GuidedRuleConfig, ReliftRuleConfig, TeachConfig
+from relift.config.teach import BatchRuleConfig, EveryKRuleConfig, GuidedRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
 from relift.store.uris import require_uri
 
@@ -38,6 +38,8 @@ class RunConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
+    warm_start: WarmStartConfig | None = None
+    """off: the iterations begin with the base. Alone, with rl and sft off, it is all that there is: no iterations."""
     rl: RlConfig | None = RlConfig()
     """off: no RL update; rollouts, verdicts, gate, teachers and supervised updates go on."""
     sft: SftConfig | None = SftConfig()
@@ -61,16 +63,26 @@ class RunConfig(Section):
 
     @property
     def teaches(self) -> bool:
-        """Whether anything may come of a demonstration; a rule of one's own may teach by either update."""
+        """Whether anything may come of a demonstration in an iteration. One's own rule may teach by either update."""
         by = getattr(self.teach.rule, "teaches_by", frozenset({"sft", "rl"}))
         return ("sft" in by and self.sft is not None) or ("rl" in by and self.rl is not None)
+
+    @property
+    def needs_teachers(self) -> bool:
+        """Whether anything may come of a demonstration in the whole run."""
+        return self.teaches or self.warm_start is not None
+
+    @property
+    def has_iterations(self) -> bool:
+        """Whether the run goes on after its warm start."""
+        return self.rl is not None or self.sft is not None
 
     @property
     def rewards(self) -> RlConfig:
         """What says the reward of a verdict: the section rl, or its defaults where that is off."""
         return self.rl or RlConfig()
 
-    @field_validator("rl", "sft", "evaluation", "probe", mode="before")
+    @field_validator("warm_start", "rl", "sft", "evaluation", "probe", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return none_if_off(value)
@@ -92,7 +104,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _updates_fit_the_run(self) -> RunConfig:
-        completion = max(self.rollout.max_tokens, self.teacher.max_tokens if self.teaches else 0)
+        completion = max(self.rollout.max_tokens, self.teacher.max_tokens if self.needs_teachers else 0)
         longest = self.policy.max_prompt_tokens + completion
         if self.policy.micro_batch_tokens is not None and self.policy.micro_batch_tokens < longest:
             raise ValueError(
@@ -102,10 +114,17 @@ class RunConfig(Section):
             )
         if self.rl is None and isinstance(self.teach.rule, GuidedRuleConfig):
             raise ValueError("teach.rule.kind='guided' teaches by the RL update: leave rl='off' out, or take another")
-        if self.rl is None and not self.teaches:
+        if self.rl is None and not self.teaches and (self.sft or self.warm_start is None):
             raise ValueError(
-                f"rl='off' leaves nothing to train: with {'sft=off' if self.sft is None else 'this'} the rule "
-                f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out, or sft=off"
+                f"rl='off' leaves nothing to train: with sft={'on' if self.sft else 'off'} the rule "
+                f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out; for supervised "
+                f"fine-tuning alone set sft=off and a section warm_start"
+            )
+        most, warm = self.budget.demonstrations, self.warm_start
+        if most and warm and (warm.demonstrations == "all" or warm.demonstrations > most):
+            raise ValueError(
+                f"warm_start.demonstrations={warm.demonstrations!r} is more than budget.demonstrations={most}, which "
+                f"holds for all that is taught: set it to at most {most}, or raise the budget"
             )
         least = self.questions.batch_size * self.rollout.samples
         if self.budget.rollouts is not None and self.budget.rollouts < least:
@@ -126,18 +145,31 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _refill_has_a_batch_to_fill(self) -> RunConfig:
+        if self.rl is None and self.sampling.refill:
+            raise ValueError(
+                "sampling.refill asks questions until the RL batch is full, and rl is off: no update would train on "
+                "what it samples. Set sampling.refill='off', or give rl a section"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
         rule = self.teach.rule
-        if self.sft is None or not isinstance(rule, ReliftRuleConfig | GuidedRuleConfig):
+        if self.sft is None or not isinstance(rule, BatchRuleConfig | EveryKRuleConfig):
             return self
         if self.sft.minibatch is not None and self.sft.minibatch > rule.batch_size:
             raise ValueError(
                 f"sft.minibatch={self.sft.minibatch} is larger than teach.rule.batch_size={rule.batch_size}"
             )
+        if isinstance(rule, EveryKRuleConfig):
+            return self  # it takes what there is
         limits = {"buffer.capacity": self.buffer.capacity, "questions.count": self.questions.count}
         if self.buffer.max_age is not None:
             # One that was last seen unsolved max_age iterations ago is still there.
-            limits["buffer.max_age"] = (self.buffer.max_age + 1) * self.questions.batch_size
+            limits["buffer.max_age"] = (
+                (self.buffer.max_age + 1) * self.sampling.most_batches * self.questions.batch_size
+            )
         for key, limit in limits.items():
             if limit is not None and limit < rule.batch_size:
                 raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from relift.config.section import Section, Share, none_if_off
+from relift.config.section import Section, none_if_off
 from relift.records import Band
 
 
@@ -45,8 +45,9 @@ class RetireConfig(Section):
 
     after: int = Field(2, ge=1)
     """Groups of a question in a row, every rollout correct, with which it retires. One that is not brings it back."""
-    revisit_share: Share = 0.05
-    """Share of each batch that goes to retired questions, those first that were asked longest ago."""
+    revisit_share: float = Field(0.05, ge=0, le=0.5)
+    """Share of each batch, rounded up, that goes to retired questions, those first that were asked longest ago. With 0
+    what is forgotten stays unseen."""
 
 
 class SamplingConfig(Section):

@@ -10,27 +10,26 @@ from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
 from relift.config.section import Section, Share
 
 
-class ReliftRuleConfig(Section):
-    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+class BatchRuleConfig(Section):
+    """What teaches M demonstrations at a time."""
 
     teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
     """The updates, sft and rl, that bring its demonstrations to the policy: where they are off it teaches nothing."""
 
-    kind: Literal["relift"] = "relift"
-    """relift, or the import path of one's own, package.module:Name."""
     batch_size: int = Field(64, ge=1)
     """M: the update waits until the buffer holds this many demonstrations."""
     max_updates_per_iteration: int = Field(1, ge=1)
     """The paper's cap: a supervised update after every RL step collapsed."""
 
 
-class GuidedRuleConfig(Section):
-    """Hard questions are asked with as little of a demonstration given as helps (POPE, arXiv 2601.18779)."""
+class GuidedRuleConfig(BatchRuleConfig):
+    """Hard questions are asked with as little of a demonstration given as helps (POPE, arXiv 2601.18779). Where nothing
+    that may be given helps, demonstrations are taught as by the rule relift, unless sft is off."""
 
     teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
 
     kind: Literal["guided"] = "guided"
-    """guided, or another rule."""
+    """As in the rule relift."""
     questions: int = Field(16, ge=1)
     """C: guided prompts of an iteration, beside its batch; each is asked as it is too."""
     capacity: int = Field(64, ge=1)
@@ -47,17 +46,43 @@ class GuidedRuleConfig(Section):
     in_question: bool = False
     """The beginning stands in the question's turn, not at the beginning of the completion. Needs a tokenizer that can
     write the words around it."""
+
+
+class ReliftRuleConfig(BatchRuleConfig):
+    """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
+
+    kind: Literal["relift"] = "relift"
+    """relift, every-k, random, guided or the import path of one's own, package.module:Name."""
+
+
+class RandomRuleConfig(BatchRuleConfig):
+    """As relift, but as many questions of the batch as the gate called hardest are drawn at random: what the gate is
+    worth."""
+
+    kind: Literal["random"] = "random"
+    """As in the rule relift."""
+
+
+class EveryKRuleConfig(Section):
+    """A supervised update every k iterations, of the newest hard questions that wait; none where none waits."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"sft"})
+
+    kind: Literal["every-k"] = "every-k"
+    """As in the rule relift."""
+    every: int = Field(8, ge=1)
+    """k: iterations from one supervised update to the next."""
     batch_size: int = Field(64, ge=1)
-    """Of those that no beginning helps, how many wait for a supervised update; none is taught with sft off."""
-    max_updates_per_iteration: int = Field(1, ge=1)
-    """Supervised updates of these."""
+    """Demonstrations of an update, at most."""
 
 
 RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
+    | Annotated[RandomRuleConfig, Tag("random")]
+    | Annotated[EveryKRuleConfig, Tag("every-k")]
     | Annotated[GuidedRuleConfig, Tag("guided")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "guided"),
+    by_kind("relift", "random", "every-k", "guided"),
 ]
 
 
@@ -65,8 +90,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, guided or one's own, each with its own settings. What a rule teaches by the supervised update needs the
-    section sft."""
+    """relift, every-k, random, guided or one's own, each with its own settings. What it teaches by the supervised
+    update needs the section sft."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

@@ -58,6 +58,8 @@ class Moment:
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
     fits: Callable[[GuidedPrompt], bool] = lambda prompt: True
     """For ``prompts`` and ``trials``: whether a prompt leaves a token to sample, and can be written and asked."""
+    teachable: tuple[str, ...] = ()
+    """Ids of the batch's questions that may be taught, hardest or not: all but its controls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,13 @@ class Interleaving:
         )
 
     def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
-        return Moment(iteration=iteration, seed=self._seed, questions=tuple(questions), waiting=self._waiting())
+        return Moment(
+            iteration=iteration,
+            seed=self._seed,
+            questions=tuple(questions),
+            waiting=self._waiting(),
+            teachable=tuple(question for question in questions if not self.is_control(question)),
+        )
 
     def _waiting(self) -> dict[str, Lesson]:
         return _lessons(self.buffer, self.demonstrations)

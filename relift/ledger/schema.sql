@@ -4,6 +4,7 @@
 -- can be read as one. Rows are only ever added (but for the status of the run and the answer to a teacher request).
 -- A column `seconds`, or one whose name ends in `_seconds` or `_at`, is wall-clock: it alone may differ between a
 -- resumed run and an uninterrupted one. Times are UTC. What can be derived from the tables is a view, at the end.
+-- Iteration -1 is what comes before the first one: the warm start, and the evaluation of the base before it.
 
 CREATE TABLE relift_ledger (        -- one row: what this file is
     schema_version INTEGER NOT NULL
@@ -389,9 +390,9 @@ WITH hard AS (
     SELECT run, question_id, min(iteration) AS first_admitted
     FROM demonstrations WHERE refusal IS NULL GROUP BY run, question_id
 ), taught AS (
-    SELECT run, question_id, min(iteration) AS anchor FROM uses GROUP BY run, question_id
+    SELECT run, question_id, min(iteration) AS anchor FROM uses WHERE iteration >= 0 GROUP BY run, question_id
 ), teaching AS (
-    SELECT DISTINCT run, iteration FROM uses
+    SELECT DISTINCT run, iteration FROM uses WHERE iteration >= 0
 ), teachable AS (
     SELECT run, question_id, accuracy_before, greatest(first_hardest, coalesce(first_admitted, 0)) AS teachable_from
     FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control

@@ -15,7 +15,7 @@ from relift.teacher.own import require_own_teachers
 
 def open_harvest(config: RunConfig, name: str, *, stop: StopFlag | None = None) -> Harvest:
     """Raises a UserError for whatever a user can cause, before anything is asked."""
-    if not config.teaches:
+    if not config.needs_teachers:
         raise ConfigError("a harvest looks for demonstrations, and sft is off in this recipe: leave sft=off out")
     require_own_teachers(config)
     with groundwork(config, name, stop) as ground:

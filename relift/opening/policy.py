@@ -34,6 +34,7 @@ def make_policy(config: RunConfig, model: Any, student: Student, *, is_same_mach
         _optimizers(config, model),
         is_exact=is_same_machine and (model.device.type == "cpu" or config.policy.deterministic),
         reference=_reference(config) if config.rl and config.rl.kl else None,
+        warm_start=_warm_start_optimizer(config, model),
     )
 
 
@@ -50,11 +51,18 @@ def _optimizers(config: RunConfig, model: Any) -> dict[UpdateKind, Any]:
     return found
 
 
+def _warm_start_optimizer(config: RunConfig, model: Any) -> Any:
+    from relift.learning import build_optimizer
+
+    return build_optimizer(model, config.warm_start.optimizer) if config.warm_start else None
+
+
 def _reference(config: RunConfig) -> Any:
-    """The start model, a second time and never trained."""
+    """The start model, a second time and never trained; where a warm start makes it, of the shape of what it makes."""
     from relift.policy.model import load_model
 
-    plain = config.policy.model_copy(update={"lora": None, "activation_checkpointing": None})
+    lora = config.policy.lora if config.warm_start else None
+    plain = config.policy.model_copy(update={"lora": lora, "activation_checkpointing": None})
     model, _ = load_model(plain, seed=config.seed)
     return model.eval().requires_grad_(False)
 
@@ -66,13 +74,17 @@ def bytes_needed(config: RunConfig, model: Any) -> int:
     trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     optimizers = 1 if config.shared_optimizer or not (config.rl and config.sft) else 2
     checkpoint: int = trained * (1 + 2 * optimizers)
-    rollouts = config.questions.batch_size * config.rollout.samples * config.rollout.max_tokens * 8
+    asked = config.questions.batch_size * config.sampling.most_batches
+    rollouts = asked * config.rollout.samples * config.rollout.max_tokens * 8
     return (config.checkpoint.keep + 2) * checkpoint + config.checkpoint.every * rollouts + exported + (64 << 20)
 
 
 def planned_iterations(config: RunConfig, per_epoch: int) -> int | None:
     """Batches of questions at most: as given or, by the budget of rollouts, where each iteration samples a batch at
-    least; once through the questions where neither is. None where FLOPs alone say when the run ends."""
+    least; once through the questions where neither is. None where FLOPs alone say when the run ends, 0 where nothing
+    but the warm start trains."""
+    if not config.has_iterations:
+        return 0
     budget, batch = config.budget, config.questions.batch_size * config.rollout.samples
     bounds = [config.iterations] if config.iterations else []
     bounds += [-(-budget.rollouts // batch)] if budget.rollouts else []

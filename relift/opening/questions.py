@@ -11,6 +11,7 @@ from typing import Any
 
 from relift.config import GuidedRuleConfig, RunConfig
 from relift.errors import ConfigError, DataError
+from relift.interleave import is_control
 from relift.interleave.rules.guided import beginnings_of
 from relift.interleave.steps import step_mark
 from relift.ledger import GoldStatus, Ledger
@@ -129,10 +130,19 @@ def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:
 
 
 def require_solutions(config: RunConfig, student: Student, questions: QuestionSet) -> None:
-    """Where the dataset teaches, some of its solutions can be taught."""
-    if config.teaches and "dataset" in config.teacher.sources:
+    """Where the dataset teaches, some of its solutions can be taught, and enough are there for a warm start."""
+    if config.needs_teachers and "dataset" in config.teacher.sources:
         solved = (question for question in questions.training if question.solution)
         student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
+    wanted = config.warm_start.demonstrations if config.warm_start else 0
+    if wanted != "all" and config.teacher.sources == ("dataset",):
+        share = config.teach.control_share
+        there = sum(bool(q.solution) and not is_control(q.id, share) for q in questions.training)
+        if there < wanted:
+            raise ConfigError(
+                f"warm_start.demonstrations={wanted}, but {there} of {len(questions.training)} training questions have "
+                f"a solution and are no controls: lower it, or set it to 'all'"
+            )
 
 
 def require_guidance(config: RunConfig, student: Student, questions: QuestionSet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relift.records import CheckpointRef, PolicyVersion
 from relift.run import checkpoint as snapshots
+from relift.run.recorded import iteration_of
 from relift.run.run import Run
 from relift.store.manifest import digest
 from relift.store.uris import is_bucket
@@ -33,7 +34,9 @@ def checkpoint(run: Run, iteration: int, version: PolicyVersion) -> CheckpointRe
     )
     _publish(run)
     ref = snapshots.write_checkpoint(run.store, run.policy, snapshot, inputs=inputs)
-    snapshots.retire(run.store, keep=run.config.checkpoint.keep, best=run.best_iteration())
+    best = run.best_iteration()
+    others = [*([] if best is None else [best]), *([0] if _is_start_needed(run) else [])]
+    snapshots.retire(run.store, keep=run.config.checkpoint.keep, others=others)
     _drop_old_rollouts(run)
     return ref
 
@@ -49,11 +52,18 @@ def _publish(run: Run) -> None:
         run.publish_beside()
 
 
+def _is_start_needed(run: Run) -> bool:
+    """Whether a KL term compares with what the warm start came to: its checkpoint holds that."""
+    return bool(run.config.warm_start and run.config.rl and run.config.rl.kl)
+
+
 def _drop_old_rollouts(run: Run) -> None:
     """Rollouts are the log since the oldest kept checkpoint; what came before it can no longer be replayed."""
     keys = run.store.keys("checkpoints")
+    if _is_start_needed(run) and len(keys) > run.config.checkpoint.keep:
+        keys = keys[1:]  # that of the start is kept for its weights alone
     oldest = snapshots.read_snapshot(run.store, keys[0]).iteration
     found = (key.split("/") for key in run.store.folders("iterations"))
     run.store.remove(
-        *("/".join(key) for key in found if int(key[1]) < oldest and key[2] in OF_REPLAY),
+        *("/".join(key) for key in found if 0 <= (iteration_of(key[1]) or 0) < oldest and key[2] in OF_REPLAY),
     )

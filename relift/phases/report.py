@@ -18,7 +18,12 @@ MODEL = "model"
 
 
 def report(
-    run: Run, iteration: int, version: PolicyVersion, before: PhaseRef | None, after: PhaseRef | None
+    run: Run,
+    iteration: int,
+    version: PolicyVersion,
+    before: PhaseRef | None,
+    start: PhaseRef | None,
+    after: PhaseRef | None,
 ) -> PhaseRef:
     """Export the policy as a Hugging Face folder and write ``report/``: made again at every call, as it is cheap."""
     from relift.report import write_report
@@ -33,6 +38,7 @@ def report(
         iteration,
         version,
         before=results_of(run, before) if before else [],
+        start=results_of(run, start) if start else [],
         after=results_of(run, after) if after else [],
     )
     files = write_report(run.root, summary)

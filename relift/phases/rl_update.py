@@ -26,6 +26,7 @@ from relift.phases.updates import (
     sizes_of,
 )
 from relift.phases.verify import groups_of
+from relift.phases.warm_start import reference
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
 from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, phase_key, read
@@ -99,7 +100,7 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
             conduct=conduct_of(run, update.lr),
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
-            reference=run.policy.reference,
+            reference=reference(run),
         )
 
 

@@ -69,7 +69,7 @@ def record_update(
     number = before.number + update.moved
     checksum = run.policy.moved_to(number)
     if update.moved:
-        kind = UpdateKind.SFT if key.endswith("sft_update") else UpdateKind.RL
+        kind = update.reports[0].kind
         made = PolicyVersion(number=number, checksum=checksum, parent=before.number, iteration=iteration, kind=kind)
         update = replace(update, version=made)
     _count_refusals(run, update.reports)

@@ -30,6 +30,7 @@ class Policy:
         *,
         is_exact: bool = True,
         reference: Any = None,
+        warm_start: Any = None,
     ) -> None:
         self.model = model
         self.student = student
@@ -39,6 +40,8 @@ class Policy:
         """Whether a replay must be bit-equal: on a CPU or with deterministic kernels, with the recorded versions."""
         self.reference = reference
         """The start model, frozen; None where nothing is compared with it."""
+        self.warm_start = warm_start
+        """The optimizer of the warm start, whose state is gone after it; None without one."""
         self._materialise: Callable[[Policy, PolicyVersion], None] | None = None
         self._version: int | None = None
 

@@ -11,6 +11,7 @@ of (seed, iteration).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +144,8 @@ class QuestionOrder:
         return Drawn(questions=tuple(self._questions[number] for number in found), position=position)
 
     def _revisits(self, count: int, retired: int) -> int:
-        return min(round(self._config.retire.revisit_share * count), retired) if self._config.retire else 0
+        share = self._config.retire.revisit_share if self._config.retire else 0.0
+        return min(math.ceil(share * count), retired)
 
     def _walked(self, count: int, position: Position, taken: set[int], retired: set[int]) -> tuple[list[int], Position]:
         """(numbers, position after them) of the next ``count`` questions; of those passed over the retired are gone."""

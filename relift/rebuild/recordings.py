@@ -16,12 +16,14 @@ from relift.phases.tables import completions_from_parquet, demonstrations_from_p
 from relift.records import IterationReport, PhaseRef, Purpose, Question, RolloutGroup
 from relift.run.progress import METRICS, metrics_lines
 from relift.run.recorded import (
+    WARM_START,
     EvaluationRecord,
     GateRecord,
     R,
     RolloutRecord,
     TrialRecord,
     UpdateRecord,
+    iteration_of,
     phase_key,
     phase_of,
     read,
@@ -78,7 +80,8 @@ class Recordings:
         }
         self._reports = self._reported()
         keys = store.folders("iterations")
-        self._phases = [found for key in keys if (found := self._recorded(key))]
+        found = (recorded for key in keys if (recorded := self._recorded(key)))
+        self._phases = sorted(found, key=lambda recorded: recorded.iteration)  # what was offered first stays
         is_old = any(key.endswith("/record") for key in keys)
         self._report_key = "close" if is_old else "report_iteration"
 
@@ -133,14 +136,15 @@ class Recordings:
     def _recorded(self, key: str) -> Recorded | None:
         """The finished phase at a key; None for one that has nothing to do with the ledger or cannot be used."""
         _, number, folder = (*key.split("/"), "", "")[:3]
-        phase = phase_of(folder)
-        if phase not in self._writers or not number.isdigit():
+        iteration = iteration_of(number)
+        phase = "sft_update" if iteration == WARM_START and folder.isdigit() else phase_of(folder)
+        if phase not in self._writers or iteration is None:
             return None
         try:
             manifest = self._store.manifest(key)
             if manifest is None:
                 return None
-            recorded = Recorded(iteration=int(number), phase=phase, key=key, manifest=manifest)
+            recorded = Recorded(iteration=iteration, phase=phase, key=key, manifest=manifest)
             for needed in self._phase_keys(recorded):
                 source = self._store.manifest(needed)
                 if source is None:

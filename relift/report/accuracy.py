@@ -78,14 +78,14 @@ def draw_accuracy(data: ReportData, summary: RunSummary) -> Figure:
     panels = curves_by_kind(data, summary)
     figure = new_figure(11.0, 3.7)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    last = max(point.iteration for curves in panels.values() for curve in curves for point in curve.points)
+    shown = [point.iteration for curves in panels.values() for curve in curves for point in curve.points]
     # Without kinds there may be one benchmark near zero, which the full scale would flatten.
     top = 1.0 if any(panels) else min(1.0, max(0.05, 1.25 * max(c.top for c in panels[""])))
     for axes, (kind, curves) in zip(grid, panels.items(), strict=True):
         axes.set_ylim(-0.02 * top, 1.02 * top)
         quiet(axes, kind or "accuracy", KINDS.get(kind, ""))
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, symbol=" %", decimals=0 if top > 0.1 else 1))
-        whole_iterations(axes, last)
+        whole_iterations(axes, max(shown), min(0, *shown))
         _draw_curves(axes, curves)
     return figure
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relift.config import QuestionsConfig, ReliftRuleConfig, RunConfig
+from relift.config import BatchRuleConfig, QuestionsConfig, RunConfig
 from relift.config.recipe import leaves, recorded_config
 from relift.errors import ConfigError, StoreError
 from relift.records import EvalResult, IterationReport
 from relift.report.examples import Comparison, read_comparisons
 from relift.run.progress import read_metrics
-from relift.run.recorded import EvaluationRecord, phase_of, read
+from relift.run.recorded import EvaluationRecord, iteration_of, phase_key, phase_of, read
 from relift.store import FolderStore
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def read_report_data(root: Path) -> ReportData:
 def _per_update(config: RunConfig) -> int | None:
     """Demonstrations of a supervised update, where the rule always takes as many."""
     rule = config.teach.rule
-    return rule.batch_size if config.sft and isinstance(rule, ReliftRuleConfig) else None
+    return rule.batch_size if config.sft and isinstance(rule, BatchRuleConfig) else None
 
 
 def short_name(benchmark: str) -> str:
@@ -106,10 +106,12 @@ def _iteration(tree: dict[str, Any]) -> IterationReport:
 def _evaluations(store: FolderStore) -> tuple[Evaluation, ...]:
     found = []
     for path in store.path("iterations").glob("*/evaluate/manifest.json"):
-        folder = path.parent.parent
-        evaluated = read(store, f"iterations/{folder.name}/evaluate", EvaluationRecord)
+        iteration = iteration_of(path.parent.parent.name)
+        if iteration is None:
+            continue
+        evaluated = read(store, phase_key(iteration, "evaluate"), EvaluationRecord)
         if evaluated.results:
-            found.append(Evaluation(iteration=int(folder.name), is_full=evaluated.full, results=evaluated.results))
+            found.append(Evaluation(iteration=iteration, is_full=evaluated.full, results=evaluated.results))
     return tuple(sorted(found, key=lambda evaluation: evaluation.iteration))
 
 

@@ -67,13 +67,13 @@ def quiet(axes: Any, title: str, subtitle: str = "") -> None:
     axes.set_axisbelow(True)
 
 
-def whole_iterations(axes: Any, last: float) -> None:
-    """An x axis from 0 to ``last`` with ticks at whole numbers."""
+def whole_iterations(axes: Any, last: float, first: float = 0) -> None:
+    """An x axis from ``first`` to ``last`` with ticks at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     # A little room on both sides, so that the first and the last marker are whole.
     margin = max(0.2, 0.03 * last)
-    axes.set_xlim(-margin, last + margin)
+    axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_xlabel("iteration", fontsize=8.5, color=MUTED, loc="right")
 

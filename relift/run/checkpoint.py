@@ -11,6 +11,7 @@ and replays what was recorded after it. Tensors are safetensors; nothing is pick
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,10 @@ def put_weights(model: Any, tensors: dict[str, Any]) -> None:
         tensor.copy_(tensors[name])
 
 
-def retire(store: Store, *, keep: int, best: int | None) -> list[str]:
-    """Remove checkpoints but the ``keep`` newest and the one at iteration ``best``; the keys removed."""
+def retire(store: Store, *, keep: int, others: Iterable[int] = ()) -> list[str]:
+    """Remove checkpoints but the ``keep`` newest and those at ``others``, iterations; the keys removed."""
     keys = store.keys("checkpoints")
-    kept = set(keys[-keep:]) | ({checkpoint_key(best)} if best is not None else set())
+    kept = set(keys[-keep:]) | set(map(checkpoint_key, others))
     removed = [key for key in keys if key not in kept]
     store.remove(*removed)
     store.sweep("checkpoints")

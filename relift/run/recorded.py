@@ -16,9 +16,19 @@ NAMES_BEFORE = {"record": "gate", "close": "report_iteration"}
 """Today's names of phases that relift 0.1.0 recorded under others."""
 
 
+WARM_START, _WARM_START_FOLDER = -1, "warm_start"
+"""The number of what comes before iteration 0, and the name of its folder."""
+
+
 def phase_key(iteration: int, phase: str) -> str:
-    """Where a phase lies in the run's store, e.g. ``"iterations/00007/rollout"``."""
-    return f"iterations/{iteration:05d}/{phase}"
+    """Where a phase lies in the run's store, e.g. ``"iterations/00007/rollout"``, ``"iterations/warm_start/00000"``."""
+    folder = _WARM_START_FOLDER if iteration == WARM_START else f"{iteration:05d}"
+    return f"iterations/{folder}/{phase}"
+
+
+def iteration_of(folder: str) -> int | None:
+    """By the name of a folder in ``iterations``; None for one that no phase has."""
+    return WARM_START if folder == _WARM_START_FOLDER else int(folder) if folder.isdigit() else None
 
 
 def phase_of(recorded: str) -> str:

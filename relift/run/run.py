@@ -19,7 +19,7 @@ from relift.records import PolicyVersion, Spent
 from relift.reward import Reward
 from relift.run import checkpoint
 from relift.run.decoded import DecodedRollouts
-from relift.run.recorded import EvaluationRecord, find, phase_key
+from relift.run.recorded import WARM_START, EvaluationRecord, find, phase_key
 from relift.run.session import Session
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Run(Session):
     """Until the iteration that comes next."""
     noted_trouble: str = ""
     """What was last said about teachers that do not answer."""
+    has_reference: bool = False
+    """Whether the start model of a KL term holds what the warm start came to."""
     checked: bool = False
     """Whether the self-checks of engine and trainer have passed in this process."""
     decoded: DecodedRollouts = dataclasses.field(default_factory=DecodedRollouts)
@@ -62,15 +64,20 @@ class Run(Session):
     def load_base(self, policy: Policy) -> None:
         """Put the base model's weights and fresh optimizers into the policy: version 0."""
         checkpoint.put_weights(policy.model, self.base_weights)
-        for optimizer in policy.optimizers.values():
+        for optimizer in filter(None, (*policy.optimizers.values(), policy.warm_start)):
             optimizer.state.clear()
+
+    @property
+    def first(self) -> int:
+        """What the run begins with: iteration 0, or the warm start before it."""
+        return WARM_START if self.config.warm_start else 0
 
     def resume(self) -> tuple[int, PolicyVersion]:
         """(iteration, version) to go on from, with the method's state as it was; the start without a checkpoint."""
         key = checkpoint.newest(self.store)
         self.spent = Spent()
         if key is None:
-            return 0, self.base
+            return self.first, self.base
         snapshot = checkpoint.read_snapshot(self.store, key)
         self.interleaving.restore(snapshot.interleaving)
         self.order.restore(snapshot.order)
@@ -85,7 +92,9 @@ class Run(Session):
     def done(self, iteration: int) -> float:
         """Share of the run that is done before the iteration that comes next, in [0, 1]."""
         share = self.config.budget.share(self.spent) or 0.0
-        return share if self.iterations is None else max(share, min(1.0, iteration / max(1, self.iterations)))
+        if self.iterations is None:
+            return share
+        return 1.0 if iteration >= self.iterations else max(share, iteration / self.iterations)
 
     def best_iteration(self) -> int | None:
         """The checkpoint with the highest mean among the evaluations in between; None before there is one."""

@@ -16,17 +16,6 @@ from relift.store.folder import write_atomically
 if TYPE_CHECKING:
     from relift.run.run import Run
 
-_COST = """
-    WITH paid AS (
-        SELECT question_id, coalesce(cost_usd, 0) + unanswered_usd AS usd FROM teacher_requests
-        UNION ALL
-        SELECT question_id, cost_usd FROM demonstrations WHERE source NOT LIKE 'api/%'
-    )
-    SELECT
-        coalesce(sum(usd), 0),
-        coalesce(sum(usd) FILTER (question_id IN (SELECT question_id FROM groups WHERE is_control)), 0)
-    FROM paid"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyScore:
@@ -34,6 +23,8 @@ class FamilyScore:
 
     kind: str
     base: float
+    start: float
+    """After the warm start; the base's where there is none."""
     after: float
     low: float
     """Lower end of the 95 % interval of ``after``."""
@@ -47,6 +38,7 @@ class RunSummary:
     seed: int
     families: Mapping[str, FamilyScore] = field(default_factory=dict)
     mean_base: float = 0.0
+    mean_start: float = 0.0
     mean_after: float = 0.0
     n: int = 0
     """Held-out questions per family."""
@@ -62,16 +54,18 @@ class RunSummary:
     optimizer_steps: int = 0
     sampled_tokens: int = 0
     trained_tokens: int = 0
-    cost_usd: float = 0.0
-    """Of all that teachers answered, and at most of what may be billed though no answer came."""
-    control_cost_usd: float = 0.0
-    """Of that, for solutions of controls, which nobody is taught."""
     seconds: float = 0.0
     """Wall seconds of the process that finished the run."""
     prefect_share: float = 0.0
     """Share of the wall time in the flow in which no phase was running."""
     prefect_start_s: float = 0.0
     """Seconds until our own Prefect server answered and the flow's body began."""
+    cost_usd: float = 0.0
+    """Of teachers' answers, and at most of what was sent and never answered."""
+    controls_bought: int = 0
+    """Questions that are never taught for which a demonstration was admitted."""
+    control_cost_usd: float = 0.0
+    """What of the cost was for them."""
     teacher: str = ""
     """What an API teacher was asked and what came of it, in a sentence; empty where the recipe names none."""
     weights_sha256: str = ""
@@ -85,27 +79,34 @@ class RunSummary:
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> RunSummary:
-        tree = dict(tree)
-        families = {name: FamilyScore(**score) for name, score in tree.pop("families").items()}
+        tree = {"mean_start": tree["mean_base"], **tree}  # an earlier relift had no warm start
+        families = {
+            name: FamilyScore(**{"start": score["base"], **score}) for name, score in tree.pop("families").items()
+        }
         return cls(**tree, families=families)
 
 
 def summarise_run(
-    run: Run, iteration: int, version: PolicyVersion, *, before: Sequence[EvalResult], after: Sequence[EvalResult]
+    run: Run,
+    iteration: int,
+    version: PolicyVersion,
+    *,
+    before: Sequence[EvalResult],
+    start: Sequence[EvalResult],
+    after: Sequence[EvalResult],
 ) -> RunSummary:
-    """Held-out results before and after so many iterations, and what was spent between them."""
-    base = {r.benchmark: r for r in before}
+    """Held-out results of the base, after the warm start and after so many iterations, and what was spent for them."""
+    base, started = ({r.benchmark: r.avg_at_k for r in results} for results in (before, start))
     order = list(run.config.questions.families)
     after = sorted(after, key=lambda r: _position(order, r.benchmark))
     families = {
         r.benchmark.removeprefix("arithmetic/"): FamilyScore(
-            kind=r.kind, base=base[r.benchmark].avg_at_k, after=r.avg_at_k, low=r.low, high=r.high
+            kind=r.kind, base=base[r.benchmark], start=started[r.benchmark], after=r.avg_at_k, low=r.low, high=r.high
         )
         for r in after
         if r.benchmark in base
     }
     count = max(1, len(families))
-    ((cost_usd, control_cost_usd),) = run.ledger.execute(_COST)
     asked = "SELECT count(DISTINCT question_id) FROM groups WHERE purpose = 'train'"
     return RunSummary(
         run=run.name,
@@ -113,23 +114,36 @@ def summarise_run(
         seed=run.config.seed,
         families=families,
         mean_base=sum(s.base for s in families.values()) / count,
+        mean_start=sum(s.start for s in families.values()) / count,
         mean_after=sum(s.after for s in families.values()) / count,
         n=min((r.questions for r in after), default=0),
         demonstrations_used=run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")[0][0],
         questions=run.ledger.execute(asked)[0][0],
         iterations=iteration,
         **asdict(run.spent),
-        cost_usd=cost_usd,
-        control_cost_usd=control_cost_usd,
         teacher=describe_teacher(run),
+        **_bought(run),
         weights_sha256=version.checksum,
     )
+
+
+def _bought(run: Run) -> dict[str, Any]:
+    """Cost of all answers and of those for controls, which are told apart by the hash of their id."""
+    paid = run.ledger.execute(
+        "SELECT question_id, sum(coalesce(cost_usd, 0) + unanswered_usd) FROM teacher_requests GROUP BY question_id"
+    )
+    solved = run.ledger.execute("SELECT DISTINCT question_id FROM demonstrations WHERE refusal IS NULL")
+    return {
+        "cost_usd": sum(cost for _, cost in paid),
+        "controls_bought": sum(run.interleaving.is_control(question) for (question,) in solved),
+        "control_cost_usd": sum(cost for question, cost in paid if question and run.interleaving.is_control(question)),
+    }
 
 
 def describe_teacher(run: Run) -> str:
     """For a person: questions, answers, demonstrations and money; plainly where nothing came."""
     api = run.config.teacher.api
-    if api is None or not run.config.teaches:
+    if api is None or not run.config.needs_teachers:
         return ""
     asked = run.ledger.requests.totals()
     (solved,), (taught,) = run.ledger.execute(

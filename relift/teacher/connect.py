@@ -40,7 +40,7 @@ def connect(
     Raises TeacherError for a missing or refused key, an unknown model, and a server that is down though required.
     """
     api = config.teacher.api
-    if api is None or not config.teaches:
+    if api is None or not config.needs_teachers:
         return None
     client = ApiClient(api)
     request = requests_for(
@@ -83,14 +83,14 @@ def open_queue(
 ) -> TeacherQueue:
     """What was imported, then the teachers of ``teacher.sources`` in order; without a client those that need none."""
     teachers: list[Teacher] = []
-    if config.teaches:
+    if config.needs_teachers:
         teachers.append(ImportedTeacher(config, ledger.run, verifier=verifier, student=student))
     max_tokens = config.teacher.max_tokens
     for index, source in enumerate(config.teacher.sources):
         if source == "dataset":
             teachers.append(DatasetTeacher(config.questions, verifier=verifier, student=student, max_tokens=max_tokens))
         elif isinstance(source, PluginConfig):
-            if config.teaches:
+            if config.needs_teachers:
                 solver, _ = load_solver(source, index)
                 teachers.append(
                     OwnTeacher(solver, source.kind, verifier=verifier, student=student, max_tokens=max_tokens)

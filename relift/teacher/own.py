@@ -39,7 +39,7 @@ FAILED, NOTHING = "teacher failed", "no solution"
 
 def require_own_teachers(config: RunConfig) -> dict[str, str]:
     """Digests of their sources by name. Raises ConfigError for what is no teacher, or fails when it is made."""
-    sources = config.teacher.sources if config.teaches else ()  # else nothing is taught
+    sources = config.teacher.sources if config.needs_teachers else ()  # else nothing is taught
     own = [(index, source) for index, source in enumerate(sources) if isinstance(source, PluginConfig)]
     return {f"teacher.sources {source.kind}": load_solver(source, index)[1] for index, source in own}
 

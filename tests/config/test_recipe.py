@@ -188,6 +188,10 @@ def test_where_a_benchmark_lies_may_change_and_nothing_else_of_it() -> None:
             r"buffer\.max_age lets at most 64",
         ),
         (["rl=off", "sft=off"], r"rl='off' leaves nothing to train"),
+        (
+            ["rl=off", "sampling.refill.cap=3"],
+            r"sampling\.refill asks questions until the RL batch is full, and rl is off",
+        ),
         (["shared_optimizer=true", "sft.optimizer.beta2=0.9"], r"sft\.optimizer\.beta2=0\.9 would be ignored"),
     ],
 )

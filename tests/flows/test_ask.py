@@ -146,7 +146,7 @@ def test_cells_hold_few_characters():
 
 
 def test_the_report_of_a_finished_run_is_drawn_again(tmp_path, capsys):
-    families = {"gsm8k": FamilyScore(kind="", base=0.25, after=0.5, low=0.4, high=0.6)}
+    families = {"gsm8k": FamilyScore(kind="", base=0.25, start=0.25, after=0.5, low=0.4, high=0.6)}
     summary = RunSummary(run="demo-0", recipe="demo", seed=0, families=families, iterations=3)
     (tmp_path / "summary.json").write_text(json.dumps(dataclasses.asdict(summary)))
     ask.redraw(tmp_path)

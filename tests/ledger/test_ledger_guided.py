@@ -14,7 +14,6 @@ from relift.ledger import Ledger, named_queries
 from relift.ledger.project import open_file
 from relift.ledger.sql import views_sql
 from relift.records import Purpose
-from relift.run.summary import _COST
 from tests.ledger.ledger_histories import demonstration, group, question
 from tests.ledger.ledger_small import HELD_OUT, TRAINING, write_small_project
 
@@ -92,7 +91,6 @@ def test_what_the_solutions_of_controls_cost_is_told_apart(tmp_path: Path) -> No
         (query,) = (named.sql for named in named_queries() if named.name == "cost")
         ((*_, usd, control_usd),) = ledger.execute(query)
         assert (usd, control_usd) == (0.75, 0.25)
-        assert ledger.execute(_COST) == [(0.75, 0.25)]
 
 
 def test_a_question_solved_only_with_a_prefix_does_not_become_learned_or_solved(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from relift.phases.sft_update import sft_update
 from relift.phases.source import source
 from relift.phases.trial import trial
 from relift.phases.verify import verify
+from relift.phases.warm_start import warm_start
 from relift.records import PhaseRef, PolicyVersion
 from relift.run.run import Run
 from tests.small_run import small_config
@@ -64,6 +65,9 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
     this call went through."""
     iteration, version = run.resume()
     versions = []
+    if iteration < 0:
+        iteration, version = 0, warm_start(run, version)
+        checkpoint(run, iteration, version)
     while iteration < iterations and (run.config.budget.share(run.spent) or 0) < 1:
         rollouts, verdicts = sampled(run, iteration, version)
         gated = gate(run, iteration, rollouts, verdicts)

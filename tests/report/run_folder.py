@@ -103,7 +103,9 @@ def write_questions(root: Path, questions: Sequence[Question]) -> None:
 def demo_summary(name: str = "demo-0") -> RunSummary:
     """Of ``ACCURACIES``."""
     families = {
-        family: FamilyScore(kind=kind, base=base, after=after, low=after - 0.02, high=min(1.0, after + 0.02))
+        family: FamilyScore(
+            kind=kind, base=base, start=base, after=after, low=after - 0.02, high=min(1.0, after + 0.02)
+        )
         for (family, kind), base, after in zip(KINDS.items(), ACCURACIES[0], ACCURACIES[40], strict=True)
     }
     return RunSummary(

@@ -100,7 +100,7 @@ def test_a_short_run_on_one_benchmark_can_be_drawn(tmp_path, count):
     write_metrics(tmp_path, [iteration(n, taught=0, unsolved=64, buffer=0) for n in range(count)])
     for number in {0, count}:
         write_evaluation(tmp_path, number, [result("gsm8k", 0.0, number=number)], full=True)
-    families = {"gsm8k": FamilyScore(kind="", base=0.0, after=0.0, low=0.0, high=0.107)}
+    families = {"gsm8k": FamilyScore(kind="", base=0.0, start=0.0, after=0.0, low=0.0, high=0.107)}
     files = write_report(tmp_path, dataclasses.replace(EMPTY, families=families, n=32, iterations=count))
     assert len(files) == 4
     read = words(files[0].read_text())
@@ -120,7 +120,7 @@ def test_nothing_that_a_run_holds_becomes_markup(tmp_path):
         write_evaluation(tmp_path, number, [result(evil, 0.5)], full=True, texts={evil: f"{evil}<b>"})
     write_questions(tmp_path, [question])
     summary = dataclasses.replace(
-        EMPTY, run=evil, recipe=evil, families={evil: FamilyScore(kind=evil, base=0, after=1, low=0, high=1)}
+        EMPTY, run=evil, recipe=evil, families={evil: FamilyScore(kind=evil, base=0, start=0, after=1, low=0, high=1)}
     )
     page = write_report(tmp_path, summary)[0].read_text()
     assert "<img src=x" not in page and 'onerror="' not in page and "<b>&lt;" not in page

@@ -29,7 +29,7 @@ AFTER = {"relift": [1, 1, 1, 0], "grpo": [1, 0, 0, 1], "random": [1, 1, 0, 1], "
 def whole(tmp_path: Path, seeds: tuple[int, ...] = (1, 2, 3, 4)) -> StudyResult:
     file = tmp_path / "tiny.toml"
     file.write_text(STUDY)
-    shifted = {seed: AFTER for seed in seeds} | {
+    shifted = dict.fromkeys(seeds, AFTER) | {
         1: {**AFTER, "relift": [1, 1, 1, 1]},
         2: {**AFTER, "random": [1, 0, 0, 1]},
     }

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from relift.config import GuidedRuleConfig, PluginConfig, RunConfig
+from relift.config import EveryKRuleConfig, GuidedRuleConfig, PluginConfig, RandomRuleConfig, RunConfig
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
+from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.guided import GuidedRule
+from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.steps import step_mark
 
 
 def make_rule(config: RunConfig) -> Rule:
-    """The rule of a configuration; that of relift teaches nothing without a supervised update: plain GRPO.
+    """The rule of a configuration; those of relift teach nothing without the update they teach by: plain GRPO.
 
     Raises ConfigError for one's own that cannot be loaded or takes other settings.
     """
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
+    if not config.teaches:
+        return Rule()
     if isinstance(setting, GuidedRuleConfig):
         return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
-    return ReliftRule(setting) if config.teaches else Rule()
+    if isinstance(setting, RandomRuleConfig):
+        return RandomRule(setting)
+    return EveryKRule(setting) if isinstance(setting, EveryKRuleConfig) else ReliftRule(setting)
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:

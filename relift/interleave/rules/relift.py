@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relift.config import ReliftRuleConfig
+from relift.config import BatchRuleConfig
 from relift.interleave.rule import Moment, Rule
 
 
@@ -14,7 +14,7 @@ class ReliftRule(Rule):
     The cap is part of the method: a supervised update after every RL update collapsed (paper, ablation).
     """
 
-    def __init__(self, config: ReliftRuleConfig) -> None:
+    def __init__(self, config: BatchRuleConfig) -> None:
         self._config = config
 
     def requests(self, moment: Moment) -> Sequence[str]:
