@@ -14,7 +14,7 @@ from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.sampling import SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
-from relift.config.teach import BatchRuleConfig, EveryKRuleConfig, GuidedRuleConfig, TeachConfig
+from relift.config.teach import BatchRuleConfig, EveryKRuleConfig, GuidedRuleConfig, InUpdateRuleConfig, TeachConfig
 from relift.config.teacher import TeacherConfig
 from relift.store.uris import require_uri
 
@@ -141,6 +141,24 @@ class RunConfig(Section):
             raise ValueError(
                 f"rl.overlong.buffer={self.rl.overlong.buffer} is longer than rollout.max_tokens="
                 f"{self.rollout.max_tokens}, so every completion would be penalised: lower it (DAPO: a fifth)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_teaches_in_the_rl_update_can(self) -> RunConfig:
+        rule = self.teach.rule
+        if not isinstance(rule, InUpdateRuleConfig):
+            return self
+        if self.sft is not None:
+            raise ValueError(
+                f"teach.rule.kind={rule.kind!r} teaches in the RL update and has no supervised one, so the section sft "
+                f"would be ignored: set sft=off"
+            )
+        late = [getattr(source, "kind", source) for source in self.teacher.sources if source != "dataset"]
+        if late and not self.teacher.wait_seconds:
+            raise ValueError(
+                f"teach.rule.kind={rule.kind!r} teaches a demonstration in the iteration that asks for it, and with "
+                f"teacher.wait_seconds=0 no answer of {late[0]!r} would come in time: raise it"
             )
         return self
 

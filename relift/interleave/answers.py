@@ -6,13 +6,15 @@ So is what would teach more demonstrations than the budget has, in the order of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, state_of
+from relift.interleave.fates import Fates
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
 A_QUESTION = "a training question"
@@ -47,24 +49,32 @@ class Answers:
     def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
         return self._prefixes("trials", moment, encode)
 
-    def groups(self, moment: Moment) -> list[Drop | Join]:
-        found = self._each("groups", self._asked("groups", moment), (Drop, Join))
-        fates = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
-        for fate in fates:
-            if isinstance(fate, Join) and fate.question_id not in moment.waiting:
-                raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
-        paid = self._within_budget(moment, [fate.question_id for fate in fates if isinstance(fate, Join)])
-        return [fate for fate in fates if isinstance(fate, Drop) or fate.question_id in paid]
+    def groups(self, moment: Moment) -> Fates:
+        found = self._each("groups", self._listed("groups", moment), (Drop, Join, Supervise))
+        answers = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
+        for answer in answers:
+            if not isinstance(answer, Drop) and answer.question_id not in moment.waiting:
+                verb = "joins" if isinstance(answer, Join) else "supervises"
+                raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
+            if isinstance(answer, Supervise):
+                self._require_a_term(answer)
+        weight = self._asked("rl_weight", moment)
+        if not _is_number(weight) or weight < 0:
+            raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")
+        taught = [answer.question_id for answer in answers if not isinstance(answer, Drop)]
+        paid = self._within_budget(moment, taught)
+        kept = [answer for answer in answers if isinstance(answer, Drop) or answer.question_id in paid]
+        return Fates.of(kept, float(weight))
 
     def requests(self, moment: Moment) -> list[str]:
-        found = self._ids("requests", self._asked("requests", moment), self.known, A_QUESTION)
+        found = self._ids("requests", self._listed("requests", moment), self.known, A_QUESTION)
         if self.most_taught is None or len(self.taught) < self.most_taught:
             return found
         again = set(self.taught.values())
         return [question for question in found if question in again]
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
-        found = self._each("batches", self._asked("batches", moment), (list, tuple))
+        found = self._each("batches", self._listed("batches", moment), (list, tuple))
         self._each("batches", [answer for batch in found for answer in batch], (str, Partial))
         asked = [
             [(one.question_id, one.beginning) if isinstance(one, Partial) else (one, None) for one in batch]
@@ -104,7 +114,7 @@ class Answers:
         return paid
 
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
-        found = self._each(what, self._asked(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
+        found = self._each(what, self._listed(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
         plain = [prompt for prompt in found if prompt.prefix is None]
         if plain and what == "trials":
             raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
@@ -115,15 +125,19 @@ class Answers:
         kept = {id(prompt) for prompt in (*guided, *self._about(plain, what, self.known, A_QUESTION))}
         return [encode(what, one) for one in found if id(one) in kept and one.question_id not in unpaid]
 
-    def _asked(self, what: str, moment: Moment) -> list[Any]:
+    def _listed(self, what: str, moment: Moment) -> list[Any]:
+        found = self._asked(what, moment)
+        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+            raise self._wrong(what, f"answered {found!r}, which is no list")
+        return list(found)
+
+    def _asked(self, what: str, moment: Moment) -> Any:
         """The answer to a question that may change nothing."""
         before = state_of(self.rule, self.name)
         found = self._run(what, moment)
         if state_of(self.rule, self.name) != before:
             raise self._wrong(what, "changed the rule's state: a resumed run asks again, so only advance may")
-        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
-            raise self._wrong(what, f"answered {found!r}, which is no list")
-        return list(found)
+        return found
 
     def _run(self, what: str, moment: Moment) -> Any:
         try:
@@ -159,8 +173,19 @@ class Answers:
         named = set(self._ids(what, [answer.question_id for answer in found], known, meant))
         return [answer for answer in found if answer.question_id in named]
 
+    def _require_a_term(self, answer: Supervise) -> None:
+        """What was made of Python values by hand may hold anything."""
+        if not _is_number(answer.weight) or answer.weight <= 0:
+            raise self._wrong("groups", f"answered {answer!r}, whose weight is no number above 0")
+        if answer.token_weights not in ("none", "p(1-p)"):
+            raise self._wrong("groups", f"answered {answer!r}, whose token_weights are neither 'none' nor 'p(1-p)'")
+
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def named(waiting: Mapping[str, Lesson], question: str) -> str:

@@ -158,7 +158,7 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
 CREATE TABLE uses (                 -- one row is a demonstration that one update trained on, or on what followed its beginning
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
-    kind VARCHAR NOT NULL,          -- of the update: sft; rl, whose group of rollouts it joined or guided
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group, stood beside it or guided one
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,

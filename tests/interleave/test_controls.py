@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-from pydantic import Tag
 
+from relift.config import InUpdateRuleConfig, Section
 from relift.config.plugin import BY_IMPORT
 from relift.config.recipe import load_recipe
 from relift.config.teach import RuleConfig
@@ -18,13 +18,14 @@ from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, Sta
 from tests.interleave.interleave_groups import group
 
 QUESTIONS = [f"q{number}" for number in range(60)]
-KINDS = sorted(
-    {tag.tag for member in get_args(get_args(RuleConfig)[0]) for tag in get_args(member) if isinstance(tag, Tag)}
-)
+SUPERVISED = ("teach.rule.batch_size=2", "sft.minibatch=1", "sft.own_correct=1")
+KINDS = {
+    tag.tag: settings
+    for settings, tag in (get_args(member) for member in get_args(get_args(RuleConfig)[0]))
+    if tag.tag != BY_IMPORT
+}
 SETTINGS = (
-    "sft.minibatch=1",
     "teach.control_share=0.4",
-    "sft.own_correct=1",
     "questions.batch_size=12",
     "rl.questions_per_update=12",
 )
@@ -69,12 +70,14 @@ def shown(state: Interleaving, seed: int, iteration: int) -> set[str]:
     """Ids of all questions of which anything was asked for, given, tried or taught in an iteration."""
     draw = random.Random(f"{seed}/{iteration}")
     asked = draw.sample(QUESTIONS, 12)
-    prefixes = state.prompts(iteration, asked, encode)
+    prefixes = state.prompts(iteration, asked, encode, iteration / 12)
     guided = [GuidedGroup(prefix=prefix, group=sampled(draw, prefix.question_id)) for prefix in prefixes]
     batch = Batch(iteration=iteration, groups=[sampled(draw, question) for question in asked], guided=guided)
     decision = state.decide(batch)
     # Teachers answer of controls too, and answer with what nobody asked for.
     came = [demonstration(question) for question in draw.sample(QUESTIONS, 30)]
+    fates, _ = state.fates(batch, decision, came if state.needs_demonstrations_first else ())
+    batch = replace(batch, fates=fates)
     trials: list[GuidedGroup] = []
     tried: list[Prefix] = []
     while found := state.trials(replace(batch, trials=tuple(trials)), decision, came, encode):
@@ -82,15 +85,19 @@ def shown(state: Interleaving, seed: int, iteration: int) -> set[str]:
         trials += [GuidedGroup(prefix=prefix, group=sampled(draw, prefix.question_id)) for prefix in found]
     batches = state.advance(replace(batch, trials=tuple(trials)), decision, came, lambda beginning: (1,))
     state.used(batches, iteration)
-    said: dict[str, Any] = {name: getattr(decision, name, ()) for name in ("wanted", "joined", "dropped")}
     taught = {one.entry.question_id for some in batches for one in some}
-    return {prefix.question_id for prefix in (*prefixes, *tried)} | taught | {q for ids in said.values() for q in ids}
+    return (
+        {prefix.question_id for prefix in (*prefixes, *tried)}
+        | taught
+        | {*decision.wanted, *fates.taught, *fates.dropped}
+    )
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != BY_IMPORT] + ["greedy"])
+@pytest.mark.parametrize("kind", [*KINDS, "greedy"])
 def test_no_control_is_taught_guided_or_shown(kind: str) -> None:
-    settings = (*SETTINGS, f"teach.rule.kind={'relift' if kind == 'greedy' else kind}", "teach.rule.batch_size=2")
-    config = load_recipe("demo", settings)
+    settings = [*SETTINGS, f"teach.rule={'relift' if kind == 'greedy' else kind}"]
+    in_update = issubclass(KINDS.get(kind, Section), InUpdateRuleConfig)
+    config = load_recipe("demo", [*settings, "sft=off"] if in_update else [*settings, *SUPERVISED])
     count = 0
     for seed in range(8):
         state = Interleaving(config, known=set(QUESTIONS), rule=Greedy() if kind == "greedy" else make_rule(config))

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from relift.config import EveryKRuleConfig, GuidedRuleConfig, PluginConfig, RandomRuleConfig, RunConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from relift.config import (
+    EveryKRuleConfig,
+    GuidedRuleConfig,
+    InsertRuleConfig,
+    MixedRuleConfig,
+    PluginConfig,
+    RandomRuleConfig,
+    ReliftRuleConfig,
+    RunConfig,
+    Section,
+    SwitchRuleConfig,
+)
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.guided import GuidedRule
+from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
+from relift.interleave.rules.switch import Switch
 from relift.interleave.steps import step_mark
+
+RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
+    ReliftRuleConfig: ReliftRule,
+    RandomRuleConfig: RandomRule,
+    EveryKRuleConfig: EveryKRule,
+    SwitchRuleConfig: Switch,
+    InsertRuleConfig: Insert,
+    MixedRuleConfig: Mixed,
+}
+"""Those that come with relift, by their settings; a rule that cuts solutions into steps is made with their mark too."""
 
 
 def make_rule(config: RunConfig) -> Rule:
@@ -25,9 +52,7 @@ def make_rule(config: RunConfig) -> Rule:
         return Rule()
     if isinstance(setting, GuidedRuleConfig):
         return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
-    if isinstance(setting, RandomRuleConfig):
-        return RandomRule(setting)
-    return EveryKRule(setting) if isinstance(setting, EveryKRuleConfig) else ReliftRule(setting)
+    return RULES[type(setting)](setting)
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:
