@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo demo-grpo serve figures figures-teacher smollm2 lint format clean
 .PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models test-wheel
-.PHONY: bench bench-s3 bench-trainer bench-verifier bench-ledger bench-sampling
+.PHONY: bench bench-s3 bench-trainer bench-losses bench-verifier bench-ledger bench-sampling
 
 setup: $(STAMP)
 
@@ -139,6 +139,18 @@ $(TRL)/.installed: tests/bench/trl_requirements.txt
 
 bench-trainer: setup $(TRL)/.installed  ## both updates against TRL's trainers, and peak memory, into runs/bench/trainer.json
 	$(BIN)/python -m tests.bench trainer
+
+# TRL and verl together, 1.5 GB, pinned.
+LOSSES := .venv-losses
+$(LOSSES)/.installed: tests/bench/trl_requirements.txt tests/bench/losses_requirements.txt
+	@rm -f $@
+	@test -x $(LOSSES)/bin/python || $(PYTHON) -m venv $(LOSSES)
+	@$(LOSSES)/bin/pip install --quiet --disable-pip-version-check -r tests/bench/trl_requirements.txt
+	@$(LOSSES)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/losses_requirements.txt
+	@touch $@
+
+bench-losses: setup $(LOSSES)/.installed  ## losses and gradients against TRL's and verl's, into runs/bench/losses.json; fails above 1e-6
+	$(BIN)/python -m tests.bench losses
 
 bench-ledger: setup  ## the ledger at 1,000,000 attempts and its queries at 10,000,000, into runs/bench/ledger.json; fails past its bars
 	$(BIN)/python -m tests.bench ledger

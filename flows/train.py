@@ -108,11 +108,13 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
     """One batch of questions: rollouts, one RL pass over them and, when enough hard questions wait, fine-tuning."""
     rollouts, verdicts = await sampled(run, iteration, version)
     gated = await gate(run.ref, iteration, rollouts, verdicts)
-    # The teachers are asked beside the RL update; what has not come when it is done comes with a later iteration.
+    # The teachers are asked beside the RL update, or before it where the rule teaches in it; what has not come when
+    # it is done, or begins, comes with a later iteration.
     sourcing = asyncio.create_task(source(run.ref, iteration, gated))
+    first = await sourcing if run.interleaving.needs_demonstrations_first else None
     try:
         with run.teachers.answering():
-            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version)
+            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version, first)
     finally:
         sourced = await sourcing
     trials = None

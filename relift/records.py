@@ -324,6 +324,14 @@ class TeacherAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """How a demonstration counts as a supervised term of an RL update, e.g. weight 1.0, token_weights none."""
+
+    weight: float
+    token_weights: Literal["none", "p(1-p)"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSequence:
     """What either loss trains on: a prompt and the tokens after it.
 
@@ -336,7 +344,9 @@ class TrainingSequence:
     sampling_logprobs: tuple[float, ...] | None = None
     """As long as ``token_ids``, 0.0 on the prompt; None for a demonstration."""
     advantage: float | None = None
-    """One value for the whole sequence; None for a demonstration of a supervised update."""
+    """One value for the whole sequence; None for a demonstration that is in no group."""
+    supervision: Supervision | None = None
+    """Of a demonstration beside the groups of an RL update."""
 
     @property
     def loss_tokens(self) -> int:

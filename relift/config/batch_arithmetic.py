@@ -41,7 +41,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
         how = f"{updates} an iteration, of {config.rl.questions_per_update} questions"
         lines.append(Line("RL optimizer steps", of_run(updates), how))
     if config.sft is None:
-        lines.append(Line("supervised updates", "0", "sft is off: plain GRPO"))
+        lines.append(Line("supervised updates", "0", f"sft is off{'' if config.teaches else ': plain GRPO'}"))
     elif isinstance(rule := config.teach.rule, BatchRuleConfig):
         sft = config.sft
         steps = sft.epochs * -(-rule.batch_size // (sft.minibatch or rule.batch_size))

@@ -26,9 +26,9 @@ class PoolsConfig(Section):
     """Weight of a question that was not asked yet. A question's chance to be drawn is as its weight."""
     never: float = Field(0.5, gt=0)
     """No rollout of these groups was correct."""
-    low: float = Field(1.0, gt=0)
+    low: float = Field(2.0, gt=0)
     """The posterior mean of the pass rate, from a uniform prior, is below a third."""
-    mid: float = Field(1.0, gt=0)
+    mid: float = Field(2.0, gt=0)
     """It is between."""
     high: float = Field(1.0, gt=0)
     """It is above two thirds."""

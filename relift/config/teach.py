@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag, field_validator
 
 from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
-from relift.config.section import Section, Share
+from relift.config.section import Section, Share, none_if_off
 
 
 class BatchRuleConfig(Section):
@@ -26,7 +26,8 @@ class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random or the import path of one's own, package.module:Name."""
+    """relift, every-k, random, intervention, switch, insert, mixed or the import path of one's own,
+    package.module:Name."""
 
 
 class RandomRuleConfig(BatchRuleConfig):
@@ -35,6 +36,24 @@ class RandomRuleConfig(BatchRuleConfig):
 
     kind: Literal["random"] = "random"
     """As in the rule relift."""
+
+
+class InterventionRuleConfig(BatchRuleConfig):
+    """A supervised update whenever M interventions are admitted: what a wrong rollout has right, and its first wrong
+    step set right (InT, arXiv 2601.14209). A step is a line; with answer_form equals what stands between two =."""
+
+    kind: Literal["intervention"] = "intervention"
+    """As in the rule relift."""
+    samples: int | None = Field(4, ge=1)
+    """Continuations of an intervention; it is admitted where one at least is right. off: nothing is continued and every
+    one is admitted; the paper has no such check."""
+    longest_step: int = Field(400, ge=1)
+    """Characters of the step that is set right; where it is longer nothing is taught."""
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
 
 
 class EveryKRuleConfig(Section):
@@ -50,12 +69,61 @@ class EveryKRuleConfig(Section):
     """Demonstrations of an update, at most."""
 
 
+class InUpdateRuleConfig(Section):
+    """Of rules that teach in the RL update, and so have no supervised one: they need sft='off'."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
+    """As of relift."""
+
+
+class SwitchRuleConfig(InUpdateRuleConfig):
+    """Each question by one of two losses: its rollouts' or its demonstration's (HPT, arXiv 2509.04419)."""
+
+    kind: Literal["switch"] = "switch"
+    """As in the rule relift."""
+    gate: int = Field(0, ge=0)
+    """Where at most this many rollouts are correct, the demonstration takes their place; without any, it does where the
+    gate calls the question hardest."""
+    weight: float = Field(1.0, gt=0)
+    """Of the demonstrations' mean negative log-likelihood. Published: 1.0, and 0.3 for a model of 1.5 billion."""
+
+
+class InsertRuleConfig(InUpdateRuleConfig):
+    """The demonstration is one more completion of its question's group, with reward 1 (LUFFY, arXiv 2504.14945)."""
+
+    kind: Literal["insert"] = "insert"
+    """As in the rule relift."""
+    on: Literal["hardest", "all"] = "hardest"
+    """Of which questions: those that the gate calls hardest, or, as published, all."""
+
+
+class MixedRuleConfig(InUpdateRuleConfig):
+    """(1 - mu) of the RL loss and mu of a supervised one in each step, mu falling (CHORD, arXiv 2508.11408)."""
+
+    kind: Literal["mixed"] = "mixed"
+    """As in the rule relift."""
+    on: Literal["hardest", "all"] = "hardest"
+    """Whose demonstrations: of the questions that the gate calls hardest, or, nearer to what is published, of all."""
+    mu: Share = 0.5
+    """At the start of the run."""
+    final_mu: Share = 0.02
+    """From the end of its fall on; at 0 nothing is taught any more."""
+    decay_share: float = Field(0.5, gt=0, le=1)
+    """Share of the run over which it falls, linearly."""
+    token_weights: Literal["none", "p(1-p)"] = "p(1-p)"
+    """Weight of a token's likelihood: 1, or p (1 - p) by its probability p."""
+
+
 RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
     | Annotated[RandomRuleConfig, Tag("random")]
     | Annotated[EveryKRuleConfig, Tag("every-k")]
+    | Annotated[InterventionRuleConfig, Tag("intervention")]
+    | Annotated[SwitchRuleConfig, Tag("switch")]
+    | Annotated[InsertRuleConfig, Tag("insert")]
+    | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift"),
+    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed"),
 ]
 
 
@@ -63,8 +131,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random or one's own, each with its own settings. What it teaches by the supervised update needs
-    the section sft."""
+    """relift, every-k, random, intervention, switch, insert, mixed or one's own, each with its own settings. What it
+    teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

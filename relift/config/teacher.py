@@ -109,7 +109,8 @@ class TeacherConfig(Section):
     max_tokens: int = Field(8192, ge=1, le=MOST_TOKENS)
     """A longer demonstration, by the student's tokenizer with end-of-sequence, is refused, never cut."""
     wait_seconds: float = Field(0.0, ge=0, json_schema_extra=MAY_CHANGE)
-    """How long an iteration waits for answers once its RL update is done; what comes later is taught later."""
+    """How long an iteration waits for answers once its RL update is done, or before it where the rule teaches in it;
+    what comes later is taught later."""
     api: ApiTeacherConfig | None = None
     """The model behind the source api."""
 

@@ -6,21 +6,24 @@ all of it by calling the same functions over the recorded phases.
 """
 
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry, LeavingEvent, LeavingReason
+from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.rules.make import make_rule, require_rule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.state import Batch, Decision, Interleaving, Taught
 
 __all__ = [
+    "ALL_KEPT",
     "Batch",
     "BufferSnapshot",
     "Decision",
     "DemonstrationBuffer",
     "Drop",
     "Entry",
+    "Fates",
     "Gate",
     "GuidedPrompt",
     "Interleaving",
@@ -36,6 +39,7 @@ __all__ = [
     "ProbeSnapshot",
     "ReliftRule",
     "Rule",
+    "Supervise",
     "Taught",
     "is_control",
     "make_rule",

@@ -6,12 +6,14 @@ So is what would teach more demonstrations than the budget has, in the order of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, state_of
+from relift.interleave.fates import Fates
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
 Answer = TypeVar("Answer")
@@ -45,24 +47,32 @@ class Answers:
     def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
         return self._prefixes("trials", moment, encode)
 
-    def groups(self, moment: Moment) -> list[Drop | Join]:
-        found = self._each("groups", self._asked("groups", moment), (Drop, Join))
-        fates = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
-        for fate in fates:
-            if isinstance(fate, Join) and fate.question_id not in moment.waiting:
-                raise self._wrong("groups", f"joins {fate.question_id!r}, for which no admitted demonstration waits")
-        paid = self._within_budget(moment, [fate.question_id for fate in fates if isinstance(fate, Join)])
-        return [fate for fate in fates if isinstance(fate, Drop) or fate.question_id in paid]
+    def groups(self, moment: Moment) -> Fates:
+        found = self._each("groups", self._listed("groups", moment), (Drop, Join, Supervise))
+        answers = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
+        for answer in answers:
+            if not isinstance(answer, Drop) and answer.question_id not in moment.waiting:
+                verb = "joins" if isinstance(answer, Join) else "supervises"
+                raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
+            if isinstance(answer, Supervise):
+                self._require_a_term(answer)
+        weight = self._asked("rl_weight", moment)
+        if not _is_number(weight) or weight < 0:
+            raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")
+        taught = [answer.question_id for answer in answers if not isinstance(answer, Drop)]
+        paid = self._within_budget(moment, taught)
+        kept = [answer for answer in answers if isinstance(answer, Drop) or answer.question_id in paid]
+        return Fates.of(kept, float(weight))
 
     def requests(self, moment: Moment) -> list[str]:
-        found = self._ids("requests", self._asked("requests", moment), self.known, "a training question")
+        found = self._ids("requests", self._listed("requests", moment), self.known, "a training question")
         if self.most_taught is None or len(self.taught) < self.most_taught:
             return found
         again = set(self.taught.values())
         return [question for question in found if question in again]
 
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
-        found = self._each("batches", self._asked("batches", moment), (list, tuple))
+        found = self._each("batches", self._listed("batches", moment), (list, tuple))
         self._each("batches", [answer for batch in found for answer in batch], (str, Partial))
         asked = [
             [(one.question_id, one.beginning) if isinstance(one, Partial) else (one, None) for one in batch]
@@ -96,20 +106,24 @@ class Answers:
         return paid
 
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
-        found = self._each(what, self._asked(what, moment), GuidedPrompt)
+        found = self._each(what, self._listed(what, moment), GuidedPrompt)
         asked = self._about(found, what, self.known, "a training question")
         paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
         return [encode(what, prompt) for prompt in asked if prompt.question_id in paid]
 
-    def _asked(self, what: str, moment: Moment) -> list[Any]:
+    def _listed(self, what: str, moment: Moment) -> list[Any]:
+        found = self._asked(what, moment)
+        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+            raise self._wrong(what, f"answered {found!r}, which is no list")
+        return list(found)
+
+    def _asked(self, what: str, moment: Moment) -> Any:
         """The answer to a question that may change nothing."""
         before = state_of(self.rule, self.name)
         found = self._run(what, moment)
         if state_of(self.rule, self.name) != before:
             raise self._wrong(what, "changed the rule's state: a resumed run asks again, so only advance may")
-        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
-            raise self._wrong(what, f"answered {found!r}, which is no list")
-        return list(found)
+        return found
 
     def _run(self, what: str, moment: Moment) -> Any:
         try:
@@ -145,8 +159,19 @@ class Answers:
         named = set(self._ids(what, [answer.question_id for answer in found], known, meant))
         return [answer for answer in found if answer.question_id in named]
 
+    def _require_a_term(self, answer: Supervise) -> None:
+        """What was made of Python values by hand may hold anything."""
+        if not _is_number(answer.weight) or answer.weight <= 0:
+            raise self._wrong("groups", f"answered {answer!r}, whose weight is no number above 0")
+        if answer.token_weights not in ("none", "p(1-p)"):
+            raise self._wrong("groups", f"answered {answer!r}, whose token_weights are neither 'none' nor 'p(1-p)'")
+
     def _wrong(self, what: str, said: str) -> RuleError:
         return RuleError(f"teach.rule.kind={self.name!r}: {what} {said}. relift.interleave.Rule says what it may.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def named(waiting: Mapping[str, Lesson], question: str) -> str:

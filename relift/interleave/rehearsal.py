@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from numpy.random import Generator
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 class RehearsalPool:

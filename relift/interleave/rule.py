@@ -1,10 +1,11 @@
 """What a rule is: which questions are taught, when, and by which of five ways.
 
     prompts  -> rollouts that begin with a given prefix, in groups of their own        asked before the rollouts
-    groups   -> what becomes of each group in the RL batch: kept, dropped, or joined   \\  asked once these
-    requests -> which questions teachers are asked for                                 /  are verified
+    requests -> which questions teachers are asked for                                 asked once these are verified
+    groups   -> what becomes of each group in the RL batch: kept, dropped, joined,     asked before the RL update
+                or with a supervised term beside it; and the weight of the RL term
     trials   -> where beginnings of completions lead: sampled, verified, never trained on  asked after the RL update
-    advance                                                                              the one change of its state
+    advance                                                                            the one change of its state
     batches  -> what the supervised updates train on                                     asked after it
 
 Those that come with relift are in ``rules``. A rule of one's own is a subclass named by
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from relift.errors import RuleError
 from relift.records import GuidedGroup, Purpose, RolloutGroup
@@ -47,7 +48,10 @@ class Moment:
     questions: tuple[str, ...]
     """Ids of the batch, in its order."""
     waiting: Mapping[str, Lesson]
-    """By question id, oldest first; for ``advance`` and ``batches`` with what came in this iteration."""
+    """By question id, oldest first; for ``advance`` and ``batches`` with what came in this iteration, for ``groups``
+    where the rule ``needs_demonstrations_first``."""
+    progress: float = 0.0
+    """Share of the run that is over, in [0, 1]: of its budget, or of its iterations without one."""
     groups: tuple[RolloutGroup, ...] = ()
     """Of the batch, once they are verified."""
     guided: tuple[GuidedGroup, ...] = ()
@@ -88,6 +92,24 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Supervise:
+    """The demonstration that waits for a question enters the optimizer step of its group as a supervised term.
+
+    The term is the sum over these demonstrations of ``weight`` times the negative log-likelihood of their tokens, over
+    the number of their tokens in the whole step: ``relift.learning.losses.supervised_term``. It waits no longer
+    afterwards.
+    """
+
+    question_id: str
+    weight: float = 1.0
+    """Above 0."""
+    token_weights: Literal["none", "p(1-p)"] = "none"
+    """Of each token by its probability p, as in ``sft.token_weights``."""
+    drop: bool = False
+    """The group leaves the step, as by ``Drop``: the demonstration takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The first part of a solution in place of the demonstration that waits, e.g. beginning ``"40*6+7*6=240+42="``.
 
@@ -102,6 +124,10 @@ class Partial:
 class Rule:
     """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
 
+    needs_demonstrations_first: ClassVar[bool] = False
+    """The RL update waits for the teachers, so that ``groups`` is asked with what they sent in the same iteration; else
+    they are asked beside it."""
+
     trial_samples = 4
     trial_rounds = 8
     trial_purpose = Purpose.PREFIX_SEARCH
@@ -111,9 +137,13 @@ class Rule:
         """To be sampled beside the batch, ``rollout.samples`` completions each. ``moment`` has no groups yet."""
         return ()
 
-    def groups(self, moment: Moment) -> Sequence[Drop | Join]:
+    def groups(self, moment: Moment) -> Sequence[Drop | Join | Supervise]:
         """What becomes of groups of the batch; one that is not named is kept."""
         return ()
+
+    def rl_weight(self, moment: Moment) -> float:
+        """Factor on the whole RL term of the update, asked with ``groups``; the supervised term has its own weights."""
+        return 1.0
 
     def requests(self, moment: Moment) -> Sequence[str]:
         """Questions that teachers are to be asked for; what they answer waits, in this iteration or a later one."""

@@ -1,6 +1,7 @@
 """What the method carries from one iteration to the next beside the weights.
 
-    prompts  ->  decide  ->  owes          what is asked beside the batch, what becomes of it, what teachers owe
+    prompts  ->  decide  ->  owes          what is asked beside the batch, what the gate says of it, what teachers owe
+    fates                                  what becomes of its groups in the RL update
     trials                                 what is to be continued, before anything of the state moves
     advance  ->  used                      what waits, and the batches that are ready to be taught
 
@@ -17,11 +18,12 @@ from typing import Any
 from relift.config import RunConfig
 from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
+from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rehearsal import RehearsalPool
-from relift.interleave.rule import Drop, Join, Lesson, Moment, Rule, state_of
+from relift.interleave.rule import Lesson, Moment, Rule, state_of
 from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, UpdateReport
 
 
@@ -34,11 +36,15 @@ class Batch:
     guided: Sequence[GuidedGroup] = ()
     trials: Sequence[GuidedGroup] = ()
     """Empty before they were sampled."""
+    fates: Fates = ALL_KEPT
+    """Of the groups, once the RL update is over."""
+    progress: float = 0.0
+    """As in ``Moment``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What gate and rule made of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
+    """What gate and rule said of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
 
     hardest: tuple[str, ...]
     control: tuple[str, ...]
@@ -47,10 +53,6 @@ class Decision:
     """Teachers are asked for them, and they may be taught."""
     followed: tuple[str, ...] = ()
     """Controls that teachers are asked for, to be followed."""
-    dropped: tuple[str, ...] = ()
-    """Their groups leave the RL batch."""
-    joined: tuple[str, ...] = ()
-    """Their demonstrations enter their groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,25 +101,39 @@ class Interleaving:
     def is_control(self, question: str) -> bool:
         return is_control(question, self._control_share)
 
-    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode) -> list[Prefix]:
+    def prompts(self, iteration: int, questions: Sequence[str], encode: Encode, progress: float) -> list[Prefix]:
         """What is to be sampled beside a batch of questions."""
-        return self.rule.prompts(self._moment(iteration, questions), encode)
+        return self.rule.prompts(self._moment(iteration, questions, progress), encode)
 
     def decide(self, batch: Batch) -> Decision:
-        """What the gate says of a batch, what becomes of its groups, and what teachers are asked for."""
+        """What the gate says of a batch, and what teachers are asked for."""
         hardest = [group.question.id for group in batch.groups if self.gate.is_hardest(group)]
         control = [question for question in hardest if self.is_control(question)]
-        moment = self._moment_of(batch, hardest)
-        fates = self.rule.groups(moment)
-        wanted = self.rule.requests(moment)
+        wanted = self.rule.requests(self._moment_of(batch, hardest))
         return Decision(
             hardest=tuple(hardest),
             control=tuple(control),
             wanted=tuple(q for q in wanted if not self.buffer.is_retired(q)),
             followed=tuple(q for q in control if self._is_followed and self.probes.is_wanted(q)),
-            dropped=tuple(fate.question_id for fate in fates if isinstance(fate, Drop)),
-            joined=tuple(fate.question_id for fate in fates if isinstance(fate, Join)),
         )
+
+    @property
+    def needs_demonstrations_first(self) -> bool:
+        return self.rule.rule.needs_demonstrations_first
+
+    def fates(
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
+    ) -> tuple[Fates, list[Lesson]]:
+        """What becomes of the groups in the RL update, and what it is to teach; it changes nothing of the state.
+
+        ``demonstrations`` are the iteration's, of a rule that needs them first, and none of any other.
+        """
+        arrived = self._teachable(demonstrations)
+        buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
+        _add(buffer, arrived, batch.iteration)
+        waiting = _lessons(buffer, self.demonstrations | {d.id: d.text for d in arrived})
+        fates = self.rule.groups(replace(self._moment_of(batch, decision.hardest), waiting=waiting))
+        return fates, [waiting[question] for question in fates.taught]
 
     @property
     def has_trials(self) -> bool:
@@ -130,14 +146,10 @@ class Interleaving:
         nothing of, and with all that will wait there."""
         arrived = self._teachable(demonstrations)
         buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
-        _let_wait(buffer, batch, decision, arrived)
+        self._let_wait(buffer, batch, arrived)
         texts = self.demonstrations | {d.id: d.text for d in arrived}
         moment = replace(self._moment_of(batch, decision.hardest), waiting=_lessons(buffer, texts))
         return self.rule.trials(moment, encode)
-
-    def lesson(self, question: str) -> Lesson:
-        """What waits for a question."""
-        return self._waiting()[question]
 
     def is_probe_due(self, iteration: int) -> bool:
         return bool(self.probes.due(iteration))
@@ -151,18 +163,19 @@ class Interleaving:
     ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What joined a group has been taught and waits no more, nor does anything for a question that a group solved.
+        What the RL update taught waits no more, nor does anything for a question that a group solved.
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
-        waiting, guided = self._waiting(), [found.group.question.id for found in batch.guided]
+        waiting = _lessons(self.buffer, self.demonstrations)
+        guided = [found.group.question.id for found in batch.guided]
         self.taught.update({named(waiting, question): question for question in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
-        if joined := _let_wait(self.buffer, batch, decision, arrived):
-            self._taught(joined, batch.iteration)
+        if taught := self._let_wait(self.buffer, batch, arrived):
+            self._taught(taught, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
@@ -227,7 +240,7 @@ class Interleaving:
         return tuple(Taught(entry=entry, partial_ids=ids[entry.question_id]) for entry in self.buffer.take(ids))
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
-        before = self._moment(batch.iteration, [group.question.id for group in batch.groups])
+        before = self._moment(batch.iteration, [group.question.id for group in batch.groups], batch.progress)
         may_be_taught = tuple(question for question in hardest if not self.is_control(question))
         return replace(
             before,
@@ -237,35 +250,40 @@ class Interleaving:
             hardest=may_be_taught,
         )
 
-    def _moment(self, iteration: int, questions: Sequence[str]) -> Moment:
+    def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
         return Moment(
             iteration=iteration,
             seed=self._seed,
             questions=tuple(questions),
-            waiting=self._waiting(),
+            waiting=_lessons(self.buffer, self.demonstrations),
+            progress=progress,
             teachable=tuple(question for question in questions if not self.is_control(question)),
         )
 
-    def _waiting(self) -> dict[str, Lesson]:
-        return _lessons(self.buffer, self.demonstrations)
+    def _let_wait(
+        self, buffer: DemonstrationBuffer, batch: Batch, arrived: Iterable[Demonstration]
+    ) -> tuple[Entry, ...]:
+        """What an iteration does to the buffer before its supervised updates; what the RL update taught, which waits no
+        more."""
+        if self.needs_demonstrations_first:
+            _add(buffer, arrived, batch.iteration)
+        taught = buffer.take(batch.fates.taught)
+        for group in batch.groups:
+            if not group.is_unsolved:
+                buffer.solved(group.question.id)
+        if not self.needs_demonstrations_first:
+            _add(buffer, arrived, batch.iteration)
+        buffer.used(taught)
+        buffer.expire(batch.iteration)
+        return taught
 
     def _teachable(self, demonstrations: Iterable[Demonstration]) -> list[Demonstration]:
         return [d for d in demonstrations if d.is_admitted and not self.is_control(d.question_id)]
 
 
-def _let_wait(
-    buffer: DemonstrationBuffer, batch: Batch, decision: Decision, arrived: Iterable[Demonstration]
-) -> tuple[Entry, ...]:
-    """What an iteration does to the buffer before its supervised updates; who joined a group, and waits no more."""
-    joined = buffer.take(decision.joined)
-    for group in batch.groups:
-        if not group.is_unsolved:
-            buffer.solved(group.question.id)
+def _add(buffer: DemonstrationBuffer, arrived: Iterable[Demonstration], iteration: int) -> None:
     for demonstration in arrived:
-        buffer.add(demonstration.question_id, demonstration.id, batch.iteration)
-    buffer.used(joined)
-    buffer.expire(batch.iteration)
-    return joined
+        buffer.add(demonstration.question_id, demonstration.id, iteration)
 
 
 def _lessons(buffer: DemonstrationBuffer, texts: Mapping[str, str]) -> dict[str, Lesson]:

@@ -6,7 +6,7 @@ optimizer step, all its micro-batches and ranks, so losses and gradients of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,7 @@ from relift.config import Aggregation, RlConfig, TokenWeights
 from relift.learning.correction import importance_weights, kl_estimate
 from relift.learning.surrogate import objective_of
 from relift.learning.tokens import PolicyTokens
-from relift.records import TrainingSequence
+from relift.records import Supervision, TrainingSequence
 
 SHAPING = 0.1
 """Gamma of LUFFY's f(p) = p / (p + gamma)."""
@@ -45,11 +45,14 @@ class LossOutput:
     loss: Tensor
     """(), in nats, divided by the step's counts; the one with a gradient."""
     tokens: Tensor
-    """(), in the loss: C. An update divides every metric by their sum, in ``Tally.report``."""
+    """(), what the metrics are sums over: C. An update divides every metric by their sum, in ``Tally.report``."""
     metrics: Mapping[str, Tensor]
     """(), sums over its tokens, without gradient, of what is on: those of the loss itself beside ``entropy`` in nats,
     ``kl`` (the estimate in nats, before its weight), ``correction_mean`` (importance weights after their bounds) and
     ``bounded_fraction`` (1 for each token whose importance weight was truncated or masked)."""
+
+    def scaled(self, factor: float) -> LossOutput:
+        return replace(self, loss=factor * self.loss)
 
     def detached(self) -> LossOutput:
         return replace(self, loss=self.loss.detach())
@@ -160,6 +163,24 @@ def sft_loss(
         total = total - alpha * entropy if alpha else total
         metrics["entropy"] = entropy.detach()
     return LossOutput(loss=total / token_count, tokens=logprobs_C.new_full((), logprobs_C.numel()), metrics=metrics)
+
+
+def supervised_term(
+    logprobs_C: Tensor, sequence_C: Tensor, supervisions: Sequence[Supervision], *, token_count: int
+) -> LossOutput:
+    """Demonstrations beside the groups of an RL step: - sum of weight * phi * l, over ``token_count``.
+
+    ``supervisions`` are those of the S sequences, phi is 1 or p (1 - p) (``likelihood_weights``), and the count is of
+    all such tokens of the whole step, so weights 1 make it their mean negative log-likelihood whatever the rollouts
+    beside it are divided by. ``logprobs_C`` are at temperature 1, as in a supervised update. It measures nothing, and
+    counts no tokens, so that the metrics of the step stay means over those of the rollouts.
+    """
+    weights_S = logprobs_C.new_tensor([supervision.weight for supervision in supervisions])
+    spares_S = torch.tensor([s.token_weights == "p(1-p)" for s in supervisions], dtype=torch.bool)
+    weights_C = weights_S[sequence_C]
+    phi_C = likelihood_weights(logprobs_C, None, "p(1-p)", None)
+    weights_C = torch.where(spares_S.to(logprobs_C.device)[sequence_C], weights_C * phi_C, weights_C)
+    return LossOutput(loss=-(weights_C * logprobs_C).sum() / token_count, tokens=logprobs_C.new_zeros(()), metrics={})
 
 
 def likelihood_weights(

@@ -20,7 +20,7 @@ def rl_sequences(
     config: RlConfig,
     max_completion_tokens: int,
     dropped: Collection[str] = (),
-    joined: Sequence[TrainingSequence] = (),
+    demonstrations: Sequence[TrainingSequence] = (),
     guided: Sequence[GuidedGroup] = (),
 ) -> list[list[TrainingSequence]]:
     """One inner list per optimizer step, of ``questions_per_update`` groups in the given order, advantages filled in.
@@ -30,19 +30,21 @@ def rl_sequences(
     ``overlong`` the advantages are those of rewards less a penalty on completions near ``max_completion_tokens``; the
     rollouts, their verdicts and their rewards stay as recorded, and so does what counts as hardest.
 
-    Groups of the questions ``dropped`` (ids) leave the step that they would be in. Demonstrations ``joined`` enter
-    their question's group with reward 1. The ``guided`` groups, whose advantages are their own, are spread over the
-    steps in their order, so that there are as many steps as without them.
+    Groups of the questions ``dropped`` (ids) leave the step that they would be in. Of the ``demonstrations`` those with
+    a supervision stand in the step of their question's group as they are, behind all groups, and the others enter the
+    group with reward 1. The ``guided`` groups, whose advantages are their own, are spread over the steps in their
+    order, so that there are as many steps as without them.
     """
     size = config.questions_per_update
-    demonstrations = {sequence.question_id: sequence for sequence in joined}
+    joined = {one.question_id: one for one in demonstrations if one.supervision is None}
+    beside = {one.question_id: one for one in demonstrations if one.supervision is not None}
     steps = [
         [
             sequence
             for group in groups[start : start + size]
             if (question := group.question.id) not in dropped
             for sequence in _group_sequences(
-                group, prompt_ids[question], config, max_completion_tokens, demonstration=demonstrations.get(question)
+                group, prompt_ids[question], config, max_completion_tokens, demonstration=joined.get(question)
             )
         ]
         for start in range(0, len(groups), size)
@@ -51,6 +53,9 @@ def rl_sequences(
         prompt = prompt_ids[found.group.question.id] + found.prefix_ids
         longest = max_completion_tokens - len(found.prefix_ids)
         steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
+    for number, step in enumerate(steps):
+        asked = (group.question.id for group in groups[number * size : (number + 1) * size])
+        step += [beside[question] for question in asked if question in beside]
     return steps
 
 

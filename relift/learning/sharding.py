@@ -204,13 +204,17 @@ def require_together(
             "Build it after shard()."
         )
     # Of numbers alone, which every process hashes alike.
-    numbers = tuple(tuple((s.token_ids, s.loss_mask, s.advantage or 0.0) for s in step) for step in steps)
+    numbers = tuple(tuple((s.token_ids, s.loss_mask, s.advantage or 0.0, _weight(s)) for s in step) for step in steps)
     mine = float(hash(numbers) % (1 << 52))
     if ranks.largest([mine, -mine]) != [mine, -mine]:
         raise DataError(
             f"the {ranks.size} ranks of an update were given different sequences. Each takes its micro-batches from "
             f"the whole step, so all must be given the same sequences in the same order."
         )
+
+
+def _weight(sequence: TrainingSequence) -> float:
+    return sequence.supervision.weight if sequence.supervision else 0.0
 
 
 def whole(tensor: Tensor) -> Tensor:

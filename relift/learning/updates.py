@@ -11,9 +11,10 @@ once; a step whose gradient is not finite, or above a limit, is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +25,7 @@ from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.forward import token_logprobs
 from relift.learning.head import Entropy
 from relift.learning.likelihoods import Likelihoods, others, per_token
-from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
+from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss, supervised_term
 from relift.learning.own_loss import needs_every_sequence
 from relift.learning.packing import can_share_prompts
 from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
@@ -60,6 +61,8 @@ class Conduct:
     lr: float
     check: Callable[[], None]
     """Runs between micro-batches; when it raises, weights may have moved."""
+    rl_weight: float = 1.0
+    """Factor on the RL term, beside which demonstrations may stand."""
     ranks: Ranks = ALONE
 
 
@@ -84,52 +87,47 @@ def rl_update(
     max_completion_tokens: int,
     reference: PreTrainedModel | None = None,
 ) -> UpdateReport:
-    """One pass over the steps of ``rl_sequences``: an optimizer step for each that has signal.
+    """One pass over the steps of ``rl_sequences``: an optimizer step for each that has signal, or is taught something.
 
-    The old log-probabilities are those of the weights at entry: the first step's own, detached, and for later steps one
-    pass without gradient before anything moves. ``reference`` is the start model, needed with ``config.kl`` alone.
-    ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained tokens'. All ranks
-    are given the same steps and return the same report.
+    Sequences with a supervision are a term of their own, ``supervised_term``: in micro-batches of their own, at
+    temperature 1. The old log-probabilities are those of the weights at entry: the first step's own, detached, and for
+    later steps one pass without gradient before anything moves. ``reference`` is the start model, needed with
+    ``config.kl`` alone. ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained
+    rollouts' tokens'. All ranks are given the same steps and return the same report.
     """
     started = time.perf_counter()
     sizes, ranks = conduct.sizes, conduct.ranks
     require_together(model, optimizer, ranks, steps)
     check = ranks.together(conduct.check)
     tally = Tally()
-    counts = [Counts.of(step, max_completion_tokens=max_completion_tokens) for step in steps]
-    kept = [_with_gradient(step, config) if count.tokens else [] for step, count in zip(steps, counts, strict=True)]
-    forward = _Forward(model, sizes, temperature, ranks)
+    sampled, taught = [[s for s in step if s.supervision is None] for step in steps], [*map(_supervised, steps)]
+    counts = [Counts.of(step, max_completion_tokens=max_completion_tokens) for step in sampled]
+    kept = [_with_gradient(step, config) if count.tokens else [] for step, count in zip(sampled, counts, strict=True)]
+    forward, plain = (_Forward(model, sizes, heat, ranks) for heat in (temperature, 1.0))
     weigh_entropy = Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE
 
     def loss(batch: MicroBatch, old_C: Tensor | None, count: Counts) -> LossOutput:
         logprobs_C, entropy_C = forward.logprobs(batch, weigh_entropy)
         old_C = logprobs_C.detach() if old_C is None else old_C
         tally.add_gap(old_C, batch)
-        assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
-        tokens = PolicyTokens(
-            logprobs_C=logprobs_C,
-            old_logprobs_C=old_C,
-            advantages_S=batch.advantages_S,
-            sequence_C=batch.sequence_C,
-            loss_tokens_S=batch.loss_tokens_S,
-            sampling_logprobs_C=batch.sampling_logprobs_C,
-            reference_logprobs_C=_reference_logprobs(reference, batch, sizes, temperature) if config.kl else None,
-            entropy_C=entropy_C,
-            demonstrated_S=batch.demonstrated_S,
-        )
-        return policy_loss(tokens, config, count)
+        reference_C = _reference_logprobs(reference, batch, sizes, temperature) if config.kl else None
+        tokens = _policy_tokens(batch, logprobs_C, old_C, reference_C, entropy_C)
+        return policy_loss(tokens, config, count).scaled(conduct.rl_weight)
 
     with ready_to_train(model, optimizer, conduct.lr):
-        skip_steps(optimizer, sum(not sequences for sequences in kept), tally)
-        todo = [(count, forward.split(trained)) for count, trained in zip(counts, kept, strict=True) if trained]
+        found = zip(counts, kept, taught, strict=True)
+        todo = [(count, forward.split(some), lessons) for count, some, lessons in found if some or lessons]
+        skip_steps(optimizer, len(steps) - len(todo), tally)
         olds: list[list[Tensor | None]] = [
             list(forward.without_gradient(batches, check)) if later else [None] * len(batches)
-            for later, (_, batches) in enumerate(todo)
+            for later, (_, batches, _) in enumerate(todo)
         ]
-        for (count, batches), old in zip(todo, olds, strict=True):
-            parts = (loss(batch, old_C, count) for batch, old_C in zip(batches, old, strict=True))
+        for (count, batches, lessons), old in zip(todo, olds, strict=True):
+            of_rollouts = (loss(batch, old_C, count) for batch, old_C in zip(batches, old, strict=True))
+            parts = chain(of_rollouts, _supervised_parts(plain, lessons))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
-    return _measured(tally.over(ranks).report(UpdateKind.RL, counts, conduct.lr), model, kept, started, ranks)
+    report = tally.over(ranks).report(UpdateKind.RL, [*counts, *map(Counts.of, taught)], conduct.lr)
+    return _measured(report, model, [*kept, *taught], started, ranks)
 
 
 def sft_update(
@@ -234,6 +232,36 @@ class _Forward:
         batches = self.split(sequences)
         for batch, logprobs_C in zip(batches, self.without_gradient(batches, check), strict=True):
             likelihoods.add(sequences, batch, logprobs_C)
+
+
+def _policy_tokens(
+    batch: MicroBatch, logprobs_C: Tensor, old_C: Tensor, reference_C: Tensor | None, entropy_C: Tensor | None
+) -> PolicyTokens:
+    assert batch.advantages_S is not None, "an RL step holds a sequence without advantage"
+    return PolicyTokens(
+        logprobs_C=logprobs_C,
+        old_logprobs_C=old_C,
+        advantages_S=batch.advantages_S,
+        sequence_C=batch.sequence_C,
+        loss_tokens_S=batch.loss_tokens_S,
+        sampling_logprobs_C=batch.sampling_logprobs_C,
+        reference_logprobs_C=reference_C,
+        entropy_C=entropy_C,
+        demonstrated_S=batch.demonstrated_S,
+    )
+
+
+def _supervised(step: Sequence[TrainingSequence]) -> list[TrainingSequence]:
+    return [sequence for sequence in step if sequence.supervision is not None and sequence.loss_tokens]
+
+
+def _supervised_parts(forward: _Forward, lessons: Sequence[TrainingSequence]) -> Iterator[LossOutput]:
+    """The losses of a step's demonstrations, computed as they are asked for."""
+    count = Counts.of(lessons).tokens
+    for batch in forward.split(lessons):
+        supervisions = [found for index in batch.indices if (found := lessons[index].supervision) is not None]
+        logprobs_C, _ = forward.logprobs(batch)
+        yield supervised_term(logprobs_C, batch.sequence_C, supervisions, token_count=count)
 
 
 def _with_gradient(step: Sequence[TrainingSequence], config: RlConfig) -> list[TrainingSequence]:

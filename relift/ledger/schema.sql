@@ -157,7 +157,7 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
 CREATE TABLE uses (                 -- one row is a demonstration that one update trained on
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
-    kind VARCHAR NOT NULL,          -- of the update: sft; rl, whose group of rollouts it joined
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group or stood beside it
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,

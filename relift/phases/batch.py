@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from relift.interleave import Batch
 from relift.phases import rollout, verify
+from relift.phases.phase import progress_of
 from relift.phases.prompts import GUIDED
 from relift.phases.tables import completions_from_parquet, groups_from_parquet
 from relift.records import GuidedGroup, PhaseRef
@@ -20,7 +21,8 @@ from relift.run.run import Run
 def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> Batch:
     """All verified rollouts of an iteration; ``keep`` as in ``groups_of``."""
     groups = verify.groups_of(run, rollouts, verdicts, keep=keep)
-    return Batch(iteration=iteration, groups=groups, guided=guided_groups(run, rollouts, verdicts))
+    guided = guided_groups(run, rollouts, verdicts)
+    return Batch(iteration=iteration, groups=groups, guided=guided, progress=progress_of(run, iteration))
 
 
 def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[GuidedGroup]:

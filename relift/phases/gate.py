@@ -1,4 +1,4 @@
-"""Write an iteration's rollouts into the ledger; say which questions are hardest and what the rule makes of them."""
+"""Write an iteration's rollouts into the ledger; say which questions are hardest, and which the rule asks for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from relift.store.manifest import digest
 
 
 def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> PhaseRef:
-    """What is recorded names the hardest and the control questions, those that teachers are asked for, and the groups
-    that the RL update leaves out or that a demonstration joins."""
+    """What is recorded names the hardest and the control questions, and those that teachers are asked for."""
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256)
     ref = finished(run, iteration, "gate", inputs)
     batch_key = run.batch_key(phase_key(iteration, "gate"))

@@ -46,3 +46,9 @@ def facts_of(run: Run, ref: PhaseRef) -> Mapping[str, Any]:
     manifest = run.store.manifest(ref.key)
     assert manifest is not None
     return manifest.facts
+
+
+def progress_of(run: Run, iteration: int) -> float:
+    """Share of the run that is over when an iteration begins: of its budget, or of its iterations without one."""
+    used = run.config.budget.share(run.spent)
+    return min(1.0, iteration / max(1, run.resolved.schedule_iterations) if used is None else used)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.interleave import Batch
+from relift.interleave import ALL_KEPT, Batch, Fates
 from relift.learning import agreement, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
 from relift.phases.rounds import rl_groups
+from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, to_parquet
 from relift.phases.updates import (
     TRAINED,
@@ -28,8 +29,16 @@ from relift.phases.updates import (
 from relift.phases.verify import groups_of
 from relift.phases.warm_start import reference
 from relift.policy.model import autocast
-from relift.records import PhaseRef, PolicyVersion, UpdateKind, UpdateReport
-from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
+from relift.records import (
+    Demonstration,
+    PhaseRef,
+    PolicyVersion,
+    Supervision,
+    TrainingSequence,
+    UpdateKind,
+    UpdateReport,
+)
+from relift.run.recorded import GateRecord, UpdateRecord, fates_from_json, find, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -37,19 +46,33 @@ log = logging.getLogger(__name__)
 
 
 def rl_update(
-    run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, gated: PhaseRef, version: PolicyVersion
+    run: Run,
+    iteration: int,
+    rollouts: PhaseRef,
+    verdicts: PhaseRef,
+    gated: PhaseRef,
+    version: PolicyVersion,
+    sourced: PhaseRef | None = None,
 ) -> PolicyVersion:
-    """The version after the update; the same one when no group had signal, or with the update off.
+    """The version after the update; the same one when no group had signal and nothing is taught in it, or with the
+    update off.
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
+    ``sourced`` is read where the rule needs the iteration's demonstrations first.
     """
     if run.config.rl is None:
         if run.policy.version == version.number:  # else nothing was sampled from it in this process
             _check(run, iteration, rollouts, verdicts)
         return version
-    joined = [run.interleaving.lesson(q) for q in read(run.store, gated.key, GateRecord).decision.joined]
-    rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in joined]
-    inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows)
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    came: list[Demonstration] = []
+    if run.interleaving.needs_demonstrations_first:
+        assert sourced is not None, "the rule needs the iteration's demonstrations before its RL update"
+        came = demonstrations_of(run, sourced)
+    fates, taught = run.interleaving.fates(batch, read(run.store, gated.key, GateRecord).decision, came)
+    rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in taught]
+    others = () if fates == ALL_KEPT else (asdict(fates),)
+    inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows, *others)
     if ref := finished(run, iteration, "rl_update", inputs):
         return recorded_update(run, iteration, ref)
     run.policy.at(version)
@@ -58,13 +81,14 @@ def rl_update(
     made = UpdateRecord(
         version=version,
         reports=(),
-        uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in joined),),
+        uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in taught),),
         lr=lr,
         rollouts=rollouts.key,
         verdicts=verdicts.key,
         gated=gated.key,
+        fates=fates,
     )
-    report = perform(run, batch_of(run, iteration, rollouts, verdicts), made, rows)
+    report = perform(run, batch, made, rows)
     _require_small_gap(run, report.logprob_gap_mean)
     files = {TRAINED: to_parquet(rows, SEQUENCES)} if rows else {}
     return record_update(
@@ -75,11 +99,11 @@ def rl_update(
 def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping[str, Any]]) -> UpdateReport:
     """Update the resident weights; used for the first time and for replay alike.
 
-    ``rows`` are the demonstrations that join groups, as they are recorded.
+    ``rows`` are the demonstrations that it teaches, as they are recorded.
     """
-    config = run.config.rl
+    config, fates = run.config.rl, fates_of(run, update)
     assert config is not None
-    dropped = read(run.store, update.gated, GateRecord).decision.dropped if update.gated else ()
+    conduct = replace(conduct_of(run, update.lr), rl_weight=fates.rl_weight)
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
     with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
@@ -91,12 +115,12 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
                 prompts,
                 config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,
-                dropped=frozenset(dropped),
-                joined=[sequence_of(row) for row in rows],
+                dropped=frozenset(fates.dropped),
+                demonstrations=_demonstrations(fates, rows),
                 guided=batch.guided,
             ),
             config=config,
-            conduct=conduct_of(run, update.lr),
+            conduct=conduct,
             temperature=run.config.rollout.temperature,
             max_completion_tokens=run.config.rollout.max_tokens,
             reference=reference(run),
@@ -104,8 +128,30 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
 
 def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
-    """Of an update that demonstrations joined; none of any other."""
+    """Of an update that taught demonstrations; none of any other."""
     return from_parquet(run.store.read(key, TRAINED)) if any(update.uses) else []
+
+
+def fates_of(run: Run, update: UpdateRecord) -> Fates:
+    """What became of an RL update's groups; earlier runs of this release recorded it with the gate."""
+    if update.fates != ALL_KEPT or not update.gated:
+        return update.fates
+    manifest = run.store.manifest(update.gated)
+    return fates_from_json(manifest.facts) if manifest else ALL_KEPT
+
+
+def recorded_fates(run: Run, iteration: int) -> Fates:
+    """The same of an iteration; every group is as it was where there is no RL update."""
+    update = find(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
+    return fates_of(run, update) if update else ALL_KEPT
+
+
+def _demonstrations(fates: Fates, rows: Sequence[Mapping[str, Any]]) -> list[TrainingSequence]:
+    beside = {
+        answer.question_id: Supervision(weight=answer.weight, token_weights=answer.token_weights)
+        for answer in fates.supervised
+    }
+    return [replace(sequence_of(row), supervision=beside.get(row["question_id"])) for row in rows]
 
 
 def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:

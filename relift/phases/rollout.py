@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from relift.phases.phase import finish, finished
+from relift.phases.phase import finish, finished, progress_of
 from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
@@ -26,7 +26,8 @@ def rollout(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef:
     """
     drawn = run.order.first(iteration)
     ids = [question.id for question in drawn.questions]
-    prefixes = tuple(run.interleaving.prompts(iteration, ids, partial(prefix_of, run)))
+    encode = partial(prefix_of, run)
+    prefixes = tuple(run.interleaving.prompts(iteration, ids, encode, progress_of(run, iteration)))
     record = RolloutRecord(policy_version=version.number, guided=prefixes)
     return sample_round(run, iteration, "rollout", drawn, record, version)
 

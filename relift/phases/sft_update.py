@@ -16,6 +16,7 @@ from relift.ledger import LeavingRecord, Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
 from relift.phases.prompts import partial_ids
+from relift.phases.rl_update import recorded_fates
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.trial import trials_of
@@ -56,7 +57,8 @@ def sft_update(
     """
     if not run.config.teaches:
         return version
-    batch = replace(batch_of(run, iteration, rollouts, verdicts), trials=trials_of(run, trials))
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch, trials=trials_of(run, trials), fates=recorded_fates(run, iteration))
     decision = read(run.store, gated.key, GateRecord).decision
     encode = partial(partial_ids, run)
     batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), encode)

@@ -9,6 +9,7 @@ from functools import partial
 from relift.phases.batch import batch_of
 from relift.phases.phase import finish, finished
 from relift.phases.prompts import continuations, prefix_of
+from relift.phases.rl_update import recorded_fates
 from relift.phases.sampling import group_files, judged_groups, recorded_groups
 from relift.phases.source import demonstrations_of
 from relift.policy.sampling_request import SamplingRequest
@@ -80,7 +81,8 @@ def _asked(
     trials: Sequence[GuidedGroup],
 ) -> tuple[Prefix, ...]:
     """What the rule wants continued next."""
-    batch = replace(batch_of(run, iteration, rollouts, verdicts), trials=trials)
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch, trials=trials, fates=recorded_fates(run, iteration))
     decision = read(run.store, gated.key, GateRecord).decision
     return tuple(run.interleaving.trials(batch, decision, demonstrations_of(run, sourced), partial(prefix_of, run)))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol, Self, TypeVar
 
-from relift.interleave import Decision
+from relift.interleave import ALL_KEPT, Decision, Fates, Supervise
 from relift.ledger import Use
 from relift.questions import Position
 from relift.records import EvalResult, PolicyVersion, Prefix, Purpose, UpdateKind, UpdateReport
@@ -100,7 +100,7 @@ class GateRecord:
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
-        """relift 0.1.0 recorded ``hardest`` and ``control`` alone."""
+        """relift 0.1.0 recorded ``hardest`` and ``control`` alone; what is of ``Fates`` was recorded here once."""
         names = [field.name for field in fields(Decision) if field.name in tree]
         decision = Decision(**{name: tuple(tree[name]) for name in names})
         return cls(decision=decision, rounds=tree.get("rounds", 1))
@@ -129,13 +129,15 @@ class UpdateRecord:
     """After them, without its phase."""
     reports: tuple[UpdateReport, ...]
     uses: tuple[tuple[Use, ...], ...]
-    """Demonstrations that each update trained on; of an RL update those that joined a group."""
+    """Demonstrations that each update trained on; of an RL update as its fates name them."""
     lr: float
     rollouts: str = ""
     """Of an RL update: where the phase lies whose rollouts it trained on."""
     verdicts: str = ""
     gated: str = ""
     """Empty in runs of relift 0.1.0, whose updates kept every group as it was."""
+    fates: Fates = ALL_KEPT
+    """Of the groups of an RL update."""
 
     @property
     def moved(self) -> bool:
@@ -146,12 +148,13 @@ class UpdateRecord:
         version = asdict(self.version)
         version.pop("phase")
         inputs = {"rollout": self.rollouts, "verify": self.verdicts, "gate": self.gated} if self.rollouts else {}
+        fates = {"fates": asdict(self.fates)} if self.fates != ALL_KEPT else {}
         return {
             "version": version,
             "moved": self.moved,
             "reports": [asdict(report) for report in self.reports],
             "uses": [[asdict(use) for use in of_update] for of_update in self.uses],
-            "redo": {**inputs, "lr": self.lr},
+            "redo": {**inputs, **fates, "lr": self.lr},
         }
 
     @classmethod
@@ -165,10 +168,21 @@ class UpdateRecord:
             rollouts=redo.get("rollout", ""),
             verdicts=redo.get("verify", ""),
             gated=redo.get("gate", ""),
+            fates=fates_from_json(redo.get("fates", {})),
         )
 
     def used_by(self, update: int) -> tuple[Use, ...]:
         return self.uses[update] if self.uses else ()
+
+
+def fates_from_json(tree: Mapping[str, Any]) -> Fates:
+    """Also of what gates recorded once, which knew ``dropped`` and ``joined``."""
+    return Fates(
+        dropped=tuple(tree.get("dropped", ())),
+        joined=tuple(tree.get("joined", ())),
+        supervised=tuple(Supervise(**answer) for answer in tree.get("supervised", ())),
+        rl_weight=tree.get("rl_weight", 1.0),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

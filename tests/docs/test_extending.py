@@ -39,13 +39,14 @@ OWN = {
     "guided": "guided.py",
     "lead": "lead.py",
     "insert": "insert.py",
+    "instead": "instead.py",
     "loss": "my_losses.py",
     "reward": "my_rewards.py",
     "record": "my_engines.py",
     "replay": "my_engines.py",
     "teacher": "my_teachers.py",
 }
-RESUMED = ("twice", "guided", "lead", "insert", "loss", "reward", "replay", "teacher")
+RESUMED = ("twice", "guided", "lead", "insert", "instead", "loss", "reward", "replay", "teacher")
 STOPPED_AFTER = 1
 """Before there is a checkpoint, so that its updates are repeated from the record."""
 
@@ -126,12 +127,13 @@ def test_the_replayed_run_is_the_run_that_was_written_down_and_writing_down_chan
 def test_each_rule_does_what_the_page_says(whole: dict[str, Outcome]) -> None:
     """More of them: tests/phases/test_own_rules.py."""
     counted = {}
-    for name in ("twice", "guided", "insert"):
+    for name in ("twice", "guided", "insert", "instead"):
         with Ledger.open(whole[name].root / "ledger.duckdb", name) as ledger:
             kinds = dict(ledger.execute("SELECT kind, count(*) FROM uses GROUP BY kind"))
             ((guided,),) = ledger.execute("SELECT count(*) FROM groups WHERE purpose = 'guided'")
             counted[name] = (kinds.keys(), guided > 0)
-    assert counted == {"twice": ({"sft"}, False), "guided": (set(), True), "insert": ({"rl"}, False)}
+    by_rl = ({"rl"}, False)
+    assert counted == {"twice": ({"sft"}, False), "guided": (set(), True), "insert": by_rl, "instead": by_rl}
 
 
 def test_the_metrics_of_the_loss_arrive_in_metrics_jsonl_and_in_the_ledger(whole: dict[str, Outcome]) -> None:

@@ -42,6 +42,7 @@ NAMES = [
     "RunConfig",
     "SamplingRequest",
     "Status",
+    "Supervise",
     "Table",
     "Turn",
     "UpdateReport",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relift.errors import RuleError
-from relift.interleave import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule
+from relift.interleave import ALL_KEPT, Drop, Fates, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.answers import Answers
 
 LESSONS = {
@@ -46,8 +46,8 @@ def prefix_of(answer: str, prompt: GuidedPrompt) -> Any:
 def test_controls_are_left_out_of_every_answer() -> None:
     for what in ("prompts", "trials"):
         assert asked(what, [GuidedPrompt("c", "1"), GuidedPrompt("d", "1")]) == [("d", what)]
-    assert asked("groups", [Drop("c"), Join("a")]) == [Join("a")]
-    assert asked("groups", [Join("c")]) == []
+    assert asked("groups", [Drop("c"), Join("a")]) == Fates(joined=("a",))
+    assert asked("groups", [Join("c")]) == asked("groups", [Supervise("c", drop=True)]) == ALL_KEPT
     assert asked("requests", ["c", "b"]) == ["b"]
     assert asked("batches", [["c"], ["a", "c", "d"]]) == [[("a", None), ("d", None)]]
     assert asked("batches", [[Partial("c", "1")], ["a", Partial("d", "1")]]) == [[("a", None), ("d", (1,))]]
@@ -59,10 +59,15 @@ def test_controls_are_left_out_of_every_answer() -> None:
         ("prompts", [("a", "1")], "which is no GuidedPrompt"),
         ("prompts", [GuidedPrompt("a", "1"), GuidedPrompt("a", "2")], "names 'a' twice"),
         ("prompts", [GuidedPrompt("held out", "1")], "'held out', which is not a training question"),
-        ("groups", ["a"], "which is no Drop or Join"),
+        ("groups", ["a"], "which is no Drop or Join or Supervise"),
         ("groups", [Drop("d")], "'d', which is not a question of the batch"),
         ("groups", [Drop("a"), Join("a")], "names 'a' twice"),
         ("groups", [Join("b")], "joins 'b', for which no admitted demonstration waits"),
+        ("groups", [Supervise("b")], "supervises 'b', for which no admitted demonstration waits"),
+        ("groups", [Supervise("a"), Join("a")], "names 'a' twice"),
+        ("groups", [Supervise("a", weight=0.0)], "whose weight is no number above 0"),
+        ("groups", [Supervise("a", weight=float("nan"))], "whose weight is no number above 0"),
+        ("groups", [Supervise("a", token_weights="p")], "whose token_weights are neither"),  # type: ignore[arg-type]
         ("requests", "abc", "which is no list"),
         ("requests", None, "which is no list"),
         ("requests", [3], "which is no str"),
@@ -82,7 +87,24 @@ def test_an_answer_that_cannot_be_is_named(what: str, said: Any, message: str) -
 def test_nothing_is_answered_by_default() -> None:
     answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     now = replace(MOMENT, hardest=())
-    assert not answers.prompts(now, prefix_of) and not answers.trials(now, prefix_of) and not answers.groups(now)
-    assert not answers.requests(now) and not answers.batches(now, encoded)
+    assert not answers.prompts(now, prefix_of) and not answers.trials(now, prefix_of)
+    assert answers.groups(now) == ALL_KEPT and not answers.requests(now) and not answers.batches(now, encoded)
     answers.advance(now)
     assert Rule().to_json() is None
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("inf"), None, "1", True])
+def test_a_weight_of_the_rl_term_that_is_no_weight_is_named(weight: Any) -> None:
+    class Weighs(Rule):
+        def rl_weight(self, moment: Moment) -> float:
+            return weight  # type: ignore[no-any-return]
+
+    answers = Answers(rule=Weighs(), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    with pytest.raises(RuleError, match=r"x:Y'.*rl_weight answered .*no number of at least 0"):
+        answers.groups(MOMENT)
+
+
+def test_what_is_supervised_is_taught_and_drops_its_group_where_it_says_so() -> None:
+    fates = asked("groups", [Supervise("a", weight=0.3, drop=True)])
+    assert (fates.dropped, fates.joined, fates.taught, fates.rl_weight) == (("a",), (), ("a",), 1.0)
+    assert asked("groups", [Supervise("a")]).dropped == ()

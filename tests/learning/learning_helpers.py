@@ -181,6 +181,7 @@ def rl(
     adamw=NO_CLIP,
     reference=None,
     ranks=ALONE,
+    rl_weight=1.0,
     **config,
 ):
     return rl_update(
@@ -188,7 +189,7 @@ def rl(
         optimizer,
         steps,
         config=RlConfig(optimizer=adamw, **config),
-        conduct=Conduct(sizes=sizes(budget, chunk), lr=lr, check=check, ranks=ranks),
+        conduct=Conduct(sizes=sizes(budget, chunk), lr=lr, check=check, ranks=ranks, rl_weight=rl_weight),
         temperature=temperature,
         max_completion_tokens=50,
         reference=reference,

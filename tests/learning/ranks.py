@@ -33,6 +33,7 @@ from relift.learning.sharding import ALONE, Ranks, full_tensors, shard, shares_o
 from relift.policy.lora import add_adapters
 from relift.policy.recompute import recompute_layers
 from relift.policy.weights import resume_tensors
+from relift.records import Supervision
 from relift.run.checkpoint import put_weights
 
 WORLD = 4
@@ -114,6 +115,11 @@ def gradients(ranks, names=None):
         extra = {"reference": tiny_model(seed=1)} if "kl" in settings else {}
         keep(name, rl, made, **settings, **extra)
     keep("rl shared prompts", rl, families_of(), entropy_weight=0.1)
+    taught = [
+        dataclasses.replace(s, supervision=Supervision(weight=0.5, token_weights="p(1-p)")) for s in demonstrations
+    ]
+    keep("rl and demonstrations", rl, [*made, *taught], rl_weight=0.5)
+    keep("rl of demonstrations alone", rl, taught[:1])
     for name, settings in SFT.items():
         keep(name, sft, demonstrations, demonstrations=demonstrations, **settings)
     for kind in KINDS:

@@ -52,7 +52,7 @@ def found(tmp_path_factory):
 
 def updates_made():
     names = [*on_ranks.RL, *on_ranks.SFT, *(f"{u} {kind}" for kind in on_ranks.KINDS for u in ("rl", "sft"))]
-    names += ["rl of one", "sft of one", "rl shared prompts"]
+    names += ["rl of one", "sft of one", "rl shared prompts", "rl and demonstrations", "rl of demonstrations alone"]
     return [(2, name) for name in names] + [(n, name) for n in (3, 4) for name in on_ranks.ON_ANY_NUMBER]
 
 

@@ -72,7 +72,7 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         rollouts, verdicts = sampled(run, iteration, version)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
-        version = rl_update(run, iteration, rollouts, verdicts, gated, version)
+        version = rl_update(run, iteration, rollouts, verdicts, gated, version, sourced)
         trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
         version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         report_iteration(run, iteration, rollouts, verdicts, gated)

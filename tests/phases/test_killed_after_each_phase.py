@@ -92,7 +92,7 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
         keep(iteration, "gate")
         sourced = source(run, iteration, gated)
         keep(iteration, "source")
-        version = rl_update(run, iteration, rollouts, verdicts, gated, version)
+        version = rl_update(run, iteration, rollouts, verdicts, gated, version, sourced)
         keep(iteration, "rl_update")
         trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
         keep(iteration, "trial")

@@ -19,7 +19,7 @@ from relift.ledger import Ledger
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.phases.batch import guided_groups
-from relift.phases.rl_update import recorded_rows
+from relift.phases.rl_update import recorded_fates, recorded_rows
 from relift.phases.trial import trials_of
 from relift.rebuild.rebuild import rebuild
 from relift.records import PhaseRef, Purpose
@@ -206,7 +206,7 @@ def test_the_rl_update_trains_on_more_than_the_batch(opener: Opener) -> None:
 def test_a_demonstration_in_its_group_is_a_use_of_the_rl_update_and_leaves_the_buffer(opener: Opener) -> None:
     run = opener(*settings("Insert"))
     drive(run, END, checkpoints=False)
-    joined = {(i, q) for i in range(END) for q in decided(run, i).decision.joined}
+    joined = {(i, q) for i in range(END) for q in recorded_fates(run, i).joined}
     uses = run.ledger.execute("SELECT iteration, question_id, kind, nll_before FROM uses")
     assert joined and {(i, q) for i, q, *_ in uses} == joined
     assert {(kind, nll) for *_, kind, nll in uses} == {("rl", None)}
@@ -300,7 +300,7 @@ def test_a_rule_that_speaks_of_controls_is_not_heard(opener: Opener, beside_the_
     asked, controls = run.order.batch(1), {q.id for q in run.order.batch(1) if is_control(q.id, SHARE)}
     others = {question.id for question in asked} - controls
     decision = decided(run, 1).decision
-    assert controls and set(decision.dropped) == set(decision.wanted) == others
+    assert controls and set(recorded_fates(run, 1).dropped) == set(decision.wanted) == others
     prefixes = read(run.store, phase_key(1, "rollout"), RolloutRecord).guided
     assert {prefix.question_id for prefix in prefixes} == others
     (tried,) = read(run.store, phase_key(1, "trial"), TrialRecord).rounds

@@ -103,10 +103,12 @@ def test_killed_after_each_of_its_phases_and_resumed_the_bits_are_the_uninterrup
         assert (again.spent, again.ledger.digest()) == (spent, digest)
 
 
+@pytest.mark.parametrize("of_the_model", [(), ("policy.lora.rank=4",)])
 def test_the_run_goes_on_with_fresh_optimizers_from_the_last_version_which_a_kl_term_compares_with(
-    opener: Opener,
+    opener: Opener, of_the_model: tuple[str, ...]
 ) -> None:
-    run = opener(*THEN_RELIFT, "rl.kl.weight=0.01", "checkpoint.keep=1", "checkpoint.every=1")
+    settings = (*THEN_RELIFT, *of_the_model, "rl.kl.weight=0.01", "checkpoint.keep=1", "checkpoint.every=1")
+    run = opener(*settings)
     version = warm_start(run, run.base)
     run.policy.at(version)
     assert all(not optimizer_tensors(optimizer) for optimizer in run.policy.optimizers.values())
@@ -116,7 +118,7 @@ def test_the_run_goes_on_with_fresh_optimizers_from_the_last_version_which_a_kl_
     assert run.store.keys("checkpoints") == ["checkpoints/00000", "checkpoints/00003"], "the start is kept for the KL"
     assert not (run.root / "iterations" / "00001" / "rollout").exists()
     run.__exit__()
-    again = opener(*THEN_RELIFT, "rl.kl.weight=0.01", "checkpoint.keep=1", "checkpoint.every=1")
+    again = opener(*settings)
     assert weights_checksum(reference(again)) == version.checksum == start_version(again).checksum
 
 

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from relift.config import EveryKRuleConfig, PluginConfig, RandomRuleConfig, RunConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from relift.config import (
+    EveryKRuleConfig,
+    InsertRuleConfig,
+    InterventionRuleConfig,
+    MixedRuleConfig,
+    PluginConfig,
+    RandomRuleConfig,
+    ReliftRuleConfig,
+    RunConfig,
+    Section,
+    SwitchRuleConfig,
+)
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
+from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.intervention import InterventionRule
+from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
+from relift.interleave.rules.switch import Switch
+from relift.interleave.steps import step_mark
+
+RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
+    ReliftRuleConfig: ReliftRule,
+    RandomRuleConfig: RandomRule,
+    EveryKRuleConfig: EveryKRule,
+    SwitchRuleConfig: Switch,
+    InsertRuleConfig: Insert,
+    MixedRuleConfig: Mixed,
+}
+"""Those that come with relift, by their settings."""
 
 
 def make_rule(config: RunConfig) -> Rule:
@@ -19,11 +48,9 @@ def make_rule(config: RunConfig) -> Rule:
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
-    if not config.teaches:
-        return Rule()
-    if isinstance(setting, RandomRuleConfig):
-        return RandomRule(setting)
-    return EveryKRule(setting) if isinstance(setting, EveryKRuleConfig) else ReliftRule(setting)
+    if isinstance(setting, InterventionRuleConfig):
+        return InterventionRule(setting, step_mark(config.questions.answer_form))
+    return RULES[type(setting)](setting) if config.teaches else Rule()
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:

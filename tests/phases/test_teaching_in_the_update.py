@@ -1,0 +1,191 @@
+"""switch, insert and mixed in a run: taught in the iteration that asks, no control ever, and the same run after a kill
+in any phase of an iteration in which they teach."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from relift.interleave import ALL_KEPT, is_control
+from relift.ledger.check import check
+from relift.phases.batch import batch_of
+from relift.phases.rl_update import fates_of, recorded_fates, recorded_rows
+from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
+from relift.run.run import Run
+from tests.phases.conftest import Opener, drive
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+from tests.phases.test_own_rules import SETTINGS as SMALL
+from tests.phases.test_own_rules import SHARE, ref
+
+ROOT = Path(__file__).parents[2]
+KINDS = {
+    "switch": "{ kind = 'switch', weight = 0.5 }",
+    "insert": "{ kind = 'insert', on = 'all' }",
+    "mixed": "{ kind = 'mixed', decay_share = 1.0 }",
+}
+KILLED_IN, END = 3, 5
+
+
+def settings(kind: str) -> tuple[str, ...]:
+    return (*SMALL, "sft=off", f"teach.rule={KINDS[kind]}", "rollout.temperature=0.9")
+
+
+def taught(run: Run, iterations: int) -> list[tuple[int, str]]:
+    return [(i, q) for i in range(iterations) for q in recorded_fates(run, i).taught]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_after_any_phase_of_an_iteration_that_teaches_it_ends_as_the_uninterrupted_run(
+    kind: str, opener: Opener, tmp_path: Path
+) -> None:
+    kept: Callable[[str], Path] = lambda phase: tmp_path / f"after {phase}"  # noqa: E731
+    run = opener(*settings(kind))
+
+    def keep(iteration: int, phase: str) -> None:
+        if iteration == KILLED_IN:
+            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
+
+    expected = Outcome.of(run, drive_and_keep(run, keep, END))
+    assert {KILLED_IN - 1, KILLED_IN} <= {i for i, _ in taught(run, END)}, "too little happens to show anything"
+    run.__exit__()
+    for phase in (phase for phase in PHASES if kept(phase).exists()):
+        shutil.rmtree(run.root)
+        shutil.copytree(kept(phase), run.root)
+        again = opener(*settings(kind))
+        found = Outcome.of(again, drive(again, END)[-1])
+        again.__exit__()
+        assert found.weights == expected.weights, phase
+        assert found.metrics == expected.metrics, phase
+        assert found.interleave == expected.interleave, phase
+        assert found.ledger == expected.ledger, phase
+        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from relift.opening.run import open_run
+from tests.phases.conftest import drive
+from tests.small_run import small_config
+
+folder, phase, *settings = sys.argv[1:]
+torch.set_num_threads(1)
+with open_run(small_config(Path(folder), *settings), "small") as run:
+    publish = run.store.publish
+    def publish_or_die(key, *given, **named):
+        if key.endswith(f"00003/{phase}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return publish(key, *given, **named)
+    run.store.publish = publish_or_die
+    drive(run, 5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["gate", "source", "rl_update"])
+def test_killed_in_the_middle_of_a_phase_it_ends_as_the_uninterrupted_run(
+    phase: str, opener: Opener, tmp_path: Path
+) -> None:
+    """kill -9 with the work of a phase done and its manifest not written."""
+    run = opener(*settings("mixed"))
+    expected = Outcome.of(run, drive(run, END)[-1])
+    run.__exit__()
+    shutil.rmtree(run.root)
+    died = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path / "runs"), phase, *settings("mixed")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr[-3000:]
+    again = opener(*settings("mixed"))
+    found = Outcome.of(again, drive(again, END)[-1])
+    assert (found.weights, found.metrics, found.ledger) == (expected.weights, expected.metrics, expected.ledger)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_taught_was_asked_for_in_the_same_iteration_and_is_a_use_each_and_never_a_controls(
+    kind: str, opener: Opener
+) -> None:
+    run = opener(*settings(kind))
+    drive(run, END, checkpoints=False)
+    expected = taught(run, END)
+    uses = run.ledger.execute("SELECT iteration, question_id, kind, version FROM uses")
+    assert expected and sorted((i, q) for i, q, *_ in uses) == sorted(expected)
+    assert {use[2] for use in uses} == {"rl"}
+    assert not any(is_control(question, SHARE) for _, question in expected)
+    controls = 0
+    for iteration in range(END):
+        decision = read(run.store, phase_key(iteration, "gate"), GateRecord).decision
+        controls += len(decision.control)
+        batch = {question.id for question in run.order.batch(iteration)}
+        wanted = {q for q in batch if not is_control(q, SHARE)} if kind == "insert" else set(decision.hardest)
+        now = {question for i, question in expected if i == iteration}
+        assert now == wanted - set(decision.control), "the data set has a solution of each"
+        update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
+        rows = recorded_rows(run, phase_key(iteration, "rl_update"), update)
+        assert {row["question_id"] for row in rows} == now
+    assert controls, "too little happens to show anything"
+    assert len(run.interleaving.buffer) == 0
+    run.publish()
+    assert not [found for found in check(run.snapshot_path) if found.wrong]
+
+
+def test_a_group_that_is_switched_is_in_no_denominator_and_its_demonstration_is(opener: Opener) -> None:
+    run = opener(*settings("switch"))
+    drive(run, END, checkpoints=False)
+    rows = run.ledger.execute("SELECT iteration, sequences FROM updates WHERE kind = 'rl' ORDER BY iteration")
+    assert len(rows) == END
+    for iteration, sequences in rows:
+        fates = recorded_fates(run, iteration)
+        batch = batch_of(run, iteration, ref(run, iteration, "rollout"), ref(run, iteration, "verify"))
+        kept = [group for group in batch.groups if group.question.id not in fates.dropped]
+        assert set(fates.dropped) == set(fates.taught)
+        graded = sum(rollout.reward is not None for group in kept for rollout in group.rollouts)
+        assert sequences == graded + len(fates.taught)
+
+
+def test_mu_is_recorded_as_it_falls_with_the_run(opener: Opener) -> None:
+    run = opener(*settings("mixed"))
+    drive(run, END, checkpoints=False)
+    of_iterations = [recorded_fates(run, i) for i in range(END)]
+    total = run.resolved.schedule_iterations
+    for iteration, fates in enumerate(of_iterations):
+        mu = 0.5 - 0.48 * iteration / total
+        assert fates.rl_weight == pytest.approx(1 - mu)
+        assert all(answer.weight == pytest.approx(mu) for answer in fates.supervised)
+
+
+def test_what_the_gate_recorded_once_is_still_what_a_replay_leaves_out(opener: Opener) -> None:
+    """Runs of earlier days of this release: the groups' fates stand with the gate."""
+    run = opener(*settings("switch"))
+    drive(run, 1, checkpoints=False)
+    update = read(run.store, phase_key(0, "rl_update"), UpdateRecord)
+    assert update.fates != ALL_KEPT
+    gate = run.store.manifest(update.gated)
+    assert gate is not None
+    facts = {**gate.facts, "dropped": ["a"], "joined": ["b"]}
+    run.store.publish(update.gated, {}, inputs=gate.inputs, counts=gate.counts, facts=facts)
+    tree = json.loads(json.dumps(update.to_json()))
+    del tree["redo"]["fates"]
+    old = UpdateRecord.from_json(tree)
+    assert (fates_of(run, old).dropped, fates_of(run, old).joined) == (("a",), ("b",))
+
+
+def test_a_budget_of_demonstrations_holds_in_the_rl_update_too(opener: Opener) -> None:
+    run = opener(*settings("insert"), "budget.demonstrations=3")
+    drive(run, END, checkpoints=False)
+    ((distinct,),) = run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")
+    assert distinct == 3
