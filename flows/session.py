@@ -64,7 +64,7 @@ async def watched(run: Open) -> AsyncIterator[Open]:
     await asyncio.to_thread(run.ledger.set_status, RunStatus.RUNNING)
     with _told_of_its_end():
         try:
-            with _stopped_by_signals(run.stop):
+            with stopped_by_signals(run.stop):
                 yield run
         except (Interrupted, asyncio.CancelledError):
             _end(run, RunStatus.INTERRUPTED)
@@ -103,7 +103,7 @@ def _end(run: Session, status: RunStatus) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(stop: StopFlag) -> Iterator[None]:
+def stopped_by_signals(stop: StopFlag) -> Iterator[None]:
     """SIGINT and SIGTERM set the flag that long work looks at; the handlers that were there come back afterwards."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -81,6 +81,25 @@ def harvest(
 
 
 @app.command()
+def compare(
+    study: Annotated[str, typer.Argument(help="TOML file: methods, seeds and a budget (docs/comparing.md).")],
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="A.B=VALUE", help="Change a setting of all runs.")
+    ] = [],  # noqa: B006
+    only: Annotated[
+        str, typer.Option("--only", metavar="METHOD:SEED", help="This run alone, even where its result stands.")
+    ] = "",
+    order: Annotated[str, typer.Option("--order", help="Which runs come first: seeds or methods.")] = "seeds",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of runs whose result is written.")] = False,
+    results: Annotated[str, typer.Option("--results", help="Folder of the results.")] = "docs/studies",
+) -> None:
+    """Run every method of a study under every seed, or go on with it, and print what came of it with intervals."""
+    from flows.cli.compare import compare_command
+
+    compare_command(study, settings, only=only, order=order, keep=keep, results=results)
+
+
+@app.command()
 def serve(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the Prefect server and its UI.")] = 4200,
     host: Annotated[str, typer.Option("--host", help="0.0.0.0 lets every machine in.")] = "127.0.0.1",

@@ -110,19 +110,24 @@ def _apply_all(tree: dict[str, Any], settings: Sequence[str]) -> None:
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:
-    key, separator, text = setting.partition("=")
-    parts = key.strip().split(".")
-    if not separator or not all(parts):
-        raise ConfigError(f"--set {setting!r} is not of the form a.b=value, e.g. --set rollout.samples=16")
+    parts, value = split_setting(setting)
     node: Any = tree
     for part in parts[:-1]:
         node = _below(node, part, setting)
     if not isinstance(node, dict):
         raise ConfigError(f"--set {setting!r}: {'.'.join(parts[:-1])} is a list; set the whole of it, or a.0.b in it")
-    value = _value(text.strip())
     if parts[-1] == "kind" and node.get("kind", value) != value:
         node.clear()
     node[parts[-1]] = value
+
+
+def split_setting(setting: str) -> tuple[list[str], Any]:
+    """Key and value of ``a.b=c``; raises ConfigError."""
+    key, separator, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(f"--set {setting!r} is not of the form a.b=value, e.g. --set rollout.samples=16")
+    return parts, _value(text.strip())
 
 
 def _below(node: Any, part: str, setting: str) -> Any:

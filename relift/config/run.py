@@ -14,7 +14,14 @@ from relift.config.policy import PolicyConfig, RolloutConfig
 from relift.config.questions import QuestionsConfig
 from relift.config.sampling import SamplingConfig
 from relift.config.section import MAY_CHANGE, Section, none_if_off
-from relift.config.teach import BatchRuleConfig, EveryKRuleConfig, GuidedRuleConfig, InUpdateRuleConfig, TeachConfig
+from relift.config.teach import (
+    BatchRuleConfig,
+    EveryKRuleConfig,
+    GuidedRuleConfig,
+    InterventionRuleConfig,
+    InUpdateRuleConfig,
+    TeachConfig,
+)
 from relift.config.teacher import TeacherConfig
 from relift.store.uris import require_uri
 
@@ -159,6 +166,23 @@ class RunConfig(Section):
             raise ValueError(
                 f"teach.rule.kind={rule.kind!r} teaches a demonstration in the iteration that asks for it, and with "
                 f"teacher.wait_seconds=0 no answer of {late[0]!r} would come in time: raise it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _interventions_can_be_tried(self) -> RunConfig:
+        if not isinstance(self.teach.rule, InterventionRuleConfig):
+            return self
+        if self.sft is None:
+            raise ValueError(
+                "teach.rule.kind=intervention teaches by the supervised update alone, which sft='off' switches off: "
+                "leave sft=off out, or set teach.rule.kind=relift too for plain GRPO"
+            )
+        if self.teacher.max_tokens > self.rollout.max_tokens:
+            raise ValueError(
+                f"teacher.max_tokens={self.teacher.max_tokens} is more than rollout.max_tokens="
+                f"{self.rollout.max_tokens}: what teach.rule.kind=intervention takes of a demonstration is continued "
+                f"within that, and of a longer one nothing may be left to sample. Make them equal"
             )
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag, field_validator
 
 from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
-from relift.config.section import Section, Share
+from relift.config.section import Section, Share, none_if_off
 
 
 class BatchRuleConfig(Section):
@@ -52,7 +52,8 @@ class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random, switch, insert, mixed, guided or the import path of one's own, package.module:Name."""
+    """relift, every-k, random, intervention, guided, switch, insert, mixed or the import path of one's own,
+    package.module:Name."""
 
 
 class RandomRuleConfig(BatchRuleConfig):
@@ -61,6 +62,24 @@ class RandomRuleConfig(BatchRuleConfig):
 
     kind: Literal["random"] = "random"
     """As in the rule relift."""
+
+
+class InterventionRuleConfig(BatchRuleConfig):
+    """A supervised update whenever M interventions are admitted: what a wrong rollout has right, and its first wrong
+    step set right (InT, arXiv 2601.14209). A step is a line; with answer_form equals what stands between two =."""
+
+    kind: Literal["intervention"] = "intervention"
+    """As in the rule relift."""
+    samples: int | None = Field(4, ge=1)
+    """Continuations of an intervention; it is admitted where one at least is right. off: nothing is continued and every
+    one is admitted; the paper has no such check."""
+    longest_step: int = Field(400, ge=1)
+    """Characters of the step that is set right; where it is longer nothing is taught."""
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return none_if_off(value)
 
 
 class EveryKRuleConfig(Section):
@@ -125,12 +144,13 @@ RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
     | Annotated[RandomRuleConfig, Tag("random")]
     | Annotated[EveryKRuleConfig, Tag("every-k")]
+    | Annotated[InterventionRuleConfig, Tag("intervention")]
     | Annotated[SwitchRuleConfig, Tag("switch")]
     | Annotated[InsertRuleConfig, Tag("insert")]
     | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[GuidedRuleConfig, Tag("guided")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "random", "every-k", "switch", "insert", "mixed", "guided"),
+    by_kind("relift", "random", "every-k", "intervention", "guided", "switch", "insert", "mixed"),
 ]
 
 
@@ -138,8 +158,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random, switch, insert, mixed, guided or one's own, each with its own settings. What it teaches
-    by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
+    """relift, every-k, random, intervention, guided, switch, insert, mixed or one's own, each with its own settings.
+    What it teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

@@ -62,7 +62,7 @@ def open_run(
         )
     require_engine(config)
     trains = teaches or fresh
-    plugins = _plugins(config, trains=trains)
+    plugins = require_plugins(config, trains=trains)
     rule = make_rule(config) if trains else Rule()
     with groundwork(config, name, stop) as ground:
         student = ground.student
@@ -83,7 +83,7 @@ def open_run(
         return _assemble(ground, questions, model, api, interleaving, plugins)
 
 
-def _plugins(config: RunConfig, *, trains: bool) -> dict[str, str]:
+def require_plugins(config: RunConfig, *, trains: bool) -> dict[str, str]:
     """Digests of the sources of the plug-ins that are used, each checked, by the setting that names it.
 
     Raises ConfigError.

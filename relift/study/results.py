@@ -286,3 +286,7 @@ def run_file(folder: Path, study: str, method: str, seed: int) -> Path:
 
 def study_file(folder: Path, study: str) -> Path:
     return folder / f"{study}.json"
+
+
+def page_file(folder: Path, study: str) -> Path:
+    return folder / study / "index.html"

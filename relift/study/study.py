@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from relift.config.recipe import load_recipe
+from relift.config.recipe import load_recipe, split_setting
 from relift.config.run import RunConfig
 from relift.errors import ConfigError
 from relift.study.results import RunResult
@@ -21,6 +21,8 @@ MEASURES = ("rollouts", "update_flops", "demonstrations")
 """What a budget may be of. Each is a field of RunResult: what a finished run came to."""
 TAUGHT_BEFORE = ("warm_start", "demonstrations")
 """The other setting that may name a method."""
+UNKNOWN = 10**9
+"""An amount that no run ends at, in the place of one that a run has yet to come to."""
 WORDS = frozenset({"all", "off"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -80,25 +82,27 @@ class Study:
     against: tuple[str, ...]
     """Methods that all others are compared with beside what was planned."""
     settings: tuple[str, ...]
-    """Of the command line, over everything."""
+    """Of the command line, over those of all methods and under each method's own."""
 
-    def config(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> RunConfig:
-        """Of one run; ``finished`` are the results of that seed that it waits for.
+    def settings_of(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> list[str]:
+        """What ``--set`` is given on top of the recipe for one run; ``finished`` are the results of that seed that it
+        waits for.
 
-        Without them it has amounts that no run ends at: enough to see that it can be run. Raises ConfigError.
+        Without them it has amounts that no run ends at: enough to see that it can be run.
         """
         tree = method.tree
         for (section, key), of in method.references:
             if finished is not None:
                 value: Any = getattr(finished[of], key)
             else:
-                value = "all" if (section, key) == TAUGHT_BEFORE else 10**9
+                value = "all" if (section, key) == TAUGHT_BEFORE else UNKNOWN
             tree = laid_over(tree, {section: {key: value}})
-        settings = [*as_settings(tree), *self.settings, f"seed={seed}"]
-        if not any(setting.startswith("policy.threads") for setting in settings):
-            settings.append("policy.threads=1")
+        return ["policy.threads=1", *as_settings(tree), f"seed={seed}"]
+
+    def config(self, method: Method, seed: int, finished: Mapping[str, RunResult] | None) -> RunConfig:
+        """The same as a configuration. Raises ConfigError naming the method."""
         try:
-            return load_recipe(self.recipe, settings)
+            return load_recipe(self.recipe, self.settings_of(method, seed, finished))
         except ConfigError as problem:
             raise ConfigError(f"method {method.name!r} of {self.path}: {problem}") from problem
 
@@ -133,7 +137,7 @@ def load_study(path: Path, settings: tuple[str, ...] = ()) -> Study:
         beside=file.beside,
         keep=file.keep,
         budget=file.budget,
-        methods=_methods(path, file),
+        methods=_methods(path, file, settings),
         planned=file.planned,
         expected=file.expected,
         against=file.against or tuple(name for name in ("relift", "grpo") if name in file.methods),
@@ -207,8 +211,13 @@ def _require_budget(path: Path, budget: Mapping[str, int | float | str], methods
             raise ConfigError(f"{path}: budget.{key}={value} leaves nothing to train with: give a number above 0")
 
 
-def _methods(path: Path, file: _File) -> dict[str, Method]:
-    methods = {name: _method(path, file, name) for name in file.methods}
+def _methods(path: Path, file: _File, settings: tuple[str, ...]) -> dict[str, Method]:
+    over: dict[str, Any] = {}
+    for setting in settings:
+        parts, value = split_setting(setting)
+        over = laid_over(over, nested({".".join(parts): value}))
+    methods = {name: _method(path, file, name, over) for name in file.methods}
+    _require_effect(path, over, methods)
     for name, method in methods.items():
         _require_no_circle(path, methods, (name,))
         for (section, key), of in method.references:
@@ -217,7 +226,17 @@ def _methods(path: Path, file: _File) -> dict[str, Method]:
     return methods
 
 
-def _method(path: Path, file: _File, name: str) -> Method:
+def _require_effect(path: Path, over: Tree, methods: Mapping[str, Method]) -> None:
+    """A method's own settings make it that method; what none is left to take up is not passed over in silence."""
+    taken = {setting for method in methods.values() for setting in as_settings(method.tree)}
+    if ignored := [setting for setting in as_settings(over) if setting not in taken]:
+        raise ConfigError(
+            f"--set {ignored[0]} would change nothing: every method of {path} has a setting of its own there. Change "
+            f"it in the study"
+        )
+
+
+def _method(path: Path, file: _File, name: str, over: Tree) -> Method:
     own = nested(file.methods[name])
     reference = own.pop("reference", False)
     if not isinstance(reference, bool):
@@ -232,7 +251,8 @@ def _method(path: Path, file: _File, name: str) -> Method:
     below: dict[str, Any] = nested(file.set)
     if file.evaluation:
         below = laid_over(below, {"evaluation": nested(file.evaluation)})
-    tree = laid_over(laid_over(below, {"budget": budget} if budget else {}), own)
+    below = laid_over(below, {"budget": budget} if budget else {})
+    tree = laid_over(laid_over(below, over), own)
     references = tuple(_references(path, file.methods, name, tree))
     if not reference and len(file.methods) > 1 and not tree.get("budget", {}).keys() & {"rollouts", "update_flops"}:
         raise ConfigError(

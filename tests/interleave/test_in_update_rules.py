@@ -34,6 +34,7 @@ MOMENT = Moment(
     waiting=LESSONS,
     groups=GROUPS,
     hardest=("hard", "bare"),
+    teachable=tuple(g.question.id for g in GROUPS),
 )
 
 
@@ -53,7 +54,7 @@ def test_switch_with_a_gate_of_one_replaces_those_solved_once_too_and_none_for_l
 def test_insert_joins_the_hardest_or_all_that_have_a_demonstration() -> None:
     rule, all_of_them = Insert(InsertRuleConfig()), Insert(InsertRuleConfig(on="all"))
     assert (rule.requests(MOMENT), rule.groups(MOMENT)) == (("hard", "bare"), [Join("hard")])
-    assert all_of_them.requests(MOMENT) == MOMENT.questions
+    assert all_of_them.requests(MOMENT) == MOMENT.teachable
     assert all_of_them.groups(MOMENT) == [Join("hard"), Join("cut"), Join("once")]
 
 

@@ -75,19 +75,18 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from relift.opening.run import open_run
-from relift.store import Store
 from tests.phases.conftest import drive
 from tests.small_run import small_config
 
 folder, phase, *settings = sys.argv[1:]
-publish = Store.publish
-def die(self, key, *given, **named):
-    if key.endswith(f"00003/{phase}"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    publish(self, key, *given, **named)
-Store.publish = die
 torch.set_num_threads(1)
 with open_run(small_config(Path(folder), *settings), "small") as run:
+    publish = run.store.publish
+    def publish_or_die(key, *given, **named):
+        if key.endswith(f"00003/{phase}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return publish(key, *given, **named)
+    run.store.publish = publish_or_die
     drive(run, 5)
 """
 

@@ -17,7 +17,7 @@ class Insert(Rule):
         self._on = config.on
 
     def requests(self, moment: Moment) -> Sequence[str]:
-        return moment.hardest if self._on == "hardest" else moment.questions
+        return moment.hardest if self._on == "hardest" else moment.teachable
 
     def groups(self, moment: Moment) -> Sequence[Join]:
         return [Join(question) for question in self.requests(moment) if question in moment.waiting]

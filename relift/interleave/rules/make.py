@@ -9,6 +9,7 @@ from relift.config import (
     EveryKRuleConfig,
     GuidedRuleConfig,
     InsertRuleConfig,
+    InterventionRuleConfig,
     MixedRuleConfig,
     PluginConfig,
     RandomRuleConfig,
@@ -23,6 +24,7 @@ from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.guided import GuidedRule
 from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.intervention import InterventionRule
 from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
@@ -50,6 +52,8 @@ def make_rule(config: RunConfig) -> Rule:
         return _made(_loaded(setting), setting)
     if not config.teaches:
         return Rule()
+    if isinstance(setting, InterventionRuleConfig):
+        return InterventionRule(setting, step_mark(config.questions.answer_form))
     if isinstance(setting, GuidedRuleConfig):
         return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
     return RULES[type(setting)](setting)

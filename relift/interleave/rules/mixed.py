@@ -23,7 +23,7 @@ class Mixed(Rule):
     def requests(self, moment: Moment) -> Sequence[str]:
         if not self._mu(moment):
             return ()
-        return moment.hardest if self._config.on == "hardest" else moment.questions
+        return moment.hardest if self._config.on == "hardest" else moment.teachable
 
     def groups(self, moment: Moment) -> Sequence[Supervise]:
         mu, weights = self._mu(moment), self._config.token_weights
