@@ -52,7 +52,7 @@ class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random, intervention, guided, switch, insert, mixed or the import path of one's own,
+    """relift, every-k, random, intervention, switch, insert, mixed, guided or the import path of one's own,
     package.module:Name."""
 
 
@@ -150,7 +150,7 @@ RuleConfig = Annotated[
     | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[GuidedRuleConfig, Tag("guided")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "random", "every-k", "intervention", "guided", "switch", "insert", "mixed"),
+    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided"),
 ]
 
 
@@ -158,7 +158,7 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random, intervention, guided, switch, insert, mixed or one's own, each with its own settings.
+    """relift, every-k, random, intervention, switch, insert, mixed, guided or one's own, each with its own settings.
     What it teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
