@@ -80,7 +80,8 @@ def shown(state: Interleaving, seed: int, iteration: int) -> set[str]:
     batch = replace(batch, fates=fates)
     trials: list[GuidedGroup] = []
     tried: list[Prefix] = []
-    while found := state.trials(replace(batch, trials=tuple(trials)), decision, came, encode):
+    for _ in range(state.rule.rule.trial_rounds):
+        found = state.trials(replace(batch, trials=tuple(trials)), decision, came, encode)
         tried += found
         trials += [GuidedGroup(prefix=prefix, group=sampled(draw, prefix.question_id)) for prefix in found]
     batches = state.advance(replace(batch, trials=tuple(trials)), decision, came, lambda beginning: (1,))
