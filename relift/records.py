@@ -81,7 +81,9 @@ class Purpose(StrEnum):
     EVALUATION = "evaluation"
     CONFIRM = "confirm"
     GUIDED = "guided"
-    """With the first part of the completion given: it says nothing of what the policy can do alone."""
+    """With the first part of a solution given: it says nothing of what the policy can do alone."""
+    UNGUIDED = "unguided"
+    """A guided question as it is, asked beside the batch; trained on, and counted by its rule alone."""
     PREFIX_SEARCH = "prefix_search"
     """After a prefix, to find how much of a demonstration has to be given; trained on by nothing, like the next."""
     CONTINUATION = "continuation"
@@ -239,19 +241,40 @@ class RolloutGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefix:
-    """What completions of a question were made to begin with, e.g. token_ids ``(7, 3, 14)``."""
+    """What completions of a question were made to begin with, e.g. token_ids ``(7, 3, 14)``; empty for the question as
+    it is."""
 
     question_id: str
-    token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...] = ()
+    prompt_ids: tuple[int, ...] = ()
+    """The whole prompt where the beginning of a solution stands in it; else empty, and the prompt is the question's."""
+    demonstration_id: str | None = None
+    """Whose beginning it is."""
+    given: int = 0
+    """How much of it that is, as its rule measures it."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """Of the rollouts that are trained on."""
+        return Purpose.GUIDED if self.token_ids or self.prompt_ids else Purpose.UNGUIDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedGroup:
     """Rollouts that all begin with the same tokens, which were given and not sampled."""
 
-    prefix_ids: tuple[int, ...]
+    prefix: Prefix
     group: RolloutGroup
     """Of its completions the token ids and log-probabilities are those after the prefix; the text is the whole."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether anything of a solution was given; else its question was asked as it is, beside the batch."""
+        return self.prefix.purpose is Purpose.GUIDED
+
+    @property
+    def prefix_ids(self) -> tuple[int, ...]:
+        return self.prefix.token_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,11 +202,14 @@ def print_arithmetic(run: Run) -> None:
 
 def print_summary(summary: RunSummary, config: RunConfig) -> None:
     """Family, base, after; and what it took."""
-    table = Table("family", "kind", "base", "after", "95 %")
+    started = ["warm start"] if config.warm_start else []
+    table = Table("family", "kind", "base", *started, "after", "95 %")
     for name, s in summary.families.items():
-        table.add_row(name, s.kind, f"{s.base:.1%}", f"{s.after:.1%}", f"{s.low:.1%} to {s.high:.1%}")
+        start = [f"{s.start:.1%}" for _ in started]
+        table.add_row(name, s.kind, f"{s.base:.1%}", *start, f"{s.after:.1%}", f"{s.low:.1%} to {s.high:.1%}")
     table.add_section()
-    table.add_row("mean", "", f"{summary.mean_base:.1%}", f"{summary.mean_after:.1%}", "")
+    start = [f"{summary.mean_start:.1%}" for _ in started]
+    table.add_row("mean", "", f"{summary.mean_base:.1%}", *start, f"{summary.mean_after:.1%}", "")
     console.print(table)
     share = summary.demonstrations_used / max(1, summary.questions)
     console.print(

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal.text import cropped, position, short_benchmark, written
+from flows.terminal.text import cropped, held_out, position, short_benchmark, written
 from flows.terminal.time_left import Past, Stopwatch, as_clock
 from relift.records import EvalResult, IterationReport, Status
 from relift.run.progress import Example
@@ -124,7 +124,7 @@ class LiveView:
     def _held_out(self, iteration: int, results: Sequence[EvalResult], width: int) -> Text:
         mean = sum(r.avg_at_k for r in results) / len(results)
         each = "  ".join(f"{name} {100 * share:.0f}" for name, share in _means(results).items())
-        head = f"held-out after {iteration} iterations  "
+        head = f"{held_out(iteration)}  "
         figure = f"{100 * mean:.1f} %  "
         available = max(0, width - len(head) - len(figure))
         return Text.assemble((head, "dim"), (figure, "bold"), (cropped(each, available), "dim"), no_wrap=True)

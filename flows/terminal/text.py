@@ -39,3 +39,8 @@ def short_benchmark(name: str) -> str:
 def position(number: int, iterations: int | None, *, of: str = "/") -> str:
     """Such as "iteration 7/40"; "iteration 7" where nobody knows of how many."""
     return f"iteration {number}" if iterations is None else f"iteration {number}{of}{iterations}"
+
+
+def held_out(iteration: int) -> str:
+    """When it was that held-out questions were asked."""
+    return f"held-out after {iteration} iterations" if iteration >= 0 else "held-out before the warm start"

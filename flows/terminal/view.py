@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from flows.terminal.dashboard import LiveView
-from flows.terminal.text import cropped, one_line, position, short_benchmark, written
+from flows.terminal.text import cropped, held_out, one_line, position, short_benchmark, written
 from flows.terminal.time_left import Stopwatch, as_clock, read_past
 from relift.records import EvalResult, IterationReport
 from relift.run.progress import METRICS, Example, View
@@ -115,7 +115,7 @@ class LineView:
             return
         mean = sum(r.avg_at_k for r in results) / len(results)
         each = "  ".join(f"{short_benchmark(r.benchmark)} {r.avg_at_k:.3f}" for r in results)
-        self._print(f"held-out after {iteration} iterations: mean {mean:.3f}  ({each})")
+        self._print(f"{held_out(iteration)}: mean {mean:.3f}  ({each})")
 
     def note(self, text: str) -> None:
         self._print(one_line(text))

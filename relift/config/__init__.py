@@ -36,6 +36,7 @@ from relift.config.section import MAY_CHANGE, Section, Share
 from relift.config.teach import (
     BatchRuleConfig,
     EveryKRuleConfig,
+    GuidedRuleConfig,
     InsertRuleConfig,
     InterventionRuleConfig,
     InUpdateRuleConfig,
@@ -69,6 +70,7 @@ __all__ = [
     "GateConfig",
     "GspoClipConfig",
     "GspoConfig",
+    "GuidedRuleConfig",
     "InUpdateRuleConfig",
     "InsertRuleConfig",
     "InterventionRuleConfig",

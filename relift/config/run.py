@@ -17,6 +17,7 @@ from relift.config.section import MAY_CHANGE, Section, none_if_off
 from relift.config.teach import (
     BatchRuleConfig,
     EveryKRuleConfig,
+    GuidedRuleConfig,
     InterventionRuleConfig,
     InUpdateRuleConfig,
     TeachConfig,
@@ -118,6 +119,8 @@ class RunConfig(Section):
                 f"{longest} tokens (policy.max_prompt_tokens and the larger of rollout.max_tokens and "
                 f"teacher.max_tokens), which cannot be split: raise it, or leave it empty"
             )
+        if self.rl is None and isinstance(self.teach.rule, GuidedRuleConfig):
+            raise ValueError("teach.rule.kind='guided' teaches by the RL update: leave rl='off' out, or take another")
         if self.rl is None and not self.teaches and (self.sft or self.warm_start is None):
             raise ValueError(
                 f"rl='off' leaves nothing to train: with sft={'on' if self.sft else 'off'} the rule "

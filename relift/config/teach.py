@@ -22,11 +22,37 @@ class BatchRuleConfig(Section):
     """The paper's cap: a supervised update after every RL step collapsed."""
 
 
+class GuidedRuleConfig(BatchRuleConfig):
+    """Hard questions are asked with as little of a demonstration given as helps (POPE, arXiv 2601.18779). Where nothing
+    that may be given helps, demonstrations are taught as by the rule relift, unless sft is off."""
+
+    teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
+
+    kind: Literal["guided"] = "guided"
+    """As in the rule relift."""
+    questions: int = Field(16, ge=1)
+    """C: guided prompts of an iteration, beside its batch; each is asked as it is too."""
+    capacity: int = Field(64, ge=1)
+    """Questions that are guided at the same time, in turns; no more are searched for."""
+    cuts: int = Field(8, ge=2, le=8)
+    """K: parts that a demonstration is cut into, at the ends of steps; fewer where it has fewer steps."""
+    longest: float = Field(0.75, gt=0, lt=1)
+    """Share of these parts that may be given."""
+    cut_at: Literal["steps", "characters"] = "steps"
+    """characters: anywhere before the last step, evenly. What is given is never a target, so the first step is learned
+    only where its own beginning can be given. For demonstrations of few steps and tokens of few characters."""
+    search_samples: int = Field(4, ge=1)
+    """Continuations of each beginning that is tried; it leads where one of them is right."""
+    in_question: bool = False
+    """The beginning stands in the question's turn, not at the beginning of the completion. Needs a tokenizer that can
+    write the words around it."""
+
+
 class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random, intervention, switch, insert, mixed or the import path of one's own,
+    """relift, every-k, random, intervention, switch, insert, mixed, guided or the import path of one's own,
     package.module:Name."""
 
 
@@ -122,8 +148,9 @@ RuleConfig = Annotated[
     | Annotated[SwitchRuleConfig, Tag("switch")]
     | Annotated[InsertRuleConfig, Tag("insert")]
     | Annotated[MixedRuleConfig, Tag("mixed")]
+    | Annotated[GuidedRuleConfig, Tag("guided")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed"),
+    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided"),
 ]
 
 
@@ -131,8 +158,8 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random, intervention, switch, insert, mixed or one's own, each with its own settings. What it
-    teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
+    """relift, every-k, random, intervention, switch, insert, mixed, guided or one's own, each with its own settings.
+    What it teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
@@ -16,6 +17,7 @@ from relift.interleave.fates import Fates
 from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
+A_QUESTION = "a training question"
 Answer = TypeVar("Answer")
 Encode = Callable[[str, GuidedPrompt], Prefix]
 """A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
@@ -65,7 +67,7 @@ class Answers:
         return Fates.of(kept, float(weight))
 
     def requests(self, moment: Moment) -> list[str]:
-        found = self._ids("requests", self._listed("requests", moment), self.known, "a training question")
+        found = self._ids("requests", self._listed("requests", moment), self.known, A_QUESTION)
         if self.most_taught is None or len(self.taught) < self.most_taught:
             return found
         again = set(self.taught.values())
@@ -92,24 +94,36 @@ class Answers:
         self._run("advance", moment)
         state_of(self.rule, self.name)
 
-    def _within_budget(self, moment: Moment, questions: Iterable[str]) -> set[str]:
-        """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before."""
+    def _within_budget(
+        self, moment: Moment, questions: Iterable[str], whose: Mapping[str, str | None] | None = None
+    ) -> set[str]:
+        """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before.
+
+        ``whose``: ids of demonstrations where an answer says them; else they are those that wait.
+        """
         if self.most_taught is None:
             return set(questions)
-        known = set(self.taught) | {named(moment.waiting, found.group.question.id) for found in moment.guided}
+        guided = (found.prefix for found in moment.guided if found.is_guided)
+        known = set(self.taught) | {p.demonstration_id or named(moment.waiting, p.question_id) for p in guided}
         paid = set[str]()
         for question in questions:
-            demonstration = named(moment.waiting, question)
+            demonstration = (whose or {}).get(question) or named(moment.waiting, question)
             if demonstration in known or len(known) < self.most_taught:
                 known.add(demonstration)
                 paid.add(question)
         return paid
 
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
-        found = self._each(what, self._listed(what, moment), GuidedPrompt)
-        asked = self._about(found, what, self.known, "a training question")
-        paid = self._within_budget(moment, [prompt.question_id for prompt in asked])
-        return [encode(what, prompt) for prompt in asked if prompt.question_id in paid]
+        found = self._each(what, self._listed(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
+        plain = [prompt for prompt in found if prompt.prefix is None]
+        if plain and what == "trials":
+            raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
+        guided = self._about([one for one in found if one.prefix is not None], what, self.known, A_QUESTION)
+        whose = {prompt.question_id: prompt.demonstration_id for prompt in guided}
+        paid = self._within_budget(moment, whose, whose)
+        unpaid = {prompt.question_id for prompt in guided} - paid
+        kept = {id(prompt) for prompt in (*guided, *self._about(plain, what, self.known, A_QUESTION))}
+        return [encode(what, one) for one in found if id(one) in kept and one.question_id not in unpaid]
 
     def _listed(self, what: str, moment: Moment) -> list[Any]:
         found = self._asked(what, moment)
@@ -177,3 +191,11 @@ def _is_number(value: Any) -> bool:
 def named(waiting: Mapping[str, Lesson], question: str) -> str:
     """The id of the demonstration that waits for a question; the question's own where a prefix was given without."""
     return waiting[question].demonstration_id if question in waiting else question
+
+
+def _fits(encode: Encode, what: str, prompt: GuidedPrompt) -> bool:
+    try:
+        encode(what, prompt)
+    except RuleError:
+        return False
+    return True

@@ -17,7 +17,7 @@ in ``answers``, and what it says of controls is left out there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -60,6 +60,8 @@ class Moment:
     """Of the rule's own ``trials``, as far as they have come, in the order in which they were asked for."""
     hardest: tuple[str, ...] = ()
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
+    fits: Callable[[GuidedPrompt], bool] = lambda prompt: True
+    """For ``prompts`` and ``trials``: whether a prompt leaves a token to sample, and can be written and asked."""
     teachable: tuple[str, ...] = ()
     """Ids of the batch's questions that may be taught, hardest or not: all but its controls."""
 
@@ -69,9 +71,17 @@ class GuidedPrompt:
     """A question asked with the first part of a completion given, e.g. prefix ``"40*6+7*6="``."""
 
     question_id: str
-    """Any training question's, once in an iteration."""
-    prefix: str | tuple[int, ...]
-    """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens."""
+    """Any training question's: once with a prefix in an iteration, and once without."""
+    prefix: str | tuple[int, ...] | None
+    """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens. None, which
+    trials have not: the question as it is, beside the batch."""
+    demonstration_id: str | None = None
+    """Whose beginning it is: with the RL update that trains on what follows the demonstration is used, and waits no
+    longer. None counts as no use."""
+    given: int = 0
+    """How much that is, in a measure of the rule's own: it comes back with the group, as ``prefix.given``."""
+    in_question: bool = False
+    """The prefix, a text then, stands after the question in its turn and not at the beginning of the completion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,19 +163,21 @@ class Interleaving:
     ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What the RL update taught waits no more, nor does anything for a question that a group solved.
+        What the RL update taught or guided by waits no more, nor does anything for a question that a group solved.
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
         waiting = _lessons(self.buffer, self.demonstrations)
-        guided = [found.group.question.id for found in batch.guided]
-        self.taught.update({named(waiting, question): question for question in guided})
+        guided = [found.prefix for found in batch.guided if found.is_guided]
+        self.taught.update({p.demonstration_id or named(waiting, p.question_id): p.question_id for p in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
         if taught := self._let_wait(self.buffer, batch, arrived):
             self._taught(taught, batch.iteration)
+        if helped := [prefix.question_id for prefix in guided if prefix.demonstration_id]:
+            self.probes.taught(helped, batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
@@ -241,14 +243,9 @@ class Interleaving:
 
     def _moment_of(self, batch: Batch, hardest: Iterable[str]) -> Moment:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups], batch.progress)
-        may_be_taught = tuple(question for question in hardest if not self.is_control(question))
-        return replace(
-            before,
-            groups=tuple(batch.groups),
-            guided=tuple(batch.guided),
-            trials=tuple(batch.trials),
-            hardest=may_be_taught,
-        )
+        teachable = tuple(question for question in hardest if not self.is_control(question))
+        groups, guided, trials = tuple(batch.groups), tuple(batch.guided), tuple(batch.trials)
+        return replace(before, groups=groups, guided=guided, trials=trials, hardest=teachable)
 
     def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
         return Moment(
@@ -263,11 +260,13 @@ class Interleaving:
     def _let_wait(
         self, buffer: DemonstrationBuffer, batch: Batch, arrived: Iterable[Demonstration]
     ) -> tuple[Entry, ...]:
-        """What an iteration does to the buffer before its supervised updates; what the RL update taught, which waits no
-        more."""
+        """What an iteration does to the buffer before its supervised updates; what the RL update taught or guided by,
+        which waits no more."""
         if self.needs_demonstrations_first:
             _add(buffer, arrived, batch.iteration)
-        taught = buffer.take(batch.fates.taught)
+        guides = {found.prefix.demonstration_id for found in batch.guided}
+        guided = (entry.question_id for entry in buffer.waiting if entry.demonstration_id in guides)
+        taught = buffer.take(dict.fromkeys((*batch.fates.taught, *guided)))
         for group in batch.groups:
             if not group.is_unsolved:
                 buffer.solved(group.question.id)

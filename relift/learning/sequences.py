@@ -50,7 +50,7 @@ def rl_sequences(
         for start in range(0, len(groups), size)
     ]
     for position, found in enumerate(guided):
-        prompt = prompt_ids[found.group.question.id] + found.prefix_ids
+        prompt = (found.prefix.prompt_ids or prompt_ids[found.group.question.id]) + found.prefix_ids
         longest = max_completion_tokens - len(found.prefix_ids)
         steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
     for number, step in enumerate(steps):

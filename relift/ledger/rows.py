@@ -55,6 +55,8 @@ class Use:
     nll_before: float | None = None
     """Mean over its tokens, in nats, under the policy before the update; None when it was not measured."""
     nll_after: float | None = None
+    prefix_tokens: int | None = None
+    """Of a demonstration that was not trained on: so many of its tokens were given before what was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,8 @@ CREATE TABLE attempts (             -- one row is a rollout
     question_id VARCHAR NOT NULL,
     sample INTEGER NOT NULL,        -- its number within the group, from 0
     purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws;
-                                    -- guided: after a given prefix, which says nothing of what the policy can do alone
+                                    -- guided: with the beginning of a solution given; unguided: the same question as it
+                                    -- is, beside the batch; prefix_search, continuation: to see where a beginning leads
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded, or the reward failed
@@ -154,15 +155,16 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     metrics MAP(VARCHAR, DOUBLE) NOT NULL -- what else its loss measured, by name: means over the trained tokens
 );
 
-CREATE TABLE uses (                 -- one row is a demonstration that one update trained on
+CREATE TABLE uses (                 -- one row is a demonstration that one update trained on, or on what followed its beginning
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
-    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group or stood beside it
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group, stood beside it or guided one
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,
     nll_before DOUBLE,              -- nats per token under the policy before the update, and after; NULL if not measured
-    nll_after DOUBLE
+    nll_after DOUBLE,
+    prefix_tokens INTEGER           -- so many of its tokens were given before what was trained on; NULL where it was that
 );
 
 CREATE TABLE leavings (             -- one row is a demonstration that left the buffer without being taught
@@ -221,7 +223,15 @@ CREATE TABLE ingested (             -- one row is a batch already written: what 
 -- the policy that sampled it had the update behind it; of groups sampled under one policy version the one of the higher
 -- iteration is the later, and within an iteration the training group.
 
--- One row per question sampled in an iteration for a purpose. is_hardest and is_control are NULL where the gate was not
+-- The groups and rollouts of questions as they are, which alone say what the policy can do. What was sampled after a
+-- beginning that was given, and what a rule asked beside the batch, counts for no view and no query but guidance.
+CREATE VIEW plain_groups AS
+SELECT * FROM groups WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm');
+
+CREATE VIEW plain_attempts AS
+SELECT * FROM attempts WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm');
+
+-- One row per question sampled in an iteration for a purpose, whatever that is. is_hardest and is_control are NULL where the gate was not
 -- asked. The band is its difficulty as relift.evaluation names it, stated for 8 rollouts: easy from 6 correct on,
 -- medium from 3, hard from 1, hardest at none.
 CREATE VIEW group_results AS
@@ -276,9 +286,8 @@ WITH teaching AS (
         count(*) FILTER (g.policy_version >= t.first_version) AS sampled_since_taught,
         count(*) FILTER (g.policy_version >= t.first_version AND g.correct > 0) AS solved_since_taught,
         count(*) FILTER (g.policy_version >= t.last_version AND g.correct > 0) AS solved_since_last_taught
-    FROM groups g
+    FROM plain_groups g
     LEFT JOIN teaching t USING (run, question_id)
-    WHERE g.purpose <> 'guided'
     GROUP BY g.run, g.question_id
     HAVING bool_or(g.is_hardest)
 ), offered AS (
@@ -368,7 +377,9 @@ FROM (
 -- iteration of its first use, whether it was taught again later or not; that of a control is the first iteration that
 -- taught anything from then on that the gate had called it hardest and a teacher had solved it: the update that would
 -- have taught it, were there no queue. is_solved: an admitted demonstration is there. A control without one would not
--- have been taught; runs before teachers were asked for controls have such controls alone.
+-- have been taught; runs before teachers were asked for controls have such controls alone. was_hardest: the gate had
+-- called it so by its anchor, as it has of every control. What was taught before that, by a warm start or a rule that
+-- does not look at verdicts, was not chosen as controls are, so there is nothing to compare it with.
 CREATE VIEW probes AS
 WITH hard AS (
     SELECT
@@ -386,23 +397,25 @@ WITH hard AS (
     SELECT run, question_id, accuracy_before, greatest(first_hardest, coalesce(first_admitted, 0)) AS teachable_from
     FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control
 ), anchored AS (
-    SELECT run, question_id, true AS is_taught, anchor, accuracy_before
+    SELECT
+        run, question_id, true AS is_taught, anchor, accuracy_before, coalesce(first_hardest <= anchor, false) AS was_hardest
     FROM taught LEFT JOIN hard USING (run, question_id)
     UNION ALL
-    SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before
+    SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before, true
     FROM teachable t ASOF JOIN teaching s ON t.run = s.run AND t.teachable_from <= s.iteration
 )
 SELECT
     g.run, g.question_id, a.is_taught, a.anchor, g.iteration, g.iteration - a.anchor AS distance,
     g.policy_version, g.rollouts, g.correct, g.correct / g.rollouts AS accuracy, a.accuracy_before,
-    d.first_admitted IS NOT NULL AS is_solved
+    d.first_admitted IS NOT NULL AS is_solved, a.was_hardest
 FROM groups g
 JOIN anchored a USING (run, question_id)
 LEFT JOIN solved d USING (run, question_id)
 WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
 
--- Did teaching work: taught questions against controls, so many iterations after teaching. On both sides only what a
--- teacher solves counts, since what none solves is never taught and is harder than what is; and like is compared with
+-- Did teaching work: taught questions against controls, so many iterations after teaching. Lift is defined where a
+-- question was called hardest before it was taught, and NULL, never 0, where none of those compared was. On both sides only
+-- what a teacher solves counts, since what none solves is never taught and is harder than what is; and like is compared with
 -- like: within a stratum, questions of one source with one anchor, of which there are taught ones and controls. lift is
 -- the mean of the strata's differences, each weighted with taught * control / questions, which is the least squares
 -- coefficient of teaching beside a constant for each stratum. Its 95 % interval is +- 1.96 standard errors after White
@@ -415,7 +428,7 @@ WHERE g.purpose = 'probe' AND g.iteration > a.anchor;
 CREATE VIEW lift AS
 WITH solvable AS (
     SELECT p.*, coalesce(q.source, '') AS source
-    FROM probes p LEFT JOIN questions q USING (run, question_id) WHERE p.is_solved
+    FROM probes p LEFT JOIN questions q USING (run, question_id) WHERE p.is_solved AND p.was_hardest
 ), strata AS (
     SELECT run, distance, source, anchor, avg(accuracy) AS mean, count(*) FILTER (is_taught) / count(*) AS taught_share
     FROM solvable GROUP BY run, distance, source, anchor

@@ -9,11 +9,14 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from relift.config import RunConfig
+from relift.config import GuidedRuleConfig, RunConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
+from relift.interleave.rules.guided import beginnings_of
+from relift.interleave.steps import step_mark
 from relift.ledger import GoldStatus, Ledger
 from relift.opening.groundwork import record_start
+from relift.phases.prompts import IN_QUESTION
 from relift.policy.student import SAMPLES, Student
 from relift.questions import QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import Question
@@ -140,6 +143,31 @@ def require_solutions(config: RunConfig, student: Student, questions: QuestionSe
                 f"warm_start.demonstrations={wanted}, but {there} of {len(questions.training)} training questions have "
                 f"a solution and are no controls: lower it, or set it to 'all'"
             )
+
+
+def require_guidance(config: RunConfig, student: Student, questions: QuestionSet) -> None:
+    """Raises ConfigError where the rule guided could give nobody the beginning of a solution.
+
+    Solutions of the dataset alone are known before the run; a single one that does not fit is left out by the rule.
+    """
+    rule = config.teach.rule
+    if not isinstance(rule, GuidedRuleConfig):
+        return
+    if rule.in_question and (fault := student.write(IN_QUESTION).fault):
+        raise ConfigError(
+            f"teach.rule.in_question puts words around the beginning of a solution: {fault}. Leave it out, so that the "
+            f"completion begins with it."
+        )
+    mark, limit = step_mark(config.questions.answer_form), config.rollout.max_tokens
+    solved = (question for question in questions.training if question.solution)
+    texts = [render_solution(question, config.questions) for question in islice(solved, SAMPLES)]
+    found = [beginning for text in texts for beginning in beginnings_of(text, mark, rule)]
+    if "dataset" in config.teacher.sources and texts and not any(len(student.opened(one)) < limit for one in found):
+        why = f"none of {len(found)} leaves a token to sample" if found else "none has two steps"
+        raise ConfigError(
+            f"teach.rule.kind='guided' with rollout.max_tokens={limit} can give no beginning of the first {len(texts)} "
+            f"solutions: {why}, a step ending with {mark!r}. Raise rollout.max_tokens, or take another rule."
+        )
 
 
 def digest_of(questions: QuestionSet) -> str:

@@ -20,7 +20,14 @@ from relift.opening.policy import (
     planned_iterations,
     say_what_schedules_come_to,
 )
-from relift.opening.questions import asked_questions, digest_of, record_inputs, require_fit, require_solutions
+from relift.opening.questions import (
+    asked_questions,
+    digest_of,
+    record_inputs,
+    require_fit,
+    require_guidance,
+    require_solutions,
+)
 from relift.phases.replay import materialise
 from relift.policy.student import Student
 from relift.policy.vllm_install import require_engine
@@ -64,6 +71,7 @@ def open_run(
         interleaving = Interleaving(config, known={question.id for question in questions.training}, rule=rule)
         if teaches:
             require_solutions(config, student, questions)
+            require_guidance(config, student, questions)
         # Before the lock: no run is removed for what cannot begin.
         model = load_policy_model(config, student) if fresh else None
         earlier = None if fresh else ground.store

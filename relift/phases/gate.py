@@ -6,6 +6,7 @@ from collections import Counter
 
 from relift.phases.batch import batch_of
 from relift.phases.phase import finish, finished
+from relift.phases.prompts import BESIDE
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import GateRecord, phase_key, read
 from relift.run.run import Run
@@ -22,9 +23,9 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
     batch = batch_of(run, iteration, rollouts, verdicts)
     decision = read(run.store, ref.key, GateRecord).decision if ref else run.interleaving.decide(batch)
     hardest, control, groups = decision.hardest, decision.control, batch.groups
-    if batch.guided:
-        guided = [found.group for found in batch.guided]
-        run.ledger.record_attempts(f"{batch_key}/guided", iteration, guided, purpose=Purpose.GUIDED)
+    for purpose in BESIDE:
+        if beside := [found.group for found in batch.guided if found.prefix.purpose is purpose]:
+            run.ledger.record_attempts(f"{batch_key}/{purpose}", iteration, beside, purpose=purpose)
     run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:
         return ref

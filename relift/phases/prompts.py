@@ -9,11 +9,17 @@ from relift.errors import RuleError
 from relift.interleave import GuidedPrompt
 from relift.policy.model import autocast
 from relift.policy.sampling_request import Prompt, SamplingRequest
-from relift.records import Completion, PolicyVersion, Prefix, Question
+from relift.records import Completion, PolicyVersion, Prefix, Purpose, Question
 from relift.run.run import Run
 
-GUIDED = "guided_"
-"""Before the names of the files of what begins with a prefix."""
+BESIDE = (Purpose.GUIDED, Purpose.UNGUIDED)
+"""Of what is sampled beside the batch, in files of its own: ``beside_name``."""
+IN_QUESTION = "{question}\n\nHere is the beginning of a solution. Go on from it.\n\n{beginning}"
+
+
+def beside_name(purpose: Purpose, name: str) -> str:
+    """Of a file of the batch again for what was sampled beside it, e.g. ``"guided_rollouts.parquet"``."""
+    return f"{purpose}_{name}"
 
 
 def completions_of(
@@ -36,10 +42,29 @@ def sampled(
 
 def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
     """What a rule's ``answer`` wants completions to begin with; RuleError where nobody could go on from it."""
+    made = Prefix(question_id=prompt.question_id, demonstration_id=prompt.demonstration_id, given=prompt.given)
+    if prompt.prefix is None:
+        return made
+    if prompt.in_question:
+        return replace(made, prompt_ids=_with_beginning(run, answer, prompt))
     limit = run.config.rollout.max_tokens
     rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
-    ids = _beginning_ids(run, prompt.prefix, f"{answer} gives the prefix", limit - 1, rest)
-    return Prefix(question_id=prompt.question_id, token_ids=ids)
+    return replace(made, token_ids=_beginning_ids(run, prompt.prefix, f"{answer} gives the prefix", limit - 1, rest))
+
+
+def _with_beginning(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
+    """The prompt of a question in whose turn the beginning of a solution stands."""
+    question, limit = run.questions.by_id[prompt.question_id], run.config.policy.max_prompt_tokens
+    what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {answer} puts {prompt.prefix!r:.80} into the question"
+    if not isinstance(prompt.prefix, str) or not prompt.prefix.strip():
+        raise RuleError(f"{what}: only a text can stand there")
+    text = IN_QUESTION.format(question=question.text, beginning=prompt.prefix.rstrip())
+    if fault := run.student.write(text.removeprefix(question.text)).fault:
+        raise RuleError(f"{what}: {fault}")
+    ids = run.student.prompt(replace(question, text=text)).token_ids
+    if len(ids) > limit:
+        raise RuleError(f"{what}, with which it is {len(ids)} tokens, more than policy.max_prompt_tokens={limit}")
+    return ids
 
 
 def partial_ids(run: Run, beginning: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -75,10 +100,14 @@ def continuations(
     found: dict[str, list[Completion]] = {}
     for length in sorted({len(prefix.token_ids) for prefix in prefixes}):
         alike = [prefix for prefix in prefixes if len(prefix.token_ids) == length]
-        asked = [run.student.prompt(run.questions.by_id[prefix.question_id]) for prefix in alike]
-        prompts = [Prompt(p.question, p.token_ids + prefix.token_ids) for p, prefix in zip(asked, alike, strict=True)]
+        prompts = [_opened(run, prefix) for prefix in alike]
         shorter = replace(request, max_tokens=request.max_tokens - length)
         for prefix, group in zip(alike, sampled(run, prompts, shorter, version), strict=True):
             texts = [run.student.decode(prefix.token_ids + c.token_ids) for c in group]
             found[prefix.question_id] = [replace(c, text=text) for c, text in zip(group, texts, strict=True)]
     return [found[prefix.question_id] for prefix in prefixes]
+
+
+def _opened(run: Run, prefix: Prefix) -> Prompt:
+    asked = run.student.prompt(run.questions.by_id[prefix.question_id])
+    return Prompt(asked.question, (prefix.prompt_ids or asked.token_ids) + prefix.token_ids)

@@ -38,7 +38,7 @@ from relift.records import (
     UpdateKind,
     UpdateReport,
 )
-from relift.run.recorded import GateRecord, UpdateRecord, fates_from_json, find, phase_key, read
+from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, fates_from_json, find, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -78,10 +78,11 @@ def rl_update(
     run.policy.at(version)
     _check(run, iteration, rollouts, verdicts)
     lr = learning_rate(run, UpdateKind.RL, iteration)
+    guides = _guides(run, rollouts)
     made = UpdateRecord(
         version=version,
         reports=(),
-        uses=(tuple(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in taught),),
+        uses=((*(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in taught), *guides),),
         lr=lr,
         rollouts=rollouts.key,
         verdicts=verdicts.key,
@@ -129,7 +130,22 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
 
 def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
     """Of an update that taught demonstrations; none of any other."""
-    return from_parquet(run.store.read(key, TRAINED)) if any(update.uses) else []
+    are_trained_on = any(use.prefix_tokens is None for use in update.used_by(0))
+    return from_parquet(run.store.read(key, TRAINED)) if are_trained_on else []
+
+
+def _guides(run: Run, rollouts: PhaseRef) -> list[Use]:
+    """Demonstrations whose beginnings were given to what the update trains on."""
+    return [
+        Use(
+            demonstration_id=prefix.demonstration_id,
+            question_id=prefix.question_id,
+            prefix_tokens=len(prefix.token_ids)
+            or len(prefix.prompt_ids) - len(run.student.prompt(run.questions.by_id[prefix.question_id]).token_ids),
+        )
+        for prefix in read(run.store, rollouts.key, RolloutRecord).guided
+        if prefix.demonstration_id
+    ]
 
 
 def fates_of(run: Run, update: UpdateRecord) -> Fates:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished, progress_of
-from relift.phases.prompts import GUIDED, completions_of, continuations, prefix_of
+from relift.phases.prompts import BESIDE, beside_name, completions_of, continuations, prefix_of
 from relift.phases.tables import rollouts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
 from relift.questions import Drawn
-from relift.records import FinishReason, PhaseRef, PolicyVersion, Purpose
+from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose
 from relift.run.recorded import RolloutRecord
 from relift.run.run import Run
 from relift.store.manifest import digest
@@ -53,22 +53,22 @@ def sample_round(
     )
     groups = completions_of(run, questions, request, version)
     files = {FILE: rollouts_to_parquet(questions, groups)}
-    beside = dict[str, int]()
-    if prefixes:
-        asked = [run.questions.by_id[prefix.question_id] for prefix in prefixes]
-        continued = continuations(run, prefixes, replace(request, purpose=Purpose.GUIDED), version)
-        files[GUIDED + FILE] = rollouts_to_parquet(asked, continued)
-        beside = {
-            "guided_rollouts": sum(map(len, continued)),
-            "guided_tokens": sum(len(c.token_ids) for group in continued for c in group),
-        }
+    sampled = list[Completion]()
+    for purpose in BESIDE:
+        if beside := [prefix for prefix in prefixes if prefix.purpose is purpose]:
+            asked = [run.questions.by_id[prefix.question_id] for prefix in beside]
+            continued = continuations(run, beside, replace(request, purpose=purpose), version)
+            files[beside_name(purpose, FILE)] = rollouts_to_parquet(asked, continued)
+            sampled += [completion for group in continued for completion in group]
+    beside_tokens = sum(len(completion.token_ids) for completion in sampled)
+    counted = {"guided_rollouts": len(sampled), "guided_tokens": beside_tokens} if sampled else {}
     completions = [c for group in groups for c in group]
     counts = {
         "questions": len(questions),
         "rollouts": len(completions),
         "tokens": sum(len(c.token_ids) for c in completions),
         "cut": sum(c.finish_reason is FinishReason.LENGTH for c in completions),
-        **beside,
+        **counted,
     }
     facts = replace(record, position=drawn.position).to_json()
     return finish(run, iteration, phase, files, inputs=inputs, counts=counts, facts=facts)

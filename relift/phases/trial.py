@@ -126,5 +126,5 @@ def _by_prefix(record: TrialRecord, groups: Sequence[RolloutGroup]) -> list[Guid
         taken[prefix.question_id] = start + record.samples
         group = of_question[prefix.question_id]
         rollouts: tuple[Rollout, ...] = group.rollouts[start : start + record.samples]
-        found.append(GuidedGroup(prefix_ids=prefix.token_ids, group=replace(group, rollouts=rollouts)))
+        found.append(GuidedGroup(prefix=prefix, group=replace(group, rollouts=rollouts)))
     return found

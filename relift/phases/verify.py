@@ -12,7 +12,7 @@ from relift.config import OwnRewardConfig, RlConfig
 from relift.errors import SelfCheckFailed
 from relift.phases import rollout
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import GUIDED
+from relift.phases.prompts import beside_name
 from relift.phases.rounds import with_round
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, verdicts_to_parquet
 from relift.records import (
@@ -51,9 +51,10 @@ def verify(run: Run, iteration: int, rollouts: PhaseRef, before: PhaseRef | None
     # A small round may fail as often as a whole batch may: a question that cannot be graded is much of it.
     rows = _judged(run, completions, of=run.config.questions.batch_size * run.config.rollout.samples if before else 0)
     files = {FILE: verdicts_to_parquet(rows)}
-    if before is None and read(run.store, rollouts.key, RolloutRecord).guided:
-        guided = completions_from_parquet(run.store.read(rollouts.key, GUIDED + rollout.FILE))
-        files[GUIDED + FILE] = verdicts_to_parquet(_judged(run, guided))
+    beside = () if before else read(run.store, rollouts.key, RolloutRecord).guided
+    for purpose in {prefix.purpose: None for prefix in beside}:
+        found = completions_from_parquet(run.store.read(rollouts.key, beside_name(purpose, rollout.FILE)))
+        files[beside_name(purpose, FILE)] = verdicts_to_parquet(_judged(run, found))
     counts = dict(sorted(Counter(verdict.status.value for _, _, verdict, _ in rows).items()))
     if run.config.sampling.refill:
         counts["signal"] = _with_signal(rows)

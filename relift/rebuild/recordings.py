@@ -32,7 +32,7 @@ from relift.store.folder import FolderStore
 from relift.store.manifest import Manifest
 
 ROLLOUTS, VERDICTS, DEMONSTRATIONS = "rollouts.parquet", "verdicts.parquet", "demonstrations.parquet"
-CONFIRM, GUIDED = "confirm_", "guided_"
+CONFIRM = "confirm_"
 _RECORDS: Mapping[str, type[GateRecord | TrialRecord | UpdateRecord | EvaluationRecord]] = {
     "gate": GateRecord,
     "trial": TrialRecord,
@@ -179,18 +179,21 @@ class Recordings:
         found = [_PURPOSES[recorded.phase]] if recorded.phase in _PURPOSES else []
         found += [Purpose.CONFIRM] * recorded.has_confirmed
         found += [recorded.says(TrialRecord).purpose] if recorded.phase == "trial" else []
-        return found + [Purpose.GUIDED] * self._is_guided(recorded)
+        return found + self._beside(recorded)
 
-    def _is_guided(self, recorded: Recorded) -> bool:
-        """Whether its iteration holds groups beside the batch, which the gate writes."""
-        return recorded.phase == "gate" and bool(read(self._store, self._phase_keys(recorded)[0], RolloutRecord).guided)
+    def _beside(self, recorded: Recorded) -> list[Purpose]:
+        """Of the groups beside its iteration's batch, which the gate writes."""
+        if recorded.phase != "gate":
+            return []
+        prefixes = read(self._store, self._phase_keys(recorded)[0], RolloutRecord).guided
+        return sorted({prefix.purpose for prefix in prefixes})
 
     def _batch_keys(self, recorded: Recorded) -> list[str]:
         key = recorded.key
         if recorded.phase.endswith("_update"):
             return [self._batch_key(f"{key}/{index}") for index in range(len(recorded.says(UpdateRecord).reports))]
         batch_keys = [self._batch_key(key)]
-        batch_keys += [self._batch_key(f"{key}/guided")] * self._is_guided(recorded)
+        batch_keys += [self._batch_key(f"{key}/{purpose}") for purpose in self._beside(recorded)]
         if recorded.phase == "evaluate":
             batch_keys += [self._batch_key(f"{key}/attempts")] + [
                 self._batch_key(f"{key}/confirm")
@@ -211,11 +214,11 @@ class Recordings:
         rollouts, verdicts = (self._rounds(recorded, phase) for phase in ("rollout", "verify"))
         groups = self._groups(rollouts, verdicts, by_id)
         decision = recorded.says(GateRecord).decision
-        is_guided = self._is_guided(recorded)
-        if is_guided:
-            beside = self._groups(rollouts[:1], verdicts[:1], by_id, GUIDED)
-            batch_key = self._batch_key(f"{recorded.key}/guided")
-            ledger.record_attempts(batch_key, recorded.iteration, beside, purpose=Purpose.GUIDED)
+        purposes = self._beside(recorded)
+        for purpose in purposes:
+            beside = self._groups(rollouts[:1], verdicts[:1], by_id, f"{purpose}_")
+            batch_key = self._batch_key(f"{recorded.key}/{purpose}")
+            ledger.record_attempts(batch_key, recorded.iteration, beside, purpose=purpose)
         ledger.record_attempts(
             self._batch_key(recorded.key),
             recorded.iteration,
@@ -224,7 +227,7 @@ class Recordings:
             hardest=decision.hardest,
             control=decision.control,
         )
-        return 1 + is_guided
+        return 1 + len(purposes)
 
     def _write_probe(self, ledger: Ledger, recorded: Recorded, by_id: Mapping[str, Question]) -> int:
         groups = self._groups([recorded.key], [recorded.key], by_id)

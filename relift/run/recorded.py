@@ -42,7 +42,7 @@ class RolloutRecord:
 
     policy_version: int
     guided: tuple[Prefix, ...] = ()
-    """Of the groups beside the batch, in their order."""
+    """Of the groups beside the batch, in their order; those of questions as they are with them."""
     position: Position | None = None
     """Where the order of questions stands after it; None in runs of relift 0.1.0."""
 
@@ -79,11 +79,14 @@ class TrialRecord:
 
 
 def _from_prefixes(prefixes: Sequence[Prefix]) -> list[Any]:
-    return [[prefix.question_id, list(prefix.token_ids)] for prefix in prefixes]
+    return [[p.question_id, list(p.token_ids), list(p.prompt_ids), p.demonstration_id, p.given] for p in prefixes]
 
 
 def _prefixes(tree: Sequence[Any]) -> tuple[Prefix, ...]:
-    return tuple(Prefix(question_id=question, token_ids=tuple(ids)) for question, ids in tree)
+    return tuple(
+        Prefix(question_id=q, token_ids=tuple(ids), prompt_ids=tuple(prompt), demonstration_id=whose, given=given)
+        for q, ids, prompt, whose, given in tree
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,9 +134,9 @@ def _bought(run: Run) -> dict[str, Any]:
     )
     solved = run.ledger.execute("SELECT DISTINCT question_id FROM demonstrations WHERE refusal IS NULL")
     return {
-        "cost_usd": sum(cost for _, cost in paid),
+        "cost_usd": sum((cost for _, cost in paid), 0.0),
         "controls_bought": sum(run.interleaving.is_control(question) for (question,) in solved),
-        "control_cost_usd": sum(cost for question, cost in paid if question and run.interleaving.is_control(question)),
+        "control_cost_usd": sum((cost for q, cost in paid if q and run.interleaving.is_control(q)), 0.0),
     }
 
 

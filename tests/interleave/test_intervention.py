@@ -14,7 +14,7 @@ from relift.config.recipe import load_recipe
 from relift.errors import ConfigError
 from relift.interleave import GuidedPrompt, Lesson, Moment, Partial
 from relift.interleave.rules.intervention import MOST_AWAITED, InterventionRule
-from relift.records import GuidedGroup, Purpose, RolloutGroup, Status
+from relift.records import GuidedGroup, Prefix, Purpose, RolloutGroup, Status
 from tests.interleave.interleave_groups import group
 
 WORKED = "40*6+7*6=240+42=282"
@@ -51,7 +51,10 @@ def moment(groups: Sequence[RolloutGroup], waiting: Sequence[Lesson], iteration:
 def tried(now: Moment, of: InterventionRule, *right: str) -> Moment:
     """The moment with what came of the rule's trials: right for these questions."""
     results = [
-        GuidedGroup(prefix_ids=(1,), group=group(one.question_id, [Status.WRONG] * 3 + [status]))
+        GuidedGroup(
+            prefix=Prefix(question_id=one.question_id, token_ids=(1,)),
+            group=group(one.question_id, [Status.WRONG] * 3 + [status]),
+        )
         for one in of.trials(now)
         for status in [Status.CORRECT if one.question_id in right else Status.WRONG]
     ]

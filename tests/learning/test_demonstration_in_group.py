@@ -12,7 +12,7 @@ from learning_helpers import adam, plain_logprobs, rl, tiny_model
 from relift.config import CorrectionConfig, PpoConfig, RlConfig
 from relift.learning import Counts, PolicyTokens, policy_loss, rl_sequences
 from relift.learning.losses import demonstration_objective
-from relift.records import GuidedGroup, RolloutGroup, Status, TrainingSequence
+from relift.records import GuidedGroup, Prefix, RolloutGroup, Status, TrainingSequence
 from tests.interleave.interleave_groups import group
 
 PROMPT = (5, 6, 7)
@@ -97,8 +97,11 @@ def test_a_group_that_is_dropped_leaves_its_step_and_moves_no_other() -> None:
 def test_guided_groups_are_spread_over_the_steps_with_advantages_of_their_own_and_no_loss_on_the_prefix() -> None:
     groups = [group(name, [Status.WRONG, Status.CORRECT]) for name in "abcd"]
     beside = [
-        GuidedGroup(prefix_ids=(13, 14), group=group("a", [Status.CORRECT, Status.WRONG, Status.WRONG, Status.WRONG])),
-        GuidedGroup(prefix_ids=(15,), group=group("q", [Status.WRONG, Status.CORRECT])),
+        GuidedGroup(
+            prefix=Prefix(question_id="a", token_ids=(13, 14)),
+            group=group("a", [Status.CORRECT, Status.WRONG, Status.WRONG, Status.WRONG]),
+        ),
+        GuidedGroup(prefix=Prefix(question_id="q", token_ids=(15,)), group=group("q", [Status.WRONG, Status.CORRECT])),
     ]
     whole, more = steps(groups), steps(groups, guided=beside)
     assert [step[: len(before)] for step, before in zip(more, whole, strict=True)] == whole
@@ -108,3 +111,34 @@ def test_guided_groups_are_spread_over_the_steps_with_advantages_of_their_own_an
     assert first.token_ids[:5] == (*PROMPT, 13, 14)
     assert first.loss_mask == (0,) * 5 + (1,) * 2
     assert first.sampling_logprobs == (0.0,) * 5 + (-1.0,) * 2
+
+
+def test_where_the_plain_group_is_eight_zeros_the_guided_group_alone_moves_the_policy_and_only_after_its_prefix() -> (
+    None
+):
+    """A policy of one token with two states: log-odds of the right token without (u) and with (v) the prefix given.
+
+    Eight plain rollouts are wrong: A = 0, and so is the derivative by u. Of four after the prefix one is right: A = 3/4
+    and three times -1/4. With p the probability of right, d log p / dv = 1 - p and d log(1 - p) / dv = -p, so the
+    derivative of -sum(A l) / 12 by v is -(3/4 (1 - p) + 3/4 p) / 12 = -1/16, whatever p. Of the prefix there is none.
+    """
+    prefix = Prefix(question_id="q", token_ids=(13, 14))
+    helped = group("q", [Status.CORRECT] + [Status.WRONG] * 3, tokens=1)
+    (made,) = steps([group("q", [Status.WRONG] * 8, tokens=1)], guided=[GuidedGroup(prefix=prefix, group=helped)])
+    assert [one.loss_tokens for one in made] == [1] * 12, "the prefix is masked"
+    odds = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
+    is_right = torch.tensor([False] * 8 + [True] + [False] * 3)
+    state = torch.tensor([int(one.token_ids[3:5] == prefix.token_ids) for one in made])
+    assert state.tolist() == [0] * 8 + [1] * 4
+    logprobs = torch.nn.functional.logsigmoid(torch.where(is_right, odds[state], -odds[state]))
+    tokens = PolicyTokens(
+        logprobs_C=logprobs,
+        old_logprobs_C=logprobs.detach(),
+        sampling_logprobs_C=logprobs.detach(),
+        advantages_S=torch.tensor([one.advantage for one in made], dtype=torch.float64),
+        sequence_C=torch.arange(12),
+        loss_tokens_S=torch.ones(12, dtype=torch.float64),
+        demonstrated_S=torch.zeros(12, dtype=torch.bool),
+    )
+    policy_loss(tokens, RlConfig(), Counts(tokens=12, sequences=12)).loss.backward()
+    assert odds.grad is not None and odds.grad.tolist() == pytest.approx([0.0, -1 / 16])

@@ -59,6 +59,7 @@ def write_small_project(folder: Path) -> Path:
         _begin(ledger, "large-7b")
         groups = [group(OPEN, RIGHT), group(SOURCING, WRONG)]
         ledger.record_attempts("0/record", 0, groups, purpose=Purpose.TRAIN, hardest=[SOURCING.id])
+        ledger.record_attempts("0/trial", 0, [group(SOURCING, "-+--")], purpose=Purpose.PREFIX_SEARCH)
         ledger.publish(ledger.path.with_name("hard_examples.duckdb"))
     return folder
 
@@ -95,6 +96,7 @@ def _sample(ledger: Ledger) -> None:
     drawn = (HALF, RIGHT, WRONG, WRONG, "-------+")
     probed = [group(q, m, version=2) for q, m in zip(taught + controls, drawn, strict=True)]
     ledger.record_attempts("1/probe", 1, probed, purpose=Purpose.PROBE)
+    ledger.record_attempts("0/trial", 0, [group(QUEUED, "-+--")], purpose=Purpose.PREFIX_SEARCH)
 
 
 def _agreeing(one: RolloutGroup) -> RolloutGroup:

@@ -33,7 +33,7 @@ def recounted(run: Run) -> Spent:
     def one(sql: str) -> Any:
         return run.ledger.execute(sql)[0][0] or 0
 
-    counted = "FROM groups WHERE purpose IN ('train', 'guided')"
+    counted = "FROM groups WHERE purpose IN ('train', 'guided', 'unguided', 'prefix_search', 'continuation')"
     return Spent(
         rollouts=one(f"SELECT sum(rollouts) {counted}"),
         sampled_tokens=one(f"SELECT sum(tokens) {counted}"),

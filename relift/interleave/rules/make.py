@@ -7,6 +7,7 @@ from typing import Any
 
 from relift.config import (
     EveryKRuleConfig,
+    GuidedRuleConfig,
     InsertRuleConfig,
     InterventionRuleConfig,
     MixedRuleConfig,
@@ -21,6 +22,7 @@ from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
+from relift.interleave.rules.guided import GuidedRule
 from relift.interleave.rules.insert import Insert
 from relift.interleave.rules.intervention import InterventionRule
 from relift.interleave.rules.mixed import Mixed
@@ -37,7 +39,7 @@ RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     InsertRuleConfig: Insert,
     MixedRuleConfig: Mixed,
 }
-"""Those that come with relift, by their settings."""
+"""Those that come with relift, by their settings; a rule that cuts solutions into steps is made with their mark too."""
 
 
 def make_rule(config: RunConfig) -> Rule:
@@ -48,9 +50,13 @@ def make_rule(config: RunConfig) -> Rule:
     setting = config.teach.rule
     if isinstance(setting, PluginConfig):
         return _made(_loaded(setting), setting)
+    if not config.teaches:
+        return Rule()
     if isinstance(setting, InterventionRuleConfig):
         return InterventionRule(setting, step_mark(config.questions.answer_form))
-    return RULES[type(setting)](setting) if config.teaches else Rule()
+    if isinstance(setting, GuidedRuleConfig):
+        return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
+    return RULES[type(setting)](setting)
 
 
 def require_rule(config: RunConfig) -> dict[str, str]:

@@ -7,9 +7,8 @@ WITH seen AS (
         max(correct / rollouts) AS best_accuracy,
         max(iteration) FILTER (correct > 0) AS last_solved,
         max(iteration) AS last_sampled
-    FROM groups
+    FROM plain_groups
     WHERE run GLOB coalesce(getvariable('run'), '*')
-      AND purpose <> 'guided'
     GROUP BY run, question_id
     HAVING max(policy_version) FILTER (correct > 0) < max(policy_version)
         AND max_by(correct, (policy_version, iteration, purpose)) = 0

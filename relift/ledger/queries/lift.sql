@@ -13,7 +13,7 @@ WITH of_runs AS (
     FROM of_runs
     UNION ALL
     SELECT
-        3, run, distance, 'difference', taught_questions + control_questions, NULL, lift, lift_low, lift_high
+        3, run, distance, CASE WHEN lift IS NULL THEN 'difference: not defined' ELSE 'difference' END, taught_questions + control_questions, NULL, lift, lift_low, lift_high
     FROM of_runs
     UNION ALL
     SELECT 4, run, distance, 'left out', left_out, NULL, NULL, NULL, NULL FROM of_runs WHERE left_out > 0

@@ -12,9 +12,8 @@ SELECT
     any_value(h.gold) AS gold,
     any_value(h.text) AS text
 FROM hard_examples h
-JOIN groups g USING (run, question_id)
+JOIN plain_groups g USING (run, question_id)
 WHERE h.state = 'regressed'
-  AND g.purpose <> 'guided'
   AND h.run GLOB coalesce(getvariable('run'), '*')
   AND h.last_sampled >= coalesce(getvariable('since'), 0)
 GROUP BY h.run, h.question_id

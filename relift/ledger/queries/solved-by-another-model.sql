@@ -2,9 +2,8 @@
 -- Group: runs.
 WITH latest AS (
     SELECT run, question_id, max_by(correct / rollouts, (policy_version, iteration, purpose)) AS accuracy
-    FROM groups
+    FROM plain_groups
     WHERE run GLOB coalesce(getvariable('run'), '*')
-      AND purpose <> 'guided'
     GROUP BY run, question_id
 ), by_model AS (
     SELECT r.base_model, l.question_id, count(*) AS runs, max(l.accuracy) AS best, any_value(l.run) AS run

@@ -2,18 +2,16 @@
 -- Group: can the data be trusted.
 WITH votes AS (
     SELECT run, question_id, answer, count(*) AS agreeing
-    FROM attempts
+    FROM plain_attempts
     WHERE status = 'wrong'
-      AND purpose <> 'guided'
       AND run GLOB coalesce(getvariable('run'), '*')
       AND iteration >= coalesce(getvariable('since'), 0)
     GROUP BY run, question_id, answer
     HAVING count(*) >= 5 AND answer IS NOT NULL
 ), sampled AS (
     SELECT run, question_id, sum(rollouts) AS rollouts, sum(correct) AS correct
-    FROM groups
-    WHERE purpose <> 'guided'
-      AND iteration >= coalesce(getvariable('since'), 0)
+    FROM plain_groups
+    WHERE iteration >= coalesce(getvariable('since'), 0)
     GROUP BY run, question_id
 )
 SELECT

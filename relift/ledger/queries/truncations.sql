@@ -2,9 +2,8 @@
 -- Group: can the data be trusted.
 WITH cut AS (
     SELECT run, question_id, iteration, purpose, count(*) AS truncated
-    FROM attempts
+    FROM plain_attempts
     WHERE status = 'truncated'
-      AND purpose <> 'guided'
       AND run GLOB coalesce(getvariable('run'), '*')
       AND iteration >= coalesce(getvariable('since'), 0)
     GROUP BY run, question_id, iteration, purpose

@@ -10,7 +10,7 @@ WITH first_admitted AS (
     FROM groups g JOIN first_admitted f ON f.run = g.run AND f.question_id = g.question_id AND f.iteration < g.iteration
     WHERE g.is_hardest
 ), now AS (
-    SELECT run, max(iteration) AS iteration FROM groups GROUP BY run
+    SELECT run, max(iteration) AS iteration FROM plain_groups GROUP BY run
 )
 SELECT
     h.run, h.question_id, any_value(h.state) AS state,
