@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.server.train_child import LEAVING_SECONDS
 from relift.config import RunConfig
 from relift.errors import RunError
 from relift.records import Spent
@@ -24,6 +23,8 @@ from relift.study.planned import PlannedRun
 
 ORPHAN_SECONDS = 10.0
 """A child of a comparison that was killed has left its run after so long."""
+STOPPING_SECONDS = 2.5
+"""For the runs to stop by themselves, of the five within which a comparison is to be gone."""
 LAST_WORDS = 3
 """Lines of what a run that failed said last."""
 
@@ -106,12 +107,12 @@ async def begin(comparison: Comparison, run: PlannedRun) -> Child:
 
 
 async def end(children: list[Child]) -> None:
-    """Ask all of them to stop, and see that they do: nothing that they recorded is lost."""
+    """Ask all of them to stop, and see that they do: nothing that they recorded is lost, however they end."""
     for child in children:
         _signal(child, signal.SIGTERM)
     waited = [asyncio.create_task(child.process.wait()) for child in children]
     if waited:
-        _, late = await asyncio.wait(waited, timeout=LEAVING_SECONDS - 0.5)
+        _, late = await asyncio.wait(waited, timeout=STOPPING_SECONDS)
         if late:
             for child in children:
                 _signal(child, signal.SIGKILL)

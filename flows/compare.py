@@ -18,7 +18,7 @@ from flows.children import Child, begin, end
 from flows.server.outage import begun, ended, hold_result
 from flows.session import stopped_by_signals
 from flows.terminal.study_view import StudyView
-from relift.errors import Interrupted, RunError
+from relift.errors import Interrupted, ReliftError, RunError
 from relift.interrupt import StopFlag
 from relift.run.identity import run_store
 from relift.study.comparison import Comparison, open_comparison
@@ -97,7 +97,11 @@ async def _work(comparison: Comparison, view: StudyView, stop: StopFlag) -> list
     try:
         while True:
             while len(children) < comparison.study.beside and (run := comparison.next_run()):
-                children.append(await begin(comparison, run))
+                try:
+                    children.append(await begin(comparison, run))
+                except ReliftError as problem:
+                    failed.append(f"{run} could not begin: {problem}")
+                    continue
                 view.began(children[-1])
             if not children:
                 return failed + [f"{run} waited for a run that failed" for run in comparison.waiting]
@@ -119,7 +123,10 @@ async def _ended(comparison: Comparison, child: Child, view: StudyView) -> list[
         view.failed(child)
         return [f"{child.run} ended with status {child.process.returncode}; {child.log} ends so:\n{child.last_words}"]
     before = comparison.results.get(child.run.key)
-    result = await asyncio.to_thread(comparison.finish, child.run, run_store(child.config, child.name))
+    try:
+        result = await asyncio.to_thread(comparison.finish, child.run, run_store(child.config, child.name))
+    except ReliftError as problem:
+        return [f"{child.run} has ended, and its result could not be written: {problem}"]
     if not comparison.keep:
         child.log.unlink(missing_ok=True)
     view.ended(child, result, time.monotonic() - child.began)
