@@ -36,7 +36,7 @@ class Stored:
     def write(self, path: Path) -> None:
         """At once or not at all; raises StoreError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode())  # type: ignore[call-overload]
+        write_atomically(path, _as_text(asdict(self)).encode())  # type: ignore[call-overload]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -52,6 +52,18 @@ class Stored:
                 f"it made again."
             ) from None
         return found
+
+
+def _as_text(tree: Mapping[str, Any]) -> str:
+    """JSON with a line for every key, and for every item of a list: thousands of questions stay small and readable."""
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, list | tuple) and value:
+            text = "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n ]"
+        else:
+            text = json.dumps(value, allow_nan=False)
+        lines.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 @cache
