@@ -6,57 +6,20 @@ is not needed. ``<study>.json`` is made from those files. Accuracies and differe
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from relift.errors import DataError
-from relift.store.folder import write_atomically
+from relift.study.stored import Stored
 
-FORMAT = 1
-"""Of both files."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Band = Literal["always", "sometimes", "unsolved"]
-
-
-class Stored:
-    """What is read back only as it was written: no key too many or too few, every number in its range."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    def write(self, path: Path) -> None:
-        """At once or not at all; raises StoreError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode())  # type: ignore[call-overload]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises DataError naming the file and every fault."""
-        try:
-            found: Self = _adapter(cast(Hashable, cls)).validate_json(path.read_bytes())
-        except ValidationError as problem:
-            faults = "\n".join(
-                f"  {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in problem.errors()[:5]
-            )
-            raise DataError(
-                f"{path} is no {cls.__name__} of this relift:\n{faults}\nRestore it from a copy, or remove it and have "
-                f"it made again."
-            ) from None
-        return found
-
-
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(cast(Any, kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
