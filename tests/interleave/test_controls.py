@@ -82,6 +82,8 @@ def shown(state: Interleaving, seed: int, iteration: int) -> set[str]:
     tried: list[Prefix] = []
     for _ in range(state.rule.rule.trial_rounds):
         found = state.trials(replace(batch, trials=tuple(trials)), decision, came, encode)
+        if not found:
+            break
         tried += found
         trials += [GuidedGroup(prefix=prefix, group=sampled(draw, prefix.question_id)) for prefix in found]
     batches = state.advance(replace(batch, trials=tuple(trials)), decision, came, lambda beginning: (1,))
