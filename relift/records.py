@@ -277,6 +277,14 @@ class GuidedGroup:
         return self.prefix.token_ids
 
 
+class DemonstrationKind(StrEnum):
+    """What a demonstration shows."""
+
+    SOLUTION = "solution"
+    INTERVENTION = "intervention"
+    """The first steps of a wrong rollout and a teacher's step after them: no solution, and nothing follows it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstration:
     """A solution offered for a question; admitted when ``refusal`` is None.
@@ -291,11 +299,12 @@ class Demonstration:
     """In the student's answer form, without the prompt and without end-of-sequence."""
     source: str
     tokens: int
-    """Under the student's tokenizer, end-of-sequence included."""
+    """Under the student's tokenizer, end-of-sequence included; an intervention has none."""
     cost_usd: float = 0.0
     latency_seconds: float = 0.0
     refusal: str | None = None
     """Why it was not admitted, e.g. ``"wrong: 281 is not 282"``."""
+    kind: DemonstrationKind = DemonstrationKind.SOLUTION
 
     @property
     def is_admitted(self) -> bool:

@@ -178,6 +178,11 @@ class RunConfig(Section):
                 "teach.rule.kind=intervention teaches by the supervised update alone, which sft='off' switches off: "
                 "leave sft=off out, or set teach.rule.kind=relift too for plain GRPO"
             )
+        if self.teach.rule.samples is None and "api" in self.teacher.sources:
+            raise ValueError(
+                "teach.rule.samples=off would teach the steps that the source api writes unverified: set it to the "
+                "number of continuations of which one has to be right, or name no api in teacher.sources"
+            )
         if self.teacher.max_tokens > self.rollout.max_tokens:
             raise ValueError(
                 f"teacher.max_tokens={self.teacher.max_tokens} is more than rollout.max_tokens="

@@ -144,7 +144,7 @@ def _solutions(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Solution
     found: dict[str, list[Solution]] = {}
     for question, id_, text, source, tokens, run in connection.execute(
         "SELECT question_id, demonstration_id, min_by(text, run), min_by(source, run), min_by(tokens, run), min(run) "
-        "FROM demonstrations WHERE refusal IS NULL GROUP BY question_id, demonstration_id "
+        "FROM demonstrations WHERE refusal IS NULL AND kind = 'solution' GROUP BY question_id, demonstration_id "
         "ORDER BY question_id, demonstration_id"
     ).fetchall():
         form = forms.get(run, "")

@@ -5,6 +5,7 @@ Plain Python without draws or clocks (a rule of one's own may draw by the run's 
 all of it by calling the same functions over the recorded phases.
 """
 
+from relift.interleave.batch import Batch, Decision, Taught
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry, LeavingEvent, LeavingReason
 from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
@@ -13,7 +14,7 @@ from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.rules.make import make_rule, require_rule
 from relift.interleave.rules.relift import ReliftRule
-from relift.interleave.state import Batch, Decision, Interleaving, Taught
+from relift.interleave.state import Interleaving
 
 __all__ = [
     "ALL_KEPT",

@@ -32,6 +32,8 @@ class Lesson:
     question_id: str
     demonstration_id: str
     text: str
+    is_intervention: bool = False
+    """Whether it is no solution but a part of one, made by correcting a rollout: ``mistake``."""
     first_iteration: int
     """In which it came."""
     failures: int
@@ -158,6 +160,10 @@ class Rule:
     def requests(self, moment: Moment) -> Sequence[str]:
         """Questions that teachers are to be asked for; what they answer waits, in this iteration or a later one."""
         return ()
+
+    def mistake(self, group: RolloutGroup) -> str | None:
+        """The wrong completion of which an API is asked for one step, in place of a solution of the question."""
+        return None
 
     def trials(self, moment: Moment) -> Sequence[GuidedPrompt]:
         """Beginnings of completions to see where they lead: ``trial_samples`` continuations of each, never trained on.

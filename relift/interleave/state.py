@@ -12,56 +12,20 @@ them again. Nothing here knows a store, a model or a clock.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relift.config import RunConfig
 from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
+from relift.interleave.batch import Batch, Decision, Taught
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
-from relift.interleave.fates import ALL_KEPT, Fates
+from relift.interleave.fates import Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
 from relift.interleave.rehearsal import RehearsalPool
 from relift.interleave.rule import Lesson, Moment, Rule, state_of
-from relift.records import Demonstration, GuidedGroup, Prefix, RolloutGroup, UpdateReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """The verified rollouts of an iteration, in the order of its questions."""
-
-    iteration: int
-    groups: Sequence[RolloutGroup]
-    guided: Sequence[GuidedGroup] = ()
-    trials: Sequence[GuidedGroup] = ()
-    """Empty before they were sampled."""
-    fates: Fates = ALL_KEPT
-    """Of the groups, once the RL update is over."""
-    progress: float = 0.0
-    """As in ``Moment``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What gate and rule said of a batch, as question ids, e.g. hardest ``("9f86d081884c7d65",)``, control ``()``."""
-
-    hardest: tuple[str, ...]
-    control: tuple[str, ...]
-    """Those among the hardest that are never taught."""
-    wanted: tuple[str, ...] = ()
-    """Teachers are asked for them, and they may be taught."""
-    followed: tuple[str, ...] = ()
-    """Controls that teachers are asked for, to be followed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
-    """What a supervised update trains on of what waits, e.g. partial_ids None: the demonstration, with its end."""
-
-    entry: Entry
-    partial_ids: tuple[int, ...] | None = None
-    """Token ids of the part of a solution that stands in its place, without end of sequence."""
+from relift.records import Demonstration, DemonstrationKind, Prefix, UpdateReport
 
 
 class Interleaving:
@@ -95,6 +59,10 @@ class Interleaving:
         """Texts of the demonstrations that wait, by id."""
         self.asked: tuple[str, ...] = ()
         """Ids of the questions that teachers still owe an answer, as of the last iteration that was sourced."""
+        self.mistakes: dict[str, str] = {}
+        """Wrong completions with which some of these were asked."""
+        self.interventions: set[str] = set()
+        """Ids of the demonstrations that wait and are no solutions."""
         self.refused_in_a_row = 0
         """Updates without a step taken, for gradients that could not be used."""
 
@@ -109,12 +77,16 @@ class Interleaving:
         """What the gate says of a batch, and what teachers are asked for."""
         hardest = [group.question.id for group in batch.groups if self.gate.is_hardest(group)]
         control = [question for question in hardest if self.is_control(question)]
-        wanted = self.rule.requests(self._moment_of(batch, hardest))
+        wanted = tuple(q for q in self.rule.requests(self._moment_of(batch, hardest)) if not self.buffer.is_retired(q))
+        followed = tuple(q for q in control if self._is_followed and self.probes.is_wanted(q))
+        asked = [group for group in batch.groups if group.question.id in {*wanted, *followed}]
+        mistakes = ((group.question.id, self.rule.rule.mistake(group)) for group in asked)
         return Decision(
             hardest=tuple(hardest),
             control=tuple(control),
-            wanted=tuple(q for q in wanted if not self.buffer.is_retired(q)),
-            followed=tuple(q for q in control if self._is_followed and self.probes.is_wanted(q)),
+            wanted=wanted,
+            followed=followed,
+            mistakes=tuple((question, mistake) for question, mistake in mistakes if mistake is not None),
         )
 
     @property
@@ -131,7 +103,7 @@ class Interleaving:
         arrived = self._teachable(demonstrations)
         buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
         _add(buffer, arrived, batch.iteration)
-        waiting = _lessons(buffer, self.demonstrations | {d.id: d.text for d in arrived})
+        waiting = self._lessons(buffer, arrived)
         fates = self.rule.groups(replace(self._moment_of(batch, decision.hardest), waiting=waiting))
         return fates, [waiting[question] for question in fates.taught]
 
@@ -147,16 +119,20 @@ class Interleaving:
         arrived = self._teachable(demonstrations)
         buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
         self._let_wait(buffer, batch, arrived)
-        texts = self.demonstrations | {d.id: d.text for d in arrived}
-        moment = replace(self._moment_of(batch, decision.hardest), waiting=_lessons(buffer, texts))
+        moment = replace(self._moment_of(batch, decision.hardest), waiting=self._lessons(buffer, arrived))
         return self.rule.trials(moment, encode)
 
     def is_probe_due(self, iteration: int) -> bool:
         return bool(self.probes.due(iteration))
 
-    def owes(self, questions: Iterable[str]) -> None:
+    def mistakes_of(self, decision: Decision) -> dict[str, str]:
+        """Wrong completions by question: those of the decision, but for what is asked already."""
+        return {**dict(decision.mistakes), **self.mistakes}
+
+    def owes(self, questions: Iterable[str], decision: Decision) -> None:
         """Teachers were asked; these questions are without an answer."""
         self.asked = tuple(questions)
+        self.mistakes = {q: text for q, text in self.mistakes_of(decision).items() if q in self.asked}
 
     def advance(
         self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: EncodePartial
@@ -168,12 +144,13 @@ class Interleaving:
         """
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
-        waiting = _lessons(self.buffer, self.demonstrations)
+        waiting = self._lessons(self.buffer)
         guided = [found.prefix for found in batch.guided if found.is_guided]
         self.taught.update({p.demonstration_id or named(waiting, p.question_id): p.question_id for p in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
+        self.interventions |= _interventions(arrived)
         if taught := self._let_wait(self.buffer, batch, arrived):
             self._taught(taught, batch.iteration)
         if helped := [prefix.question_id for prefix in guided if prefix.demonstration_id]:
@@ -198,6 +175,7 @@ class Interleaving:
         self.taught.update({entry.demonstration_id: entry.question_id for entry in entries})
         for entry in entries:
             self.demonstrations.pop(entry.demonstration_id, None)
+            self.interventions.discard(entry.demonstration_id)
         self.probes.taught([entry.question_id for entry in entries], iteration)
 
     def count_refusals(self, reports: Iterable[UpdateReport]) -> None:
@@ -220,7 +198,11 @@ class Interleaving:
                 e.demonstration_id: self.demonstrations[e.demonstration_id] for e in self.buffer.snapshot().waiting
             },
             "taught": dict(self.taught),
+            "interventions": [
+                e.demonstration_id for e in self.buffer.snapshot().waiting if e.demonstration_id in self.interventions
+            ],
             "asked": list(self.asked),
+            "mistakes": self.mistakes,
             "refused_in_a_row": self.refused_in_a_row,
         }
 
@@ -234,7 +216,9 @@ class Interleaving:
         self.demonstrations = dict(tree["demonstrations"])
         self.taught.clear()  # the same dict, since the answers are checked by it
         self.taught.update(tree["taught"])
+        self.interventions = set(tree.get("interventions", ()))
         self.asked = tuple(tree["asked"])
+        self.mistakes = dict(tree.get("mistakes", {}))
         self.refused_in_a_row = tree["refused_in_a_row"]
 
     def _take(self, targets: Iterable[Target]) -> tuple[Taught, ...]:
@@ -252,7 +236,7 @@ class Interleaving:
             iteration=iteration,
             seed=self._seed,
             questions=tuple(questions),
-            waiting=_lessons(self.buffer, self.demonstrations),
+            waiting=self._lessons(self.buffer),
             progress=progress,
             teachable=tuple(question for question in questions if not self.is_control(question)),
         )
@@ -276,6 +260,22 @@ class Interleaving:
         buffer.expire(batch.iteration)
         return taught
 
+    def _lessons(self, buffer: DemonstrationBuffer, arrived: Sequence[Demonstration] = ()) -> dict[str, Lesson]:
+        """What waits in a buffer, some of which has just ``arrived``, by question id."""
+        texts = self.demonstrations | {d.id: d.text for d in arrived}
+        interventions = self.interventions | _interventions(arrived)
+        return {
+            entry.question_id: Lesson(
+                question_id=entry.question_id,
+                demonstration_id=entry.demonstration_id,
+                text=texts[entry.demonstration_id],
+                is_intervention=entry.demonstration_id in interventions,
+                first_iteration=entry.first_iteration,
+                failures=entry.failures,
+            )
+            for entry in buffer.waiting
+        }
+
     def _teachable(self, demonstrations: Iterable[Demonstration]) -> list[Demonstration]:
         return [d for d in demonstrations if d.is_admitted and not self.is_control(d.question_id)]
 
@@ -285,15 +285,5 @@ def _add(buffer: DemonstrationBuffer, arrived: Iterable[Demonstration], iteratio
         buffer.add(demonstration.question_id, demonstration.id, iteration)
 
 
-def _lessons(buffer: DemonstrationBuffer, texts: Mapping[str, str]) -> dict[str, Lesson]:
-    """By question id."""
-    return {
-        entry.question_id: Lesson(
-            question_id=entry.question_id,
-            demonstration_id=entry.demonstration_id,
-            text=texts[entry.demonstration_id],
-            first_iteration=entry.first_iteration,
-            failures=entry.failures,
-        )
-        for entry in buffer.waiting
-    }
+def _interventions(demonstrations: Iterable[Demonstration]) -> set[str]:
+    return {d.id for d in demonstrations if d.kind is DemonstrationKind.INTERVENTION}

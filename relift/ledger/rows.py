@@ -177,6 +177,7 @@ def demonstration_rows(iteration: int, demonstrations: Sequence[Demonstration]) 
             "cost_usd": demonstration.cost_usd,
             "latency_seconds": demonstration.latency_seconds,
             "refusal": storable(demonstration.refusal),
+            "kind": demonstration.kind.value,
         }
         for demonstration in demonstrations
     ]

@@ -89,7 +89,7 @@ CREATE TABLE reward_failures (      -- one row is an attempt whose reward of one
     reason VARCHAR NOT NULL
 );
 
-CREATE TABLE demonstrations (       -- one row is a solution that was offered
+CREATE TABLE demonstrations (       -- one row is a solution, or a step of one, that was offered
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,     -- when it was first offered
     demonstration_id VARCHAR NOT NULL, -- hash of question and text
@@ -100,6 +100,7 @@ CREATE TABLE demonstrations (       -- one row is a solution that was offered
     cost_usd DOUBLE NOT NULL,
     latency_seconds DOUBLE NOT NULL,
     refusal VARCHAR,                -- why it was not admitted; NULL when it was
+    kind VARCHAR NOT NULL,          -- solution; or intervention, a wrong rollout's beginning with a step set right
     PRIMARY KEY (run, demonstration_id)
 );
 

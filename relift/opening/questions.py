@@ -9,7 +9,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from relift.config import GuidedRuleConfig, RunConfig
+from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
 from relift.interleave.rules.guided import beginnings_of
@@ -130,7 +130,17 @@ def _fitting(questions: QuestionSet, student: Student) -> QuestionSet:
 
 
 def require_solutions(config: RunConfig, student: Student, questions: QuestionSet) -> None:
-    """Where the dataset teaches, some of its solutions can be taught, and enough are there for a warm start."""
+    """Where the dataset teaches, some of its solutions can be taught, and enough are there for a warm start.
+
+    Raises ConfigError where the rule intervention has nobody who could name a step.
+    """
+    is_alone = config.teacher.sources == ("dataset",) and isinstance(config.teach.rule, InterventionRuleConfig)
+    if is_alone and not any(question.solution for question in questions.training):
+        raise ConfigError(
+            "teach.rule.kind=intervention needs solutions to compare wrong completions with, or an API that corrects "
+            "them, and the questions have no solution. Set questions.solution_column, or name 'api' in teacher.sources "
+            "with teacher.api.model"
+        )
     if config.needs_teachers and "dataset" in config.teacher.sources:
         solved = (question for question in questions.training if question.solution)
         student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])

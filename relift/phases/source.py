@@ -24,7 +24,8 @@ def source(run: Run, iteration: int, gated: PhaseRef) -> PhaseRef:
     """
     inputs = digest(run.fingerprint, gated.sha256)
     ref = finished(run, iteration, "source", inputs) or _source(run, iteration, gated, inputs)
-    run.interleaving.owes(read(run.store, ref.key, SourceRecord).owed)
+    decision = read(run.store, gated.key, GateRecord).decision
+    run.interleaving.owes(read(run.store, ref.key, SourceRecord).owed, decision)
     run.ledger.record_demonstrations(
         run.batch_key(phase_key(iteration, "source")), iteration, demonstrations_of(run, ref)
     )
@@ -35,7 +36,8 @@ def _source(run: Run, iteration: int, gated: PhaseRef, inputs: str) -> PhaseRef:
     decision = read(run.store, gated.key, GateRecord).decision
     wanted, followed = decision.wanted, decision.followed
     by_id = run.questions.by_id
-    run.teachers.ask([by_id[question] for question in dict.fromkeys((*run.interleaving.asked, *wanted, *followed))])
+    asked = dict.fromkeys((*run.interleaving.asked, *wanted, *followed))
+    run.teachers.ask([by_id[question] for question in asked], run.interleaving.mistakes_of(decision))
     run.teachers.wait(run.config.teacher.wait_seconds, run.stop.check)
     demonstrations, owed = run.teachers.pick_up()
     admitted = sum(d.is_admitted for d in demonstrations)

@@ -14,6 +14,7 @@ from relift.records import (
     Completion,
     DecidedBy,
     Demonstration,
+    DemonstrationKind,
     FinishReason,
     Question,
     Rewarded,
@@ -68,6 +69,7 @@ DEMONSTRATIONS = pa.schema(
         ("cost_usd", pa.float64()),
         ("latency_seconds", pa.float64()),
         ("refusal", pa.string()),
+        ("kind", pa.string()),
     ]
 )
 SEQUENCES = pa.schema(
@@ -196,7 +198,9 @@ def demonstrations_to_parquet(demonstrations: Sequence[Demonstration]) -> bytes:
 
 
 def demonstrations_from_parquet(content: bytes) -> list[Demonstration]:
-    return [Demonstration(**row) for row in from_parquet(content)]
+    """Recordings of before the kinds hold solutions alone."""
+    rows = from_parquet(content)
+    return [Demonstration(**{**row, "kind": DemonstrationKind(row.get("kind", "solution"))}) for row in rows]
 
 
 def sequence_row(update: int, role: str, demonstration: str | None, sequence: TrainingSequence) -> dict[str, Any]:

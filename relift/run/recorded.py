@@ -105,8 +105,9 @@ class GateRecord:
     def from_json(cls, tree: Mapping[str, Any]) -> Self:
         """relift 0.1.0 recorded ``hardest`` and ``control`` alone; what is of ``Fates`` was recorded here once."""
         names = [field.name for field in fields(Decision) if field.name in tree]
-        decision = Decision(**{name: tuple(tree[name]) for name in names})
-        return cls(decision=decision, rounds=tree.get("rounds", 1))
+        found = {name: tuple(tree[name]) for name in names}
+        mistakes = tuple((question, text) for question, text in found.pop("mistakes", ()))
+        return cls(decision=Decision(**found, mistakes=mistakes), rounds=tree.get("rounds", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

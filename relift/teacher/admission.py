@@ -64,11 +64,18 @@ def admit(
 
 
 def admit_or_say(
-    question: Question, text: str, *, source: str, answer: TeacherAnswer | None = None, **checks: Any
+    question: Question,
+    text: str,
+    *,
+    source: str,
+    answer: TeacherAnswer | None = None,
+    by: Callable[..., Demonstration] | None = None,
+    **checks: Any,
 ) -> Demonstration:
-    """As ``admit``, of a text from outside; refused as well, "unchecked", where it brings a check of ours down."""
+    """As ``admit``, or another check, of a text from outside; refused as well, "unchecked", where it brings one of ours
+    down."""
     try:
-        return admit(question, text, source=source, answer=answer, **checks)
+        return (by or admit)(question, text, source=source, answer=answer, **checks)
     except (ReliftError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as problem:  # a panic in the tokenizer's Rust is no Exception

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from relift.config import ApiTeacherConfig
 from relift.ledger import RequestBook
@@ -18,6 +19,7 @@ from relift.teacher.answers import AnswerStore
 from relift.teacher.budget import Budget
 from relift.teacher.client import ApiClient
 from relift.teacher.failure import AttemptFailed, Fault
+from relift.teacher.intervention import Interventions
 from relift.teacher.limits import LONGEST_PAUSE_SECONDS, Pause, RateLimiter, backoff
 from relift.teacher.prompt import as_the_student_writes, most_input_tokens, requests_for
 from relift.verifier import Verifier
@@ -52,8 +54,11 @@ class ApiTeacher:
         verifier: Verifier,
         student: Student,
         max_tokens: int,
+        interventions: Interventions | None = None,
     ) -> None:
-        """``max_tokens``: of a demonstration, by the student's tokenizer with end-of-sequence."""
+        """``max_tokens``: of a demonstration, by the student's tokenizer with end-of-sequence. ``interventions``: how a
+        question is asked with a wrong completion of it."""
+        self._interventions = interventions
         self._client = client
         self._requests = requests
         self._answers = answers
@@ -97,29 +102,28 @@ class ApiTeacher:
             f"{pause.last_failure}"
         )
 
-    async def solve(self, question: Question) -> Solved:
-        """Ask for candidates, round after round until one is admitted. Raises LedgerError or StoreError."""
+    async def solve(self, question: Question, mistake: str | None = None) -> Solved:
+        """Ask for candidates, round after round until one is admitted. Raises LedgerError or StoreError.
+
+        With a ``mistake``, a wrong completion, for one step in it in place of a solution.
+        """
         candidates: list[Demonstration] = []
         is_final = True
         for round_number in range(self._config.rounds):
-            found, is_final = await self._round(question, round_number)
+            found, is_final = await self._round(question, mistake, round_number)
             candidates += found
             if not is_final or any(d.is_admitted for d in found):
                 break
         return Solved(demonstrations=choose_shortest(candidates), is_final=is_final)
 
-    async def _round(self, question: Question, round_number: int) -> tuple[list[Demonstration], bool]:
+    async def _round(
+        self, question: Question, mistake: str | None, round_number: int
+    ) -> tuple[list[Demonstration], bool]:
         """(the candidates that were answered, whether no other can still be)."""
-        requests = requests_for(
-            question,
-            self._config,
-            form=self._verifier.form,
-            max_tokens=self._max_tokens,
-            thinks=self._student.thinks,
-            round_number=round_number,
-        )
+        requests = self._requests_for(question, mistake, round_number)
         candidates, is_final = [], True
-        found = await asyncio.gather(*(self._candidate(question, each) for each in requests), return_exceptions=True)
+        asked = (self._candidate(question, mistake, each) for each in requests)
+        found = await asyncio.gather(*asked, return_exceptions=True)
         for one in found:
             if isinstance(one, Demonstration):
                 candidates.append(one)
@@ -129,10 +133,24 @@ class ApiTeacher:
                 raise one
         return candidates, is_final
 
-    async def _candidate(self, question: Question, request: TeacherRequest) -> Demonstration:
+    def _requests_for(self, question: Question, mistake: str | None, round_number: int) -> list[TeacherRequest]:
+        if mistake is not None and self._interventions is not None:
+            return self._interventions.requests(
+                question, mistake, self._config, max_tokens=self._max_tokens, round_number=round_number
+            )
+        return requests_for(
+            question,
+            self._config,
+            form=self._verifier.form,
+            max_tokens=self._max_tokens,
+            thinks=self._student.thinks,
+            round_number=round_number,
+        )
+
+    async def _candidate(self, question: Question, mistake: str | None, request: TeacherRequest) -> Demonstration:
         """What came of a request, admitted or refused. Raises AttemptFailed where nothing came."""
         answer = await self._answer(request)
-        return await asyncio.to_thread(self._admit, question, answer)
+        return await asyncio.to_thread(self._admit, question, mistake, answer)
 
     def _is_for_good(self, question: Question, failure: AttemptFailed) -> bool:
         """Whether to ask again is of no use: refused once more, while the teacher answered others in between."""
@@ -232,13 +250,14 @@ class ApiTeacher:
             await asyncio.sleep(BUDGET_SECONDS)
         self._is_spent = False
 
-    def _admit(self, question: Question, answer: TeacherAnswer) -> Demonstration:
-        return admit_or_say(
-            question,
-            as_the_student_writes(answer.text, thinks=self._student.thinks),
-            source=self.source,
-            verifier=self._verifier,
-            write=self._student.write,
-            max_tokens=self._max_tokens,
-            answer=answer,
-        )
+    def _admit(self, question: Question, mistake: str | None, answer: TeacherAnswer) -> Demonstration:
+        checks: dict[str, Any] = {
+            "source": self.source,
+            "verifier": self._verifier,
+            "write": self._student.write,
+            "max_tokens": self._max_tokens,
+            "answer": answer,
+        }
+        if mistake is not None and self._interventions is not None:
+            return admit_or_say(question, mistake, by=self._interventions.admit, **checks)
+        return admit_or_say(question, as_the_student_writes(answer.text, thinks=self._student.thinks), **checks)

@@ -19,6 +19,7 @@ from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
 from relift.teacher.dataset import DatasetTeacher
 from relift.teacher.imported import ImportedTeacher
+from relift.teacher.intervention import interventions_of
 from relift.teacher.own import OwnTeacher, load_solver
 from relift.teacher.prompt import requests_for
 from relift.teacher.queue import Teacher, TeacherQueue
@@ -104,6 +105,7 @@ def open_queue(
                     verifier=verifier,
                     student=student,
                     max_tokens=max_tokens,
+                    interventions=interventions_of(config),
                 )
             )
     return TeacherQueue(teachers)

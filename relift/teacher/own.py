@@ -115,8 +115,11 @@ class OwnTeacher:
         seconds = 0.0 if called_at is None else time.monotonic() - called_at
         return f"the teacher {self._source} has not answered for {seconds:.0f} s" if seconds > LONG_SECONDS else ""
 
-    async def solve(self, question: Question) -> Solved:
-        """What it offers, the admitted one first; cancelling it leaves a call that has begun to itself."""
+    async def solve(self, question: Question, mistake: str | None = None) -> Solved:
+        """What it offers, the admitted one first; cancelling it leaves a call that has begun to itself.
+
+        It is not shown the ``mistake``.
+        """
         if self._thread is None:
             # No worker of a pool: Python waits for those when it ends, and this one may never come back.
             self._thread = threading.Thread(target=self._serve, name=self._source, daemon=True)

@@ -40,19 +40,34 @@ def requests_for(
     """
     default = (THINKING if thinks else "") + INSTRUCTIONS[form]
     instruction = default if config.instruction is None else config.instruction
+    return candidates_of(question, config, instruction, max_tokens=max_tokens, round_number=round_number)
+
+
+def candidates_of(
+    question: Question,
+    config: ApiTeacherConfig,
+    instruction: str,
+    *,
+    max_tokens: int,
+    round_number: int,
+    after: str = "",
+    kind: str | None = None,
+) -> list[TeacherRequest]:
+    """A round's requests with a system message; ``after`` stands after the question, ``kind`` in their parameters."""
     messages = [{"role": turn.role, "content": turn.text} for turn in question.turns if turn.role != "system"]
-    messages.append({"role": "user", "content": config.prompt.replace("{question}", question.text)})
+    messages.append({"role": "user", "content": config.prompt.replace("{question}", question.text) + after})
     if instruction:
         messages.insert(0, {"role": "system", "content": instruction})
     prompt = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()
     sent = parameters_of(config, config.max_tokens or max_tokens)
+    named = {} if kind is None else {"kind": kind}
     return [
         TeacherRequest(
-            key=digest(config.model, prompt, sent, candidate),
+            key=digest(config.model, prompt, sent, candidate, *named.values()),
             question_id=question.id,
             model=config.model,
             prompt=prompt,
-            parameters=json.dumps({**sent, "candidate": candidate}, sort_keys=True),
+            parameters=json.dumps({**sent, **named, "candidate": candidate}, sort_keys=True),
         )
         for candidate in range(round_number * config.candidates, (round_number + 1) * config.candidates)
     ]
@@ -67,7 +82,8 @@ def parameters_of(config: ApiTeacherConfig, max_tokens: int) -> dict[str, object
 def sent_parameters(request: TeacherRequest) -> dict[str, object]:
     """What goes to the server beside model and messages."""
     tree: dict[str, object] = json.loads(request.parameters)
-    del tree["candidate"]
+    for ours in ("candidate", "kind"):
+        tree.pop(ours, None)
     return tree
 
 

@@ -12,8 +12,9 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from relift.records import Demonstration, Question
 from relift.teacher.api import ApiTeacher
@@ -57,8 +58,10 @@ class TeacherQueue:
         """What keeps teachers from answering; empty while all is well."""
         return "; ".join(t.trouble for t in self._teachers if isinstance(t, Beside) and t.trouble)
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[Question], mistakes: Mapping[str, str] = MappingProxyType({})) -> None:
         """Hand in questions; imports and the dataset answer at once, everything else goes on behind this call.
+
+        ``mistakes``: wrong completions by question id, of which an API is asked for one step in place of a solution.
 
         A question that is being asked, or whose demonstrations were not delivered yet, is not asked a second time.
         """
@@ -75,7 +78,7 @@ class TeacherQueue:
                     continue
                 self._open[question.id] = question
                 self._active.add(question.id)
-            self._background.start(self._solve(question, found, rest))
+            self._background.start(self._solve(question, mistakes.get(question.id), found, rest))
 
     @property
     def busy(self) -> int:
@@ -148,13 +151,15 @@ class TeacherQueue:
                 break
         return found, ()
 
-    async def _solve(self, question: Question, found: list[Demonstration], teachers: Sequence[Teacher]) -> None:
+    async def _solve(
+        self, question: Question, mistake: str | None, found: list[Demonstration], teachers: Sequence[Teacher]
+    ) -> None:
         """Ask the remaining teachers; runs in the background loop."""
         is_final = True
         try:
             for teacher in teachers:
                 if isinstance(teacher, Beside):
-                    solved = await teacher.solve(question)
+                    solved = await teacher.solve(question, mistake)
                     latest, is_final = solved.demonstrations, is_final and solved.is_final
                 else:
                     latest = await asyncio.to_thread(teacher.demonstrations, [question])

@@ -159,7 +159,7 @@ def test_what_waits_admitted_is_not_tried_again_and_leaves_with_its_demonstratio
 
 def test_the_hardest_are_asked_for_and_the_continuations_are_of_their_own_purpose() -> None:
     made = rule(samples=3)
-    assert made.requests(moment([wrote("b", "1"), wrote("a", "1")], [])) == ("b", "a")
+    assert made.requests(moment([wrote("b", "1"), wrote("a", "1")], [])) == ["b", "a"]
     assert (made.trial_samples, made.trial_rounds, made.trial_purpose) == (3, 1, Purpose.CONTINUATION)
 
 

@@ -60,7 +60,7 @@ def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
     decision = state.decide(batch)
     asked = list(dict.fromkeys((*state.asked, *decision.wanted, *decision.followed)))
     answered = [q for q in asked if draw.random() < 0.6]
-    state.owes(q for q in asked if q not in answered)
+    state.owes((q for q in asked if q not in answered), decision)
     offered = [demonstration(q, refusal=None if draw.random() < 0.8 else "wrong") for q in answered]
     refused = UpdateReport(kind=UpdateKind.RL, refused=1)
     taken = UpdateReport(kind=UpdateKind.RL, steps=1)

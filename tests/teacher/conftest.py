@@ -17,6 +17,7 @@ from relift.records import Question
 from relift.teacher.answers import AnswerStore, FolderObjects
 from relift.teacher.api import ApiTeacher
 from relift.teacher.client import ApiClient
+from relift.teacher.intervention import Interventions
 from relift.teacher.queue import Teacher, TeacherQueue
 from relift.verifier import Verifier
 from tests.teacher.faulty_server import KEY, MODEL, FaultyServer, Script, serving
@@ -72,7 +73,11 @@ def open_queue(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple
         verifier = stack.enter_context(Verifier("equals"))
 
         def opened(
-            config: ApiTeacherConfig, run: str = "a", before: tuple[Teacher, ...] = (), after: tuple[Teacher, ...] = ()
+            config: ApiTeacherConfig,
+            run: str = "a",
+            before: tuple[Teacher, ...] = (),
+            after: tuple[Teacher, ...] = (),
+            interventions: Interventions | None = None,
         ) -> tuple[TeacherQueue, Ledger]:
             ledger = stack.enter_context(Ledger.open(tmp_path / run / "ledger.duckdb", run))
             api = ApiTeacher(
@@ -82,6 +87,7 @@ def open_queue(tmp_path: Path, student: Student) -> Iterator[Callable[..., tuple
                 verifier=verifier,
                 student=student,
                 max_tokens=48,
+                interventions=interventions,
             )
             queue = TeacherQueue((*before, api, *after))
             stack.callback(queue.close)

@@ -19,7 +19,7 @@ from typing import Any
 from relift.config import InterventionRuleConfig
 from relift.interleave.rule import GuidedPrompt, Lesson, Moment, Partial, Rule
 from relift.interleave.steps import shared_steps, steps_of
-from relift.records import UNGRADED, Purpose, RolloutGroup
+from relift.records import UNGRADED, Purpose, RolloutGroup, Status
 from relift.thinking import OPEN
 
 MOST_AWAITED = 512
@@ -35,8 +35,9 @@ class InterventionRule(Rule):
     trial_rounds = 1
     trial_purpose = Purpose.CONTINUATION
 
-    def __init__(self, config: InterventionRuleConfig, mark: str) -> None:
-        """``mark`` ends a step: ``relift.interleave.steps.step_mark``."""
+    def __init__(self, config: InterventionRuleConfig, mark: str, *, shows_mistakes: bool = False) -> None:
+        """``mark`` ends a step: ``relift.interleave.steps.step_mark``. ``shows_mistakes``: there is an API to ask."""
+        self._shows_mistakes = shows_mistakes
         self.trial_samples = config.samples or 0
         self._config = config
         self._mark = mark
@@ -46,17 +47,24 @@ class InterventionRule(Rule):
         """Targets that are ready to be taught, by question; the first admitted is the first taught."""
 
     def requests(self, moment: Moment) -> Sequence[str]:
-        return moment.hardest
+        """But for those whose intervention waits: another rollout would be another request to pay for."""
+        waiting = moment.waiting
+        return [q for q in moment.hardest if not (q in waiting and waiting[q].is_intervention)]
+
+    def mistake(self, group: RolloutGroup) -> str | None:
+        """The first rollout that ended with a wrong answer, else the first that could be graded."""
+        ended = [r.completion.text for r in group.rollouts if r.verdict.status is Status.WRONG]
+        return next(iter([*ended, *_texts(group)]), None) if self._shows_mistakes else None
 
     def trials(self, moment: Moment) -> Sequence[GuidedPrompt]:
         asked = self._interventions(moment).items() if self._config.samples else ()
-        return [GuidedPrompt(q, target) for q, target in asked if target != moment.waiting[q].text]
+        return [GuidedPrompt(q, target) for q, target in asked if not _is_solution(target, moment.waiting[q])]
 
     def advance(self, moment: Moment) -> None:
         right = {tried.group.question.id for tried in moment.trials if not tried.group.is_unsolved}
         found = self._interventions(moment)
         every = self._config.samples is None
-        ready = {q: t for q, t in found.items() if every or q in right or t == moment.waiting[q].text}
+        ready = {q: t for q, t in found.items() if every or q in right or _is_solution(t, moment.waiting[q])}
         self._admitted = self._kept(moment) | ready
         solved = {group.question.id for group in moment.groups if not group.is_unsolved}
         wrong = self._wrong | self._rollouts(moment)
@@ -83,8 +91,8 @@ class InterventionRule(Rule):
     def _interventions(self, moment: Moment) -> dict[str, str]:
         """New targets, by question: of those that wait and whose wrong rollouts are known; oldest first."""
         rollouts, kept = self._wrong | self._rollouts(moment), self._kept(moment)
-        asked = ((lesson, rollouts[q]) for q, lesson in moment.waiting.items() if q in rollouts and q not in kept)
-        return {lesson.question_id: target for lesson, texts in asked for target in self._target(lesson, texts)}
+        asked = ((q, lesson) for q, lesson in moment.waiting.items() if q in rollouts and q not in kept)
+        return {q: target for q, lesson in asked for target in self._target(lesson, rollouts[q])}
 
     def _rollouts(self, moment: Moment) -> dict[str, list[str]]:
         """Texts of the graded rollouts of the hardest questions, each once."""
@@ -93,12 +101,19 @@ class InterventionRule(Rule):
 
     def _target(self, lesson: Lesson, texts: Sequence[str]) -> Iterator[str]:
         """One, or none where the step is longer than a step may be."""
+        if lesson.is_intervention:
+            yield lesson.text
+            return
         solution = _after_tag(lesson.text)
         steps = steps_of(solution, self._mark)
         shared = max((shared_steps(_after_tag(text), solution, self._mark) for text in texts), default=0)
         first_wrong = min(shared, len(steps) - 1)
         if len(steps[first_wrong]) <= self._config.longest_step:
             yield lesson.text.removesuffix("".join(steps[first_wrong + 1 :]))
+
+
+def _is_solution(target: str, lesson: Lesson) -> bool:
+    return target == lesson.text and not lesson.is_intervention
 
 
 def _texts(group: RolloutGroup) -> list[str]:

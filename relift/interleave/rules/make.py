@@ -53,7 +53,8 @@ def make_rule(config: RunConfig) -> Rule:
     if not config.teaches:
         return Rule()
     if isinstance(setting, InterventionRuleConfig):
-        return InterventionRule(setting, step_mark(config.questions.answer_form))
+        mark = step_mark(config.questions.answer_form)
+        return InterventionRule(setting, mark, shows_mistakes="api" in config.teacher.sources)
     if isinstance(setting, GuidedRuleConfig):
         return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
     return RULES[type(setting)](setting)

@@ -11,5 +11,5 @@ FROM demonstrations
 WHERE refusal IS NOT NULL
   AND run GLOB coalesce(getvariable('run'), '*')
   AND iteration >= coalesce(getvariable('since'), 0)
-GROUP BY source, kind
+GROUP BY ALL
 ORDER BY demonstrations DESC, source, kind;
