@@ -61,7 +61,12 @@ def rows(project: Path, sql: str, *, name: str = "hard_examples.duckdb", run: st
 def recorded(project: Path, name: str, *, since: int = 0) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of what the run did from an iteration on, by table; columns that came later are left out."""
     later = (
-        {"updates": "EXCLUDE (metrics)", "uses": "EXCLUDE (kind)", "iterations": "EXCLUDE (rounds, lacking)"}
+        {
+            "updates": "EXCLUDE (metrics)",
+            "uses": "EXCLUDE (kind, prefix_tokens)",
+            "iterations": "EXCLUDE (rounds, lacking)",
+            "demonstrations": "EXCLUDE (kind)",
+        }
         if rows(project, LATER, name=name)
         else {}
     )
