@@ -41,6 +41,7 @@ def patient(server: FaultyServer) -> list[str]:
     return api_settings(server.url, "teacher.api.timeout_seconds=20", "teacher.wait_seconds=60")
 
 
+@pytest.mark.slow
 def test_a_kill_changes_nothing_and_what_was_asked_is_not_paid_for_again(
     opener: Opener, server: FaultyServer, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from relift.interleave import is_control
@@ -36,6 +37,7 @@ SETTINGS = (
 END = 5
 
 
+@pytest.mark.slow
 def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(opener: Opener, tmp_path: Path) -> None:
     kept: Callable[[str], Path] = lambda phase: tmp_path / f"after {phase}"  # noqa: E731
     killed_in = busy_iteration(opener)
