@@ -79,8 +79,12 @@ class Line:
             time.sleep(LOOK_SECONDS)
 
     def _is_worth_saying(self, record: logging.LogRecord) -> bool:
-        """Not a heartbeat either, whose first now and then meets the flow's own first event: another one follows."""
-        return not self.is_gone and HEARTBEAT not in record.getMessage()
+        """Not a heartbeat either, whose first now and then meets the flow's own first event: another one follows.
+
+        A server that has ended is asked after here too: Prefect may fail to reach it before the next look.
+        """
+        is_gone = self.is_gone or (self.has_ended is not None and self.has_ended())
+        return not is_gone and HEARTBEAT not in record.getMessage()
 
 
 LINE = Line()
