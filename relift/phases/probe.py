@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from relift.phases.phase import finish, finished
+from relift.phases.prompts import request_of
 from relift.phases.sampling import group_files, recorded_groups, sampled_groups
-from relift.policy.sampling_request import SamplingRequest
 from relift.records import PhaseRef, PolicyVersion, Purpose
 from relift.run.recorded import phase_key
 from relift.run.run import Run
@@ -28,15 +28,7 @@ def probe(run: Run, iteration: int, version: PolicyVersion) -> PhaseRef | None:
     if ref:
         groups = recorded_groups(run, ref)
     else:
-        request = SamplingRequest(
-            samples=config.samples,
-            max_tokens=run.config.rollout.max_tokens,
-            temperature=run.config.rollout.temperature,
-            seed=run.config.seed,
-            iteration=iteration,
-            purpose=Purpose.PROBE,
-            version=version.number,
-        )
+        request = request_of(run, iteration, Purpose.PROBE, version, samples=config.samples)
         groups = sampled_groups(run, [run.questions.by_id[q] for q in due], request, version, is_strict=False)
     run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.PROBE)
     if ref:

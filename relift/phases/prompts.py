@@ -29,6 +29,23 @@ def completions_of(
     return sampled(run, [run.student.prompt(q) for q in questions], request, version)
 
 
+def request_of(
+    run: Run, iteration: int, purpose: Purpose, version: PolicyVersion, *, samples: int, first_sample: int = 0
+) -> SamplingRequest:
+    """As rollouts are sampled in training."""
+    config = run.config.rollout
+    return SamplingRequest(
+        samples=samples,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        seed=run.config.seed,
+        iteration=iteration,
+        purpose=purpose,
+        version=version.number,
+        first_sample=first_sample,
+    )
+
+
 def sampled(
     run: Run, prompts: Sequence[Prompt], request: SamplingRequest, version: PolicyVersion
 ) -> list[list[Completion]]:

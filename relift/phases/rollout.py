@@ -6,9 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.phase import finish, finished, progress_of
-from relift.phases.prompts import BESIDE, beside_name, completions_of, continuations, prefix_of
+from relift.phases.prompts import BESIDE, beside_name, completions_of, continuations, prefix_of, request_of
 from relift.phases.tables import rollouts_to_parquet
-from relift.policy.sampling_request import SamplingRequest
 from relift.questions import Drawn
 from relift.records import Completion, FinishReason, PhaseRef, PolicyVersion, Purpose
 from relift.run.recorded import RolloutRecord
@@ -42,15 +41,7 @@ def sample_round(
     if ref := finished(run, iteration, phase, inputs):
         return ref
     config = run.config.rollout
-    request = SamplingRequest(
-        samples=config.samples,
-        max_tokens=config.max_tokens,
-        temperature=config.temperature,
-        seed=run.config.seed,
-        iteration=iteration,
-        purpose=Purpose.TRAIN,
-        version=version.number,
-    )
+    request = request_of(run, iteration, Purpose.TRAIN, version, samples=config.samples)
     groups = completions_of(run, questions, request, version)
     files = {FILE: rollouts_to_parquet(questions, groups)}
     sampled = list[Completion]()

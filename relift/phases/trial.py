@@ -8,11 +8,10 @@ from functools import partial
 
 from relift.phases.batch import batch_of
 from relift.phases.phase import finish, finished
-from relift.phases.prompts import continuations, prefix_of
+from relift.phases.prompts import continuations, prefix_of, request_of
 from relift.phases.rl_update import recorded_fates
 from relift.phases.sampling import group_files, judged_groups, recorded_groups
 from relift.phases.source import demonstrations_of
-from relift.policy.sampling_request import SamplingRequest
 from relift.records import GuidedGroup, PhaseRef, PolicyVersion, Prefix, Rollout, RolloutGroup
 from relift.run.recorded import GateRecord, TrialRecord, phase_key, read
 from relift.run.run import Run
@@ -89,15 +88,12 @@ def _asked(
 
 def _sampled(run: Run, iteration: int, record: TrialRecord, version: PolicyVersion) -> list[RolloutGroup]:
     """Of the newest round."""
-    config = run.config.rollout
-    request = SamplingRequest(
+    request = request_of(
+        run,
+        iteration,
+        record.purpose,
+        version,
         samples=record.samples,
-        max_tokens=config.max_tokens,
-        temperature=config.temperature,
-        seed=run.config.seed,
-        iteration=iteration,
-        purpose=record.purpose,
-        version=version.number,
         first_sample=record.samples * (len(record.rounds) - 1),
     )
     prefixes = record.rounds[-1]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 
 from relift.errors import ConfigError
 from relift.interleave import is_control
@@ -23,7 +21,7 @@ from relift.records import PhaseRef, Prefix
 from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
 
 SHARE = 0.2
 SETTINGS = (
@@ -58,23 +56,16 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(ope
     def keep(iteration: int, phase: str) -> None:
         if iteration == KILLED_IN:
             purposes.update(prefix.purpose for prefix in prefixes(run, iteration))
-            shutil.copytree(run.root, tmp_path / f"after {phase}", ignore=shutil.ignore_patterns("*.partial*"))
+            keep_copy(run, tmp_path / f"after {phase}")
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     recorded = tmp_path / "after trial" / phase_key(KILLED_IN, "trial") / "manifest.json"
     assert recorded.exists() and purposes == {"guided", "unguided"}, "too little happens to show anything"
     run.__exit__()
-    for phase in (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), "trial"):
-        shutil.rmtree(run.root)
-        shutil.copytree(tmp_path / f"after {phase}", run.root)
-        again = opener(*SETTINGS)
-        found = Outcome.of(again, drive(again, END)[-1])
-        again.__exit__()
-        assert found.weights == expected.weights, phase
-        assert found.metrics == expected.metrics, phase
-        assert found.interleave == expected.interleave, phase
-        assert found.ledger == expected.ledger, phase
-        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+    phases = (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), "trial")
+    require_same_end(
+        opener, SETTINGS, run.root, {phase: tmp_path / f"after {phase}" for phase in phases}, expected, END
+    )
 
 
 def test_what_is_guided_is_asked_as_it_is_too_and_is_a_use_of_the_rl_update_and_no_more(opener: Opener) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from relift.interleave import is_control
 from relift.interleave.steps import steps_of
@@ -19,7 +17,7 @@ from relift.records import PhaseRef, Purpose
 from relift.run.recorded import TrialRecord, UpdateRecord, find, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
 
 SHARE = 0.2
 SETTINGS = (
@@ -45,21 +43,12 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(ope
 
     def keep(iteration: int, phase: str) -> None:
         if iteration == killed_in:
-            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
+            keep_copy(run, kept(phase))
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     run.__exit__()
-    for phase in (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), "trial"):
-        shutil.rmtree(run.root)
-        shutil.copytree(kept(phase), run.root)
-        again = opener(*SETTINGS)
-        found = Outcome.of(again, drive(again, END)[-1])
-        again.__exit__()
-        assert found.weights == expected.weights, phase
-        assert found.metrics == expected.metrics, phase
-        assert found.interleave == expected.interleave, phase
-        assert found.ledger == expected.ledger, phase
-        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+    phases = (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), "trial")
+    require_same_end(opener, SETTINGS, run.root, {phase: kept(phase) for phase in phases}, expected, END)
 
 
 def busy_iteration(opener: Opener, *settings: str) -> int:

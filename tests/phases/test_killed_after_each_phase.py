@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
 from relift.run.progress import METRICS
 from relift.run.run import Run
-from tests.phases.conftest import drive, sampled
+from tests.phases.conftest import Opener, drive, sampled
 from tests.small_run import small_config
 
 PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
@@ -106,6 +106,28 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
     return version
 
 
+def keep_copy(run: Run, folder: Path) -> None:
+    """The run's folder as a kill at this moment leaves it, less the snapshot that is being written beside."""
+    shutil.copytree(run.root, folder, ignore=shutil.ignore_patterns("*.partial*"))
+
+
+def require_same_end(
+    opener: Opener, settings: Sequence[str], root: Path, kept: Mapping[str, Path], expected: Outcome, end: int
+) -> None:
+    """From each of the folders ``kept`` by phase, a run of these settings in ``root`` ends as the uninterrupted one."""
+    for phase, folder in kept.items():
+        shutil.rmtree(root)
+        shutil.copytree(folder, root)
+        again = opener(*settings)
+        found = Outcome.of(again, drive(again, end)[-1])
+        again.__exit__()
+        assert found.weights == expected.weights, phase
+        assert found.metrics == expected.metrics, phase
+        assert found.interleave == expected.interleave, phase
+        assert found.ledger == expected.ledger, phase
+        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Outcome]]:
     """Of a form: (folder that holds, by phase, the run's folder as a kill after that phase leaves it; what the run came
@@ -120,9 +142,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], t
             def keep(iteration: int, phase: str) -> None:
                 # Open files and all: what is not written at this moment is what a killed process takes with it.
                 if iteration == KILLED_IN:
-                    # Less the snapshot that is being written beside: it would vanish while it is copied.
-                    copy = folder / phase.replace("/", "-") / "small"
-                    shutil.copytree(run.root, copy, ignore=shutil.ignore_patterns("*.partial*"))
+                    keep_copy(run, folder / phase.replace("/", "-") / "small")
 
             outcome = Outcome.of(run, drive_and_keep(run, keep))
         for report in outcome.metrics[KILLED_IN - 1 :]:

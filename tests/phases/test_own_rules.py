@@ -4,14 +4,12 @@ the controls, and goes on from a kill in any of its phases as if nothing had hap
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
-import torch
 
 from relift.errors import ConfigError, RuleError
 from relift.interleave import is_control
@@ -26,7 +24,7 @@ from relift.records import PhaseRef, Purpose
 from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.2
@@ -86,22 +84,13 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(
 
     def keep(iteration: int, phase: str) -> None:
         if iteration == KILLED_IN:
-            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
+            keep_copy(run, kept(phase))
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     run.__exit__()
     trials = ("trial",) if run.interleaving.has_trials else ()
-    for phase in (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), *trials):
-        shutil.rmtree(run.root)
-        shutil.copytree(kept(phase), run.root)
-        again = opener(*settings(name))
-        found = Outcome.of(again, drive(again, END)[-1])
-        again.__exit__()
-        assert found.weights == expected.weights, phase
-        assert found.metrics == expected.metrics, phase
-        assert found.interleave == expected.interleave, phase
-        assert found.ledger == expected.ledger, phase
-        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+    phases = (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), *trials)
+    require_same_end(opener, settings(name), run.root, {phase: kept(phase) for phase in phases}, expected, END)
 
 
 def test_only_what_was_unsolved_twice_is_asked_for_and_taught(opener: Opener) -> None:

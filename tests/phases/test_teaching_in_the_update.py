@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from relift.interleave import ALL_KEPT, is_control
 from relift.ledger.check import check
@@ -22,7 +21,7 @@ from relift.phases.rl_update import fates_of, recorded_fates, recorded_rows
 from relift.run.recorded import GateRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep
+from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
 from tests.phases.test_own_rules import SETTINGS as SMALL
 from tests.phases.test_own_rules import SHARE, ref
 
@@ -52,22 +51,13 @@ def test_killed_after_any_phase_of_an_iteration_that_teaches_it_ends_as_the_unin
 
     def keep(iteration: int, phase: str) -> None:
         if iteration == KILLED_IN:
-            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
+            keep_copy(run, kept(phase))
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     assert {KILLED_IN - 1, KILLED_IN} <= {i for i, _ in taught(run, END)}, "too little happens to show anything"
     run.__exit__()
-    for phase in (phase for phase in PHASES if kept(phase).exists()):
-        shutil.rmtree(run.root)
-        shutil.copytree(kept(phase), run.root)
-        again = opener(*settings(kind))
-        found = Outcome.of(again, drive(again, END)[-1])
-        again.__exit__()
-        assert found.weights == expected.weights, phase
-        assert found.metrics == expected.metrics, phase
-        assert found.interleave == expected.interleave, phase
-        assert found.ledger == expected.ledger, phase
-        assert all(torch.equal(found.optimizers[key], tensor) for key, tensor in expected.optimizers.items()), phase
+    phases = (phase for phase in PHASES if kept(phase).exists())
+    require_same_end(opener, settings(kind), run.root, {phase: kept(phase) for phase in phases}, expected, END)
 
 
 CHILD = """
