@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
@@ -17,7 +17,7 @@ from relift.run.identity import read_identity
 from relift.run.summary import stored_summary
 from relift.store import Store
 from relift.store.manifest import digest
-from relift.study.results import Band, CurvePoint, FamilyResult, LiftResult, QuestionResult, RunResult, TrainingPoint
+from relift.study.results import Band, CurvePoint, FamilyResult, LiftResult, QuestionResults, RunResult, TrainingPoint
 from relift.study.settings import departures
 
 VERSIONS = ("relift", "python", "torch", "transformers", "vllm")
@@ -89,8 +89,8 @@ def collect(store: Store, title: Title) -> RunResult:
             training=_training(ask, spent),
             questions=questions,
             transitions=_transitions(questions),
-            forgotten=sum(q.before > 0.5 >= q.after for q in questions),
-            learned=sum(q.after > 0.5 >= q.before for q in questions),
+            forgotten=sum(before > 0.5 >= after for before, after in _shares(questions)),
+            learned=sum(after > 0.5 >= before for before, after in _shares(questions)),
             lift=_lift(ask),
             **_costs(ask),
         )
@@ -146,19 +146,25 @@ class _Evaluations:
             for name, (after, count, kind) in self.of[self.last].items()
         }
 
-    def questions(self) -> tuple[QuestionResult, ...]:
+    def questions(self) -> dict[str, QuestionResults]:
         """Asked at both ends."""
         (begin, start), (end, last) = self.start, self.last
         sql = f"""
-            SELECT question_id, any_value(q.source),
-                avg(correct / rollouts) FILTER (iteration = {begin} AND policy_version = {start}),
-                avg(correct / rollouts) FILTER (iteration = {end} AND policy_version = {last}) AS after
-            FROM groups g JOIN questions q USING (run, question_id)
-            WHERE purpose = 'evaluation' GROUP BY question_id HAVING after IS NOT NULL ORDER BY ALL"""
-        return tuple(
-            QuestionResult(id=id_, benchmark=_family(source), before=before, after=after)
-            for id_, source, before, after in self.ask(sql)
-        )
+            WITH ends AS (
+                SELECT source, question_id, max(rollouts) AS samples,
+                    sum(correct) FILTER (iteration = {begin} AND policy_version = {start}) AS before,
+                    sum(correct) FILTER (iteration = {end} AND policy_version = {last}) AS after
+                FROM groups JOIN questions USING (run, question_id)
+                WHERE purpose = 'evaluation' GROUP BY ALL HAVING after IS NOT NULL)
+            SELECT source, list(question_id ORDER BY question_id), max(samples),
+                list(before::INT ORDER BY question_id), list(after::INT ORDER BY question_id)
+            FROM ends GROUP BY source ORDER BY source"""
+        return {
+            _family(source): QuestionResults(
+                asked=digest(ids), samples=samples, before=tuple(before), after=tuple(after)
+            )
+            for source, ids, samples, before, after in self.ask(sql)
+        }
 
 
 class _Spent:
@@ -227,9 +233,17 @@ def _lift(ask: Ask) -> dict[str, LiftResult] | None:
     return found or None
 
 
-def _transitions(questions: Sequence[QuestionResult]) -> dict[Band, dict[Band, int]]:
+def _shares(questions: Mapping[str, QuestionResults]) -> Iterator[tuple[float, float]]:
+    """Of each question's samples that were right, before and after."""
+    for found in questions.values():
+        for before, after in zip(found.before, found.after, strict=True):
+            yield before / found.samples, after / found.samples
+
+
+def _transitions(questions: Mapping[str, QuestionResults]) -> dict[Band, dict[Band, int]]:
     found: dict[Band, dict[Band, int]] = defaultdict(dict)
-    for (before, after), count in sorted(Counter((_band(q.before), _band(q.after)) for q in questions).items()):
+    bands = Counter((_band(before), _band(after)) for before, after in _shares(questions))
+    for (before, after), count in sorted(bands.items()):
         found[before][after] = count
     return dict(found)
 

@@ -64,14 +64,16 @@ class TrainingPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionResult:
-    """A held-out question, e.g. benchmark ``"mul2"``; shares of its samples that were right."""
+class QuestionResults:
+    """The held-out questions of a benchmark, in the order of their ids: how many samples of each were right."""
 
-    id: str
-    benchmark: str
-    before: Share
+    asked: str
+    """Digest of the ids: where it is equal, the same place in the lists is the same question."""
+    samples: Annotated[int, Field(ge=1)]
+    """Of each question."""
+    before: tuple[Count, ...]
     """Under the model the run began with: base, or what the warm start made of it."""
-    after: Share
+    after: tuple[Count, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +136,8 @@ class RunResult(Stored):
     weights_sha256: str
     curve: tuple[CurvePoint, ...]
     training: tuple[TrainingPoint, ...]
-    questions: tuple[QuestionResult, ...]
-    """Every held-out question."""
+    questions: Mapping[str, QuestionResults]
+    """By benchmark, every held-out question."""
     transitions: Mapping[Band, Mapping[Band, Count]]
     """Held-out questions, from before to after."""
     forgotten: Count
@@ -144,6 +146,11 @@ class RunResult(Stored):
     """The reverse."""
     lift: Mapping[str, LiftResult] | None
     """By iterations after teaching; None where it is not defined."""
+
+    @property
+    def asked(self) -> int:
+        """Held-out questions."""
+        return sum(len(found.after) for found in self.questions.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

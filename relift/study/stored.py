@@ -43,15 +43,19 @@ class Stored:
 
 
 def _as_text(tree: Mapping[str, Any]) -> str:
-    """JSON with a line for every key, and for every item of a list: thousands of questions stay small and readable."""
+    """JSON with a line for every key, and for every item of a list: thousands of points stay readable."""
     lines = []
     for key, value in tree.items():
         if isinstance(value, list | tuple) and value:
-            text = "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n ]"
+            text = "[\n  " + ",\n  ".join(map(_in_a_line, value)) + "\n ]"
         else:
-            text = json.dumps(value, allow_nan=False)
+            text = _in_a_line(value)
         lines.append(f" {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _in_a_line(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ": "))
 
 
 @cache

@@ -29,7 +29,7 @@ def study_result(study: Study, results: Results, *, command: str, versions: Mapp
         machines=tuple(machines),
         recipe=study.recipe,
         seeds=study.seeds,
-        questions=max((len(run.questions) for run in results.values()), default=0),
+        questions=max((run.asked for run in results.values()), default=0),
         budget={measure: str(amount) for measure, amount in study.budget.items()},
         methods={name: {str(seed): StudyRun.of(run) for seed, run in runs.items()} for name, runs in by_method.items()},
         means={name: _mean(runs) for name, runs in by_method.items() if runs},
@@ -41,9 +41,7 @@ def study_result(study: Study, results: Results, *, command: str, versions: Mapp
 
 
 def _mean(runs: Mapping[int, RunResult]) -> MethodMean:
-    found = interval_of(
-        {seed: [_measured(q.id, q.benchmark, q.after) for q in run.questions] for seed, run in runs.items()}
-    )
+    found = interval_of({seed: _measured(run) for seed, run in runs.items()})
     return MethodMean(mean=found.mean, low=max(0.0, found.low), high=min(1.0, found.high), over=found.over)
 
 
@@ -79,12 +77,18 @@ def _exploratory(study: Study) -> list[tuple[str, str]]:
 
 def _difference(first: RunResult, second: RunResult) -> list[Measured]:
     """By question; both were asked the same ones."""
-    others = {question.id: question.after for question in second.questions}
-    return [_measured(q.id, q.benchmark, q.after - others[q.id]) for q in first.questions]
+    return [
+        dataclasses.replace(one, value=one.value - other.value)
+        for one, other in zip(_measured(first), _measured(second), strict=True)
+    ]
 
 
-def _measured(question: str, benchmark: str, value: float) -> Measured:
-    return Measured(question=question, benchmark=benchmark, value=value)
+def _measured(run: RunResult) -> list[Measured]:
+    return [
+        Measured(question=f"{found.asked}/{place}", benchmark=benchmark, value=right / found.samples)
+        for benchmark, found in sorted(run.questions.items())
+        for place, right in enumerate(found.after)
+    ]
 
 
 def _pair(first: str, second: str, by_seed: Mapping[int, Sequence[Measured]], *, planned: bool) -> PairResult:

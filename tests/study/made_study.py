@@ -12,7 +12,7 @@ from relift.study.results import (
     LiftResult,
     MethodMean,
     PairResult,
-    QuestionResult,
+    QuestionResults,
     RunResult,
     StudyResult,
     StudyRun,
@@ -162,10 +162,9 @@ def made_run(
         control_cost_usd=0.1 * cost, iterations=iterations, weights_sha256=f"{draw.getrandbits(256):064x}",
         curve=tuple(curve),
         training=tuple(TrainingPoint(iteration=i, rollouts=512 * i, accuracy=0.5, unsolved=7) for i in (0, 9)),
-        questions=tuple(
-            QuestionResult(id=f"{index:016x}", benchmark=list(FAMILIES)[index % len(FAMILIES)], before=0.0, after=1.0)
-            for index in range(total)
-        ),
+        questions={
+            name: QuestionResults(asked=name, samples=1, before=(0,) * EACH, after=(1,) * EACH) for name in FAMILIES
+        },
         transitions={
             "unsolved": {"unsolved": total - round(BASE * total) - learned, "always": learned},
             "always": {"always": round(BASE * total) - forgotten, "unsolved": forgotten},

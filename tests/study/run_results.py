@@ -6,17 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from relift.study.results import CurvePoint, FamilyResult, LiftResult, QuestionResult, RunResult, TrainingPoint
+from relift.study.results import CurvePoint, FamilyResult, LiftResult, QuestionResults, RunResult, TrainingPoint
 
 
-def run_result(
-    method: str = "relift", seed: int = 101, *, after: Sequence[float] = (1, 0, 1), **more: Any
-) -> RunResult:
+def run_result(method: str = "relift", seed: int = 101, *, after: Sequence[int] = (1, 0, 1), **more: Any) -> RunResult:
     """A run of one family whose held-out questions came out as ``after``; before it the first alone was right."""
-    questions = tuple(
-        QuestionResult(id=f"q{i}", benchmark="mul2", before=float(i == 0), after=float(share))
-        for i, share in enumerate(after)
-    )
+    before = (1, *[0] * (len(after) - 1))
+    questions = {"mul2": QuestionResults(asked="q", samples=1, before=before, after=tuple(after))}
     base, mean = 1 / len(after), sum(after) / len(after)
     result = RunResult(
         study="tiny",

@@ -108,7 +108,7 @@ def test_the_figures_are_those_of_a_recount_from_the_recorded_rollouts(whole: Pa
             summary = json.loads((whole / "runs" / name / "summary.json").read_text())
             assert run.weights_sha256 == summary["weights_sha256"]
             result = RunResult.read(whole / "docs/studies/tiny" / f"{method}-{seed}.json")
-            assert sum(q.after for q in result.questions) == right
+            assert sum(sum(found.after) for found in result.questions.values()) == right
             assert result.curve[0].mean == result.mean_base and result.curve[-1].mean == result.mean
             assert [point.full for point in result.curve] == [True, False, True]
             assert [point.rollouts for point in result.curve] == [0, 192, 320]

@@ -77,7 +77,7 @@ def draw_changes(methods: Sequence[Method]) -> Figure:
 def changes(method: Method) -> tuple[float, float]:
     """Shares of the held-out questions that were forgotten and learned, means over the seeds."""
     return tuple(  # type: ignore[return-value]
-        method.average(lambda run, what=what: getattr(run, what) / max(1, len(run.questions)))  # type: ignore[misc]
+        method.average(lambda run, what=what: getattr(run, what) / max(1, run.asked))  # type: ignore[misc]
         for what in ("forgotten", "learned")
     )
 
