@@ -81,7 +81,8 @@ class Purpose(StrEnum):
     EVALUATION = "evaluation"
     CONFIRM = "confirm"
     GUIDED = "guided"
-    """With the first part of a solution given: it says nothing of what the policy can do alone."""
+    """With the first part of a solution given, or with solutions shown, wrong ones too: it says nothing of what the
+    policy can do alone."""
     UNGUIDED = "unguided"
     """A guided question as it is, asked beside the batch; trained on, and counted by its rule alone."""
     PREFIX_SEARCH = "prefix_search"
@@ -247,9 +248,9 @@ class Prefix:
     question_id: str
     token_ids: tuple[int, ...] = ()
     prompt_ids: tuple[int, ...] = ()
-    """The whole prompt where the beginning of a solution stands in it; else empty, and the prompt is the question's."""
+    """The whole prompt where what is given stands in it; else empty, and the prompt is the question's."""
     demonstration_id: str | None = None
-    """Whose beginning it is."""
+    """Whose beginning it is; "" where it is nothing of a solution."""
     given: int = 0
     """How much of it that is, as its rule measures it."""
 
@@ -257,6 +258,11 @@ class Prefix:
     def purpose(self) -> Purpose:
         """Of the rollouts that are trained on."""
         return Purpose.GUIDED if self.token_ids or self.prompt_ids else Purpose.UNGUIDED
+
+    @property
+    def shows_solution(self) -> bool:
+        """Whether anything of a solution was given."""
+        return self.purpose is Purpose.GUIDED and self.demonstration_id != ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +275,7 @@ class GuidedGroup:
 
     @property
     def is_guided(self) -> bool:
-        """Whether anything of a solution was given; else its question was asked as it is, beside the batch."""
+        """Whether anything was given; else its question was asked as it is, beside the batch."""
         return self.prefix.purpose is Purpose.GUIDED
 
     @property

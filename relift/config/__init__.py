@@ -46,6 +46,7 @@ from relift.config.teach import (
     RuleConfig,
     SwitchRuleConfig,
     TeachConfig,
+    ZppoRuleConfig,
 )
 from relift.config.teacher import ApiTeacherConfig, TeacherConfig
 
@@ -109,4 +110,5 @@ __all__ = [
     "TokenWeights",
     "VllmConfig",
     "WarmStartConfig",
+    "ZppoRuleConfig",
 ]

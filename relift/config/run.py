@@ -162,7 +162,7 @@ class RunConfig(Section):
                 f"would be ignored: set sft=off"
             )
         late = [getattr(source, "kind", source) for source in self.teacher.sources if source != "dataset"]
-        if late and not self.teacher.wait_seconds:
+        if rule.teaches_at_once and late and not self.teacher.wait_seconds:
             raise ValueError(
                 f"teach.rule.kind={rule.kind!r} teaches a demonstration in the iteration that asks for it, and with "
                 f"teacher.wait_seconds=0 no answer of {late[0]!r} would come in time: raise it"

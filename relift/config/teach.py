@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Tag, field_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
 from relift.config.plugin import BY_IMPORT, PluginConfig, by_kind
 from relift.config.section import Section, Share, none_if_off
@@ -52,7 +52,7 @@ class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random, intervention, switch, insert, mixed, guided or the import path of one's own,
+    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo or the import path of one's own,
     package.module:Name."""
 
 
@@ -100,6 +100,8 @@ class InUpdateRuleConfig(Section):
 
     teaches_by: ClassVar[frozenset[str]] = frozenset({"rl"})
     """As of relift."""
+    teaches_at_once: ClassVar[bool] = True
+    """A demonstration is taught in the iteration that asks for it, or not at all."""
 
 
 class SwitchRuleConfig(InUpdateRuleConfig):
@@ -140,6 +142,41 @@ class MixedRuleConfig(InUpdateRuleConfig):
     """Weight of a token's likelihood: 1, or p (1 - p) by its probability p."""
 
 
+class ZppoRuleConfig(InUpdateRuleConfig):
+    """Hard questions are asked again, with a right and a wrong solution to choose from, and with wrong ones to avoid
+    (ZPPO, arXiv 2606.18216). What is shown is never a target. The shares are of all prompts of an iteration, of which
+    the batch is the rest; what does not fit policy.max_prompt_tokens is not asked."""
+
+    teaches_at_once: ClassVar[bool] = False
+
+    kind: Literal["zppo"] = "zppo"
+    """As in the rule relift."""
+    below: float = Field(0.5, gt=0, le=1)
+    """Hard is a question of which less than this share of rollouts is correct; with none, where the gate calls it
+    hardest."""
+    capacity: int = Field(128, ge=1)
+    """Hard questions that are kept, until enough of their rollouts are correct; the first that came makes way."""
+    again: Share = 0.25
+    """Share of the prompts: a hard question as it is."""
+    compared: Share = 0.125
+    """With two candidates in random order: its demonstration and a wrong rollout."""
+    mistaken: Share = 0.125
+    """With wrong rollouts alone."""
+    mistakes: int = Field(3, ge=2)
+    """Wrong rollouts that are shown at most, the newest; at least two are."""
+
+    @model_validator(mode="after")
+    def _shares_leave_a_batch(self) -> ZppoRuleConfig:
+        total = self.again + self.compared + self.mistaken
+        if not 0 < total < 1 or self.compared + self.mistaken == 0:
+            raise ValueError(
+                f"again={self.again:g}, compared={self.compared:g} and mistaken={self.mistaken:g} are shares of an "
+                f"iteration's prompts beside its batch: together they have to be less than 1, and compared or mistaken "
+                f"more than 0, without which nothing is shown"
+            )
+        return self
+
+
 RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
     | Annotated[RandomRuleConfig, Tag("random")]
@@ -149,8 +186,9 @@ RuleConfig = Annotated[
     | Annotated[InsertRuleConfig, Tag("insert")]
     | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[GuidedRuleConfig, Tag("guided")]
+    | Annotated[ZppoRuleConfig, Tag("zppo")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided"),
+    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided", "zppo"),
 ]
 
 
@@ -158,8 +196,9 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random, intervention, switch, insert, mixed, guided or one's own, each with its own settings.
-    What it teaches by the supervised update needs the section sft, what it teaches in the RL update the section rl."""
+    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo or one's own, each with its own
+    settings. What it teaches by the supervised update needs the section sft, what it teaches in the RL update the
+    section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

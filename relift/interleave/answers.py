@@ -103,7 +103,7 @@ class Answers:
         """
         if self.most_taught is None:
             return set(questions)
-        guided = (found.prefix for found in moment.guided if found.is_guided)
+        guided = (found.prefix for found in moment.guided if found.prefix.shows_solution)
         known = set(self.taught) | {p.demonstration_id or named(moment.waiting, p.question_id) for p in guided}
         paid = set[str]()
         for question in questions:
@@ -119,9 +119,9 @@ class Answers:
         if plain and what == "trials":
             raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
         guided = self._about([one for one in found if one.prefix is not None], what, self.known, A_QUESTION)
-        whose = {prompt.question_id: prompt.demonstration_id for prompt in guided}
+        whose = {prompt.question_id: prompt.demonstration_id for prompt in guided if prompt.demonstration_id != ""}
         paid = self._within_budget(moment, whose, whose)
-        unpaid = {prompt.question_id for prompt in guided} - paid
+        unpaid = whose.keys() - paid
         kept = {id(prompt) for prompt in (*guided, *self._about(plain, what, self.known, A_QUESTION))}
         return [encode(what, one) for one in found if id(one) in kept and one.question_id not in unpaid]
 

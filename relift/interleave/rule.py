@@ -79,7 +79,7 @@ class GuidedPrompt:
     trials have not: the question as it is, beside the batch."""
     demonstration_id: str | None = None
     """Whose beginning it is: with the RL update that trains on what follows the demonstration is used, and waits no
-    longer. None counts as no use."""
+    longer. None counts as no use, and "" says that there is nothing of one in it."""
     given: int = 0
     """How much that is, in a measure of the rule's own: it comes back with the group, as ``prefix.given``."""
     in_question: bool = False

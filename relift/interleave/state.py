@@ -145,7 +145,7 @@ class Interleaving:
         demonstrations = tuple(demonstrations)
         self.own_correct.add(batch.groups, batch.iteration)
         waiting = self._lessons(self.buffer)
-        guided = [found.prefix for found in batch.guided if found.is_guided]
+        guided = [found.prefix for found in batch.guided if found.prefix.shows_solution]
         self.taught.update({p.demonstration_id or named(waiting, p.question_id): p.question_id for p in guided})
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)

@@ -55,8 +55,9 @@ CREATE TABLE attempts (             -- one row is a rollout
     question_id VARCHAR NOT NULL,
     sample INTEGER NOT NULL,        -- its number within the group, from 0
     purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws;
-                                    -- guided: with the beginning of a solution given; unguided: the same question as it
-                                    -- is, beside the batch; prefix_search, continuation: to see where a beginning leads
+                                    -- guided: with the beginning of a solution given, or solutions shown, wrong ones
+                                    -- too; unguided: a question as it is, asked beside the batch; prefix_search,
+                                    -- continuation: to see where a beginning leads
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded, or the reward failed

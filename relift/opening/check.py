@@ -10,7 +10,7 @@ from relift.config import RunConfig
 from relift.errors import DataError
 from relift.interleave import Interleaving, make_rule
 from relift.opening.groundwork import Groundwork, groundwork
-from relift.opening.questions import asked_questions, require_fit, require_solutions
+from relift.opening.questions import asked_questions, require_fit, require_guidance, require_solutions, require_words
 from relift.opening.run import require_plugins
 from relift.policy.vllm_install import require_engine
 from relift.questions import QuestionSet
@@ -43,6 +43,8 @@ class Ground:
                 "nothing could be taught: name questions.solution_column, or another teacher"
             )
         require_solutions(config, student, questions)
+        require_guidance(config, student, questions)
+        require_words(config, student, questions)
         if asks_teacher:
             connect(config, student, None, question=questions.training[0])
 

@@ -9,14 +9,14 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig
+from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig, ZppoRuleConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
-from relift.interleave.rules.guided import beginnings_of
+from relift.interleave.rules.guided import IN_QUESTION, beginnings_of
+from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
 from relift.interleave.steps import step_mark
 from relift.ledger import GoldStatus, Ledger
 from relift.opening.groundwork import record_start
-from relift.phases.prompts import IN_QUESTION
 from relift.policy.student import SAMPLES, Student
 from relift.questions import QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import Question
@@ -163,11 +163,6 @@ def require_guidance(config: RunConfig, student: Student, questions: QuestionSet
     rule = config.teach.rule
     if not isinstance(rule, GuidedRuleConfig):
         return
-    if rule.in_question and (fault := student.write(IN_QUESTION).fault):
-        raise ConfigError(
-            f"teach.rule.in_question puts words around the beginning of a solution: {fault}. Leave it out, so that the "
-            f"completion begins with it."
-        )
     mark, limit = step_mark(config.questions.answer_form), config.rollout.max_tokens
     solved = (question for question in questions.training if question.solution)
     texts = [render_solution(question, config.questions) for question in islice(solved, SAMPLES)]
@@ -177,6 +172,34 @@ def require_guidance(config: RunConfig, student: Student, questions: QuestionSet
         raise ConfigError(
             f"teach.rule.kind='guided' with rollout.max_tokens={limit} can give no beginning of the first {len(texts)} "
             f"solutions: {why}, a step ending with {mark!r}. Raise rollout.max_tokens, or take another rule."
+        )
+
+
+def require_words(config: RunConfig, student: Student, questions: QuestionSet) -> None:
+    """Raises ConfigError where the rule writes words into prompts that the tokenizer cannot write, or where none of the
+    dataset's solutions fits into a prompt that is to show it."""
+    rule = config.teach.rule
+    if isinstance(rule, GuidedRuleConfig) and rule.in_question and (fault := student.write(IN_QUESTION).fault):
+        raise ConfigError(
+            f"teach.rule.in_question puts words around the beginning of a solution: {fault}. Leave it out, so that the "
+            f"completion begins with it."
+        )
+    if not isinstance(rule, ZppoRuleConfig):
+        return
+    if fault := student.write(COMPARED.format("", "") + MISTAKEN.format(WRONG.format("", ""))).fault:
+        raise ConfigError(
+            f"teach.rule.kind={rule.kind!r} puts words into the prompt: {fault}. Take a model whose tokenizer can "
+            f"write them, or another rule."
+        )
+    solved = [question for question in questions.training if question.solution][:SAMPLES]
+    texts = [COMPARED.format(render_solution(question, config.questions), "") for question in solved]
+    lengths = [len(student.prompt(q).token_ids) + len(student.opened(t)) for q, t in zip(solved, texts, strict=True)]
+    shortest = min(lengths, default=0)
+    if config.teacher.sources == ("dataset",) and shortest > config.policy.max_prompt_tokens:
+        raise ConfigError(
+            f"teach.rule.kind={rule.kind!r} shows solutions in the prompt, and with none of the first {len(solved)} it "
+            f"is within policy.max_prompt_tokens={config.policy.max_prompt_tokens}; the shortest is {shortest} tokens. "
+            f"Raise it."
         )
 
 

@@ -27,6 +27,7 @@ from relift.opening.questions import (
     require_fit,
     require_guidance,
     require_solutions,
+    require_words,
 )
 from relift.phases.replay import materialise
 from relift.policy.student import Student
@@ -72,6 +73,7 @@ def open_run(
         if teaches:
             require_solutions(config, student, questions)
             require_guidance(config, student, questions)
+            require_words(config, student, questions)
         # Before the lock: no run is removed for what cannot begin.
         model = load_policy_model(config, student) if fresh else None
         earlier = None if fresh else ground.store

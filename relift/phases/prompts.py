@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relift.errors import RuleError
+from relift.errors import ModelError, RuleError
 from relift.interleave import GuidedPrompt
 from relift.policy.model import autocast
 from relift.policy.sampling_request import Prompt, SamplingRequest
@@ -14,7 +14,6 @@ from relift.run.run import Run
 
 BESIDE = (Purpose.GUIDED, Purpose.UNGUIDED)
 """Of what is sampled beside the batch, in files of its own: ``beside_name``."""
-IN_QUESTION = "{question}\n\nHere is the beginning of a solution. Go on from it.\n\n{beginning}"
 
 
 def beside_name(purpose: Purpose, name: str) -> str:
@@ -63,22 +62,25 @@ def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
     if prompt.prefix is None:
         return made
     if prompt.in_question:
-        return replace(made, prompt_ids=_with_beginning(run, answer, prompt))
+        return replace(made, prompt_ids=_with_text(run, answer, prompt))
     limit = run.config.rollout.max_tokens
     rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
     return replace(made, token_ids=_beginning_ids(run, prompt.prefix, f"{answer} gives the prefix", limit - 1, rest))
 
 
-def _with_beginning(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
-    """The prompt of a question in whose turn the beginning of a solution stands."""
+def _with_text(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
+    """The prompt of a question in whose turn a text stands after it."""
     question, limit = run.questions.by_id[prompt.question_id], run.config.policy.max_prompt_tokens
     what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {answer} puts {prompt.prefix!r:.80} into the question"
     if not isinstance(prompt.prefix, str) or not prompt.prefix.strip():
         raise RuleError(f"{what}: only a text can stand there")
-    text = IN_QUESTION.format(question=question.text, beginning=prompt.prefix.rstrip())
-    if fault := run.student.write(text.removeprefix(question.text)).fault:
+    shown = f"\n\n{prompt.prefix.rstrip()}"
+    if fault := run.student.write(shown).fault:
         raise RuleError(f"{what}: {fault}")
-    ids = run.student.prompt(replace(question, text=text)).token_ids
+    try:
+        ids = run.student.prompt(replace(question, text=question.text + shown)).token_ids
+    except ModelError as problem:  # what a policy wrote may be anything
+        raise RuleError(f"{what}: {problem}") from problem
     if len(ids) > limit:
         raise RuleError(f"{what}, with which it is {len(ids)} tokens, more than policy.max_prompt_tokens={limit}")
     return ids

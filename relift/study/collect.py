@@ -21,7 +21,7 @@ from relift.study.results import Band, CurvePoint, FamilyResult, LiftResult, Que
 from relift.study.settings import departures
 
 VERSIONS = ("relift", "python", "torch", "transformers", "vllm")
-_BUDGETED = "purpose IN ('train', 'guided', 'prefix_search', 'continuation')"
+_BUDGETED = "purpose NOT IN ('probe', 'evaluation', 'confirm')"
 """Rollouts that a budget counts: never probes and evaluations."""
 _CONTROLS = "SELECT question_id FROM groups WHERE is_control"
 _SPENDING = {

@@ -142,3 +142,39 @@ def test_where_the_plain_group_is_eight_zeros_the_guided_group_alone_moves_the_p
     )
     policy_loss(tokens, RlConfig(), Counts(tokens=12, sequences=12)).loss.backward()
     assert odds.grad is not None and odds.grad.tolist() == pytest.approx([0.0, -1 / 16])
+
+
+def test_what_is_shown_in_a_prompt_moves_the_policy_by_its_own_groups_and_is_no_target() -> None:
+    """ZPPO on a policy of one token with three states: log-odds of the right token for the question as it is (u), with
+    two candidates in its prompt (v) and with mistakes (w).
+
+    Eight rollouts of the batch are wrong: A = 0. Asked again one of four is right, with candidates two of eight, with
+    mistakes one of four; 24 tokens in all. With r of G right, A is 1 - r/G and -r/G, and as above the derivative of
+    -sum(A l) / 24 by the log-odds is -r (1 - r/G) / 24, whatever p: -3/4, -3/2 and -3/4 of 1/24.
+    """
+    prompts: tuple[tuple[int, ...], ...] = ((), (5, 6, 13), (5, 6, 14, 15))
+    right = ([1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0])
+    beside = [
+        GuidedGroup(
+            prefix=Prefix(question_id="q", prompt_ids=prompt, demonstration_id=""),
+            group=group("q", [Status.CORRECT if one else Status.WRONG for one in found], tokens=1),
+        )
+        for prompt, found in zip(prompts, right, strict=True)
+    ]
+    (made,) = steps([group("q", [Status.WRONG] * 8, tokens=1)], guided=beside)
+    assert [one.loss_tokens for one in made] == [1] * 24, "prompts are masked"
+    asked = [one.token_ids[: -one.loss_tokens] for one in made]
+    state = torch.tensor([max(0, [PROMPT, *prompts[1:]].index(prompt)) for prompt in asked])
+    assert state.tolist() == [0] * 12 + [1] * 8 + [2] * 4
+    odds = torch.tensor([0.3, -1.2, 0.7], dtype=torch.float64, requires_grad=True)
+    is_right = torch.tensor([False] * 8 + [bool(one) for found in right for one in found])
+    logprobs = torch.nn.functional.logsigmoid(torch.where(is_right, odds[state], -odds[state]))
+    tokens = PolicyTokens(
+        logprobs_C=logprobs,
+        old_logprobs_C=logprobs.detach(),
+        advantages_S=torch.tensor([one.advantage for one in made], dtype=torch.float64),
+        sequence_C=torch.arange(24),
+        loss_tokens_S=torch.ones(24, dtype=torch.float64),
+    )
+    policy_loss(tokens, RlConfig(), Counts(tokens=24, sequences=24)).loss.backward()
+    assert odds.grad is not None and (24 * odds.grad).tolist() == pytest.approx([-3 / 4, -3 / 2, -3 / 4])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
 from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
@@ -25,9 +26,14 @@ from relift.phases.verify import verify
 from relift.phases.warm_start import warm_start
 from relift.records import PhaseRef, PolicyVersion
 from relift.run.run import Run
+from tests.guesser import DIGITS, answer, guesser_config, write_guesser
 from tests.small_run import small_config
 
 Opener = Callable[..., Run]
+SHOWN = {COMPARED.format(answer("0"), answer("1")): DIGITS} | {
+    MISTAKEN.format("\n\n".join([WRONG.format(1, answer("1")), WRONG.format(2, answer("2"))])): DIGITS
+}
+"""What the guesser has been asked with, and the digits that it then answers with."""
 
 
 @pytest.fixture
@@ -38,6 +44,22 @@ def opener(tmp_path: Path) -> Iterator[Opener]:
 
         def opened(*settings: str, name: str = "small") -> Run:
             return stack.enter_context(open_run(small_config(tmp_path / "runs", *settings), name))
+
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def guesser_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_guesser(tmp_path_factory.mktemp("guesser"), SHOWN)
+
+
+@pytest.fixture
+def guesser(guesser_model: Path, tmp_path: Path) -> Iterator[Opener]:
+    """The same of a model that reads and writes any text, without a supervised update."""
+    with ExitStack() as stack:
+
+        def opened(*settings: str, name: str = "small") -> Run:
+            return stack.enter_context(open_run(guesser_config(guesser_model, tmp_path / "runs", *settings), name))
 
         yield opened
 

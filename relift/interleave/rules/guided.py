@@ -22,6 +22,8 @@ from relift.records import GuidedGroup
 log = logging.getLogger(__name__)
 EASY_FROM = 0.5
 """Pass rate of a guided group from which on less is given."""
+IN_QUESTION = "Here is the beginning of a solution. Go on from it.\n\n"
+"""Before it where it stands in the question's turn."""
 MISSES = 3
 """So many times in a row without a correct rollout, and more is given."""
 
@@ -150,10 +152,11 @@ class GuidedRule(Rule):
         return replace(guidance, given=given + 1, misses=0) if given == guidance.given < longest else None
 
     def _beginnings(self, question: str, of: Lesson | Guidance) -> list[GuidedPrompt]:
+        words = IN_QUESTION if self._config.in_question else ""
         return [
             GuidedPrompt(
                 question,
-                beginning,
+                words + beginning,
                 demonstration_id=of.demonstration_id,
                 given=cut,
                 in_question=self._config.in_question,

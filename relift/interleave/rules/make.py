@@ -17,6 +17,7 @@ from relift.config import (
     RunConfig,
     Section,
     SwitchRuleConfig,
+    ZppoRuleConfig,
 )
 from relift.config.plugin import Plugin, load_plugin
 from relift.errors import ConfigError
@@ -29,6 +30,7 @@ from relift.interleave.rules.mixed import Mixed
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.rules.switch import Switch
+from relift.interleave.rules.zppo import ZppoRule
 from relift.interleave.steps import step_mark
 
 RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
@@ -38,6 +40,7 @@ RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     SwitchRuleConfig: Switch,
     InsertRuleConfig: Insert,
     MixedRuleConfig: Mixed,
+    ZppoRuleConfig: ZppoRule,
 }
 """Those that come with relift, by their settings; a rule that cuts solutions into steps is made with their mark too."""
 
