@@ -94,8 +94,7 @@ def _end(run: Session, status: RunStatus) -> None:
     What goes wrong here is logged alone: what ended the run is what its user has to hear.
     """
     try:
-        run.ledger.set_status(status)
-        run.publish()
+        run.end(status)
     except Interrupted:
         log.warning("the snapshot that readers open is of an earlier moment, the ledger itself is kept")
     except Exception as problem:

@@ -28,6 +28,7 @@ def report(
     """Export the policy as a Hugging Face folder and write ``report/``: made again at every call, as it is cheap."""
     from relift.report import write_report
 
+    run.dismiss_teachers()  # what they cost is in the summary
     run.policy.at(version)
     export_model(run.policy.model, run.student, run.root / MODEL)
     for evaluated in run.store.folders("iterations"):

@@ -86,6 +86,9 @@ class Harvest(Session):
         return 0 if self._is_out_of_patience() else busy
 
     def report(self) -> HarvestReport:
+        """Its figures, which are final: the teachers are asked nothing more."""
+        self.dismiss_teachers()
+        self.collect(0.0)
         _, owed = self.teachers.pick_up()
         totals: RequestTotals = self.ledger.requests.totals()
         return HarvestReport(

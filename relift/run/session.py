@@ -23,8 +23,10 @@ from relift.store import Store
 from relift.teacher.queue import DRAIN_SECONDS, TeacherQueue
 from relift.verifier import Verifier
 
-SNAPSHOT_SECONDS = 2.0
-"""For a snapshot of the ledger to become whole once the session is asked to stop; of a large one the last stays."""
+STOPPED_DRAIN_SECONDS = 0.5
+"""For what teachers have under way once the session is asked to stop."""
+SNAPSHOT_SECONDS = STOPPED_DRAIN_SECONDS + 2.0
+"""From then on, for a snapshot of the ledger to become whole; of a large one the last stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +100,25 @@ class Session:
             closing.callback(self.ledger.close)
             closing.callback(self.publisher.close)
             closing.callback(self.verifier.close)
-            closing.callback(self.teachers.close, 0.5 if self.stop.is_set else DRAIN_SECONDS)
+            closing.callback(self.dismiss_teachers)
 
     def complete(self) -> None:
         """It came to its end: say so in the ledger and publish it; a second call does nothing."""
         if not self.is_complete:
-            self.ledger.set_status(RunStatus.FINISHED)
-            self.publish()
+            self.end(RunStatus.FINISHED)
             write_init_script(self.root.parent)
             self.is_complete = True
+
+    def end(self, status: RunStatus) -> None:
+        """The last snapshot, with all that teachers were sent: of a run in a bucket nothing else is left."""
+        self.dismiss_teachers()
+        self.ledger.set_status(status)
+        self.publish()
+
+    def dismiss_teachers(self) -> None:
+        """Nothing is sent to them any more, and what was is in the ledger: before any figure or snapshot that is to
+        hold for the whole session. Harmless when they are dismissed already."""
+        self.teachers.close(STOPPED_DRAIN_SECONDS if self.stop.is_set else DRAIN_SECONDS)
 
     def publish(self) -> None:
         """Replace the ledger snapshot that readers open by what the ledger holds now, and the metrics with it."""

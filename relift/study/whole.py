@@ -85,9 +85,9 @@ def _difference(first: RunResult, second: RunResult) -> list[Measured]:
 
 def _measured(run: RunResult) -> list[Measured]:
     return [
-        Measured(question=f"{found.asked}/{place}", benchmark=benchmark, value=right / found.samples)
+        Measured(question=f"{found.asked}/{position}", benchmark=benchmark, value=right / found.samples)
         for benchmark, found in sorted(run.questions.items())
-        for place, right in enumerate(found.after)
+        for position, right in enumerate(found.after)
     ]
 
 

@@ -18,9 +18,11 @@ class Background:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside whatever else runs; nobody waits for it. From one thread at a time."""
+        assert not self._is_closed, "begun after the end"
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._serve, args=(self._loop,), name="teachers", daemon=True)
@@ -29,6 +31,7 @@ class Background:
 
     def close(self, drain_seconds: float, closing: Sequence[Callable[[], Awaitable[None]]] = ()) -> None:
         """Let what runs end by itself for so long, cancel the rest, await ``closing``, and end the thread."""
+        self._is_closed = True
         if self._loop is None or self._thread is None:
             return
         asyncio.run_coroutine_threadsafe(self._end(drain_seconds, closing), self._loop)
