@@ -91,6 +91,10 @@ class Purpose(StrEnum):
     """After a step that was put into a rollout, to see whether it leads to a correct end."""
 
 
+BUDGETED = frozenset(Purpose) - {Purpose.PROBE, Purpose.EVALUATION, Purpose.CONFIRM}
+"""Whose completions a budget counts: all but those that only measure."""
+
+
 class UpdateKind(StrEnum):
     RL = "rl"
     SFT = "sft"

@@ -122,23 +122,24 @@ class InsertRuleConfig(InUpdateRuleConfig):
     kind: Literal["insert"] = "insert"
     """As in the rule relift."""
     on: Literal["hardest", "all"] = "hardest"
-    """Of which questions: those that the gate calls hardest, or, as published, all."""
+    """Of which questions: those that the gate calls hardest, or, as published, all of which not all is right."""
 
 
 class MixedRuleConfig(InUpdateRuleConfig):
-    """(1 - mu) of the RL loss and mu of a supervised one in each step, mu falling (CHORD, arXiv 2508.11408)."""
+    """(1 - mu) of the RL loss and mu of a supervised one in each step (CHORD, arXiv 2508.11408). The defaults are
+    CHORD-mu; CHORD-phi is mu and final_mu 0.1 with token_weights p(1-p)."""
 
     kind: Literal["mixed"] = "mixed"
     """As in the rule relift."""
     on: Literal["hardest", "all"] = "hardest"
     """Whose demonstrations: of the questions that the gate calls hardest, or, nearer to what is published, of all."""
-    mu: Share = 0.5
+    mu: Share = 0.9
     """At the start of the run."""
-    final_mu: Share = 0.02
+    final_mu: Share = 0.05
     """From the end of its fall on; at 0 nothing is taught any more."""
     decay_share: float = Field(0.5, gt=0, le=1)
     """Share of the run over which it falls, linearly."""
-    token_weights: Literal["none", "p(1-p)"] = "p(1-p)"
+    token_weights: Literal["none", "p(1-p)"] = "none"
     """Weight of a token's likelihood: 1, or p (1 - p) by its probability p."""
 
 

@@ -58,6 +58,7 @@ class Answers:
                 raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
             if isinstance(answer, Supervise):
                 self._require_a_term(answer)
+        answers = [one for one in answers if not isinstance(one, Join) or one.question_id in moment.joinable]
         weight = self._asked("rl_weight", moment)
         if not _is_number(weight) or weight < 0:
             raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")

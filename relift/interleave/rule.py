@@ -67,6 +67,12 @@ class Moment:
     teachable: tuple[str, ...] = ()
     """Ids of the batch's questions that may be taught, hardest or not: all but its controls."""
 
+    @property
+    def joinable(self) -> frozenset[str]:
+        """Ids of the batch's questions in whose groups a completion with reward 1 has an advantage: not where all that
+        was graded has that reward already."""
+        return frozenset(g.question.id for g in self.groups if any(r.reward not in (None, 1) for r in g.rollouts))
+
 
 @dataclass(frozen=True, slots=True)
 class GuidedPrompt:
@@ -97,7 +103,8 @@ class Drop:
 class Join:
     """The demonstration that waits for a question enters its group as one more completion, with reward 1.
 
-    It waits no longer afterwards. How it is trained on: ``relift.learning.losses.demonstration_objective``.
+    It waits no longer afterwards. Where it would have no advantage the group is left as it is: ``Moment.joinable``. How
+    it is trained on: ``relift.learning.losses.demonstration_objective``.
     """
 
     question_id: str

@@ -13,6 +13,7 @@ from relift.config.recipe import recorded_config
 from relift.errors import RunError
 from relift.ledger.project import open_file
 from relift.ledger.schema import SNAPSHOT
+from relift.records import BUDGETED
 from relift.run.identity import read_identity
 from relift.run.summary import stored_summary
 from relift.store import Store
@@ -21,8 +22,7 @@ from relift.study.results import Band, CurvePoint, FamilyResult, LiftResult, Que
 from relift.study.settings import departures
 
 VERSIONS = ("relift", "python", "torch", "transformers", "vllm")
-_BUDGETED = "purpose NOT IN ('probe', 'evaluation', 'confirm')"
-"""Rollouts that a budget counts: never probes and evaluations."""
+_BUDGETED = f"purpose IN ({', '.join(repr(purpose.value) for purpose in sorted(BUDGETED))})"
 _CONTROLS = "SELECT question_id FROM groups WHERE is_control"
 _SPENDING = {
     "rollouts": f"SELECT iteration, sum(rollouts)::BIGINT FROM groups WHERE {_BUDGETED} GROUP BY iteration",
@@ -58,7 +58,7 @@ def collect(store: Store, title: Title) -> RunResult:
     resolved, settings = identity["resolved"], departures(config)
     with open_file(store.root / SNAPSHOT) as connection:
         ask: Ask = lambda sql: connection.execute(sql).fetchall()  # noqa: E731
-        evaluated, spent = _Evaluations(ask), _Spent(ask)
+        evaluated, spent = _Evaluations(ask), SpentUntil(ask)
         questions = evaluated.questions()
         return RunResult(
             study=title.study,
@@ -167,7 +167,7 @@ class _Evaluations:
         }
 
 
-class _Spent:
+class SpentUntil:
     """What was spent until an iteration; without one, by the whole run."""
 
     def __init__(self, ask: Ask) -> None:
@@ -183,7 +183,7 @@ class _Spent:
         return sum(until is None or at < until for at in self.first_taught.values())
 
 
-def _point(evaluated: _Evaluations, spent: _Spent, at: At) -> CurvePoint:
+def _point(evaluated: _Evaluations, spent: SpentUntil, at: At) -> CurvePoint:
     """The base is evaluated before anything, a warm start too, is spent."""
     until = -1 if at == evaluated.first else at[0]
     return CurvePoint(
@@ -197,7 +197,7 @@ def _point(evaluated: _Evaluations, spent: _Spent, at: At) -> CurvePoint:
     )
 
 
-def _training(ask: Ask, spent: _Spent) -> tuple[TrainingPoint, ...]:
+def _training(ask: Ask, spent: SpentUntil) -> tuple[TrainingPoint, ...]:
     return tuple(
         TrainingPoint(
             iteration=iteration, rollouts=spent.of("rollouts", iteration + 1), accuracy=accuracy, unsolved=unsolved

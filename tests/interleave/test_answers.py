@@ -10,11 +10,14 @@ import pytest
 from relift.errors import RuleError
 from relift.interleave import ALL_KEPT, Drop, Fates, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.answers import Answers
+from relift.records import Status
+from tests.interleave.interleave_groups import group
 
 LESSONS = {
     q: Lesson(question_id=q, demonstration_id=q, text="1", first_iteration=0, failures=1) for q in ("a", "c", "d")
 }
-MOMENT = Moment(iteration=3, seed=0, questions=("a", "b", "c"), waiting=LESSONS, hardest=("a",))
+GROUPS = tuple(group(name, [Status.WRONG] * 2) for name in "abc")
+MOMENT = Moment(iteration=3, seed=0, questions=("a", "b", "c"), waiting=LESSONS, hardest=("a",), groups=GROUPS)
 
 
 class Said(Rule):
@@ -108,3 +111,21 @@ def test_what_is_supervised_is_taught_and_drops_its_group_where_it_says_so() -> 
     fates = asked("groups", [Supervise("a", weight=0.3, drop=True)])
     assert (fates.dropped, fates.joined, fates.taught, fates.rl_weight) == (("a",), (), ("a",), 1.0)
     assert asked("groups", [Supervise("a")]).dropped == ()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "is_joined"),
+    [
+        ([Status.CORRECT] * 4, False),
+        ([Status.CORRECT] * 3 + [Status.TIMEOUT], False),
+        ([Status.TIMEOUT] * 4, False),
+        ([Status.CORRECT] * 3 + [Status.WRONG], True),
+    ],
+)
+def test_a_demonstration_joins_no_group_in_which_it_would_have_no_advantage(
+    statuses: list[Status], is_joined: bool
+) -> None:
+    rewards = [None if s is Status.TIMEOUT else float(s is Status.CORRECT) for s in statuses]
+    now = replace(MOMENT, groups=(group("a", statuses, rewards=rewards),), questions=("a",))
+    answers = Answers(rule=Said([Join("a")]), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    assert answers.groups(now).joined == (("a",) if is_joined else ())

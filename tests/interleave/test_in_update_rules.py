@@ -53,14 +53,14 @@ def test_switch_with_a_gate_of_one_replaces_those_solved_once_too_and_none_for_l
 
 def test_insert_joins_the_hardest_or_all_that_have_a_demonstration() -> None:
     rule, all_of_them = Insert(InsertRuleConfig()), Insert(InsertRuleConfig(on="all"))
-    assert (rule.requests(MOMENT), rule.groups(MOMENT)) == (("hard", "bare"), [Join("hard")])
-    assert all_of_them.requests(MOMENT) == MOMENT.teachable
+    assert (rule.requests(MOMENT), rule.groups(MOMENT)) == (["hard", "bare"], [Join("hard")])
+    assert all_of_them.requests(MOMENT) == ["hard", "bare", "cut", "once"], "all of known is right"
     assert all_of_them.groups(MOMENT) == [Join("hard"), Join("cut"), Join("once")]
 
 
 @pytest.mark.parametrize(("progress", "mu"), [(0.0, 0.8), (0.1, 0.6), (0.2, 0.4), (0.4, 0.0), (0.9, 0.0)])
 def test_mixed_lets_mu_fall_linearly_and_the_weights_of_both_terms_with_it(progress: float, mu: float) -> None:
-    rule = Mixed(MixedRuleConfig(mu=0.8, final_mu=0.0, decay_share=0.4))
+    rule = Mixed(MixedRuleConfig(mu=0.8, final_mu=0.0, decay_share=0.4, token_weights="p(1-p)"))
     now = replace(MOMENT, progress=progress)
     assert rule.rl_weight(now) == pytest.approx(1 - mu)
     if not mu:
@@ -72,8 +72,16 @@ def test_mixed_lets_mu_fall_linearly_and_the_weights_of_both_terms_with_it(progr
     assert rule.requests(now) == ("hard", "bare")
 
 
+def test_the_defaults_of_mixed_are_chord_mu_and_two_settings_make_it_chord_phi() -> None:
+    default, phi = MixedRuleConfig(), MixedRuleConfig(mu=0.1, final_mu=0.1, token_weights="p(1-p)")
+    for config, start, end, weights in ((default, 0.9, 0.05, "none"), (phi, 0.1, 0.1, "p(1-p)")):
+        for progress, mu in ((0.0, start), (0.25, (start + end) / 2), (0.5, end), (1.0, end)):
+            (answer,) = Mixed(config).groups(replace(MOMENT, progress=progress))
+            assert (answer.weight, answer.token_weights) == (pytest.approx(mu), weights)
+
+
 def test_mixed_of_all_teaches_whatever_of_the_batch_has_a_demonstration() -> None:
-    rule = Mixed(MixedRuleConfig(on="all", token_weights="none"))
+    rule = Mixed(MixedRuleConfig(on="all"))
     assert [answer.question_id for answer in rule.groups(MOMENT)] == ["hard", "cut", "once"]
     assert not any(isinstance(answer, Drop) or answer.drop for answer in rule.groups(MOMENT))
 

@@ -12,6 +12,7 @@ from relift.phases.updates import learning_rate
 from relift.records import Spent, UpdateKind
 from relift.run.run import Run
 from relift.run.spending import spent_in
+from relift.study.collect import SpentUntil
 from tests.phases.conftest import Opener, drive
 
 GUIDED = """
@@ -23,7 +24,8 @@ class Guided(Rule):
 
     def prompts(self, moment):
         lessons = list(moment.waiting.values())[:3]
-        return [GuidedPrompt(lesson.question_id, lesson.text.partition("=")[0] + "=") for lesson in lessons]
+        guided = [GuidedPrompt(lesson.question_id, lesson.text.partition("=")[0] + "=") for lesson in lessons]
+        return [*guided, *(GuidedPrompt(lesson.question_id, None) for lesson in lessons)]
 """
 
 
@@ -33,7 +35,7 @@ def recounted(run: Run) -> Spent:
     def one(sql: str) -> Any:
         return run.ledger.execute(sql)[0][0] or 0
 
-    counted = "FROM groups WHERE purpose IN ('train', 'guided', 'unguided', 'prefix_search', 'continuation')"
+    counted = "FROM groups WHERE purpose NOT IN ('probe', 'evaluation', 'confirm')"
     return Spent(
         rollouts=one(f"SELECT sum(rollouts) {counted}"),
         sampled_tokens=one(f"SELECT sum(tokens) {counted}"),
@@ -67,9 +69,13 @@ def test_completions_after_a_prefix_are_counted_and_their_demonstrations_too(
     monkeypatch.syspath_prepend(str(tmp_path))
     run = opener("teach.rule=rule_that_guides:Guided", "budget.demonstrations=5", "sft=off")
     drive(run, 5)
-    guided = "FROM groups WHERE purpose = 'guided'"
-    [(rollouts, questions)] = run.ledger.execute(f"SELECT sum(rollouts), count(DISTINCT question_id) {guided}")
-    assert run.spent.rollouts == 5 * 64 + rollouts > 5 * 64
+    asked = "SELECT purpose, sum(rollouts), count(DISTINCT question_id) FROM groups GROUP BY purpose"
+    (guided, questions), (unguided, _) = (
+        found for purpose, *found in sorted(run.ledger.execute(asked)) if purpose in ("guided", "unguided")
+    )
+    assert run.spent.rollouts == 5 * 64 + guided + unguided and unguided == guided > 0
+    studied = SpentUntil(run.ledger.execute)
+    assert (studied.of("rollouts"), studied.of("sampled")) == (run.spent.rollouts, run.spent.sampled_tokens)
     assert run.spent.demonstrations == questions <= 5
 
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 KINDS = {
     "switch": "{ kind = 'switch', weight = 0.5 }",
     "insert": "{ kind = 'insert', on = 'all' }",
-    "mixed": "{ kind = 'mixed', decay_share = 1.0 }",
+    "mixed": "{ kind = 'mixed', decay_share = 1.0, token_weights = 'p(1-p)' }",
 }
 KILLED_IN, END = 3, 5
 
@@ -120,8 +120,9 @@ def test_what_is_taught_was_asked_for_in_the_same_iteration_and_is_a_use_each_an
     for iteration in range(END):
         decision = read(run.store, phase_key(iteration, "gate"), GateRecord).decision
         controls += len(decision.control)
-        batch = {question.id for question in run.order.batch(iteration)}
-        wanted = {q for q in batch if not is_control(q, SHARE)} if kind == "insert" else set(decision.hardest)
+        groups = batch_of(run, iteration, ref(run, iteration, "rollout"), ref(run, iteration, "verify")).groups
+        improvable = {group.question.id for group in groups if group.accuracy < 1}
+        wanted = {q for q in improvable if not is_control(q, SHARE)} if kind == "insert" else set(decision.hardest)
         now = {question for i, question in expected if i == iteration}
         assert now == wanted - set(decision.control), "the data set has a solution of each"
         update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
@@ -153,7 +154,7 @@ def test_mu_is_recorded_as_it_falls_with_the_run(opener: Opener) -> None:
     of_iterations = [recorded_fates(run, i) for i in range(END)]
     total = run.resolved.schedule_iterations
     for iteration, fates in enumerate(of_iterations):
-        mu = 0.5 - 0.48 * iteration / total
+        mu = 0.9 - 0.85 * iteration / total
         assert fates.rl_weight == pytest.approx(1 - mu)
         assert all(answer.weight == pytest.approx(mu) for answer in fates.supervised)
 

@@ -9,7 +9,16 @@ from relift.interleave.rule import Join, Moment, Rule
 
 
 class Insert(Rule):
-    """The demonstration is one more completion with reward 1; its tokens maximise p / (p + 0.1) * A, without a clip."""
+    """The demonstration is one more completion with reward 1; its tokens maximise p / (p + 0.1) * A, without a clip.
+
+    Departures:
+
+    1. By default of the hardest questions alone, and never of one whose rollouts are all right, where nothing would be
+       taught; the source's is of every question.
+    2. The demonstration joins the G rollouts, a group of G + 1; the source's takes the place of one of 8.
+    3. The rollouts keep ``rl.loss`` with its clip, ``rl.aggregation`` and ``rl.scale``; the source's scripts take away
+       the clip (loss_remove_clip), the mean over tokens (loss_remove_token_mean) and the standard deviation.
+    """
 
     needs_demonstrations_first = True
 
@@ -17,7 +26,8 @@ class Insert(Rule):
         self._on = config.on
 
     def requests(self, moment: Moment) -> Sequence[str]:
-        return moment.hardest if self._on == "hardest" else moment.teachable
+        asked = moment.hardest if self._on == "hardest" else moment.teachable
+        return [question for question in asked if question in moment.joinable]
 
     def groups(self, moment: Moment) -> Sequence[Join]:
         return [Join(question) for question in self.requests(moment) if question in moment.waiting]

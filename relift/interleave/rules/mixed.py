@@ -9,10 +9,16 @@ from relift.interleave.rule import Moment, Rule, Supervise
 
 
 class Mixed(Rule):
-    """(1 - mu) of the RL term and mu of the supervised one, whose tokens weigh p (1 - p); mu falls linearly.
+    """(1 - mu) of the RL term and mu of the supervised one: by default CHORD-mu, whose mu falls from 0.9 to 0.05 over
+    tokens that weigh alike; CHORD-phi has mu 0.1 throughout and weighs them by p (1 - p).
 
-    Departures: the supervised term is of the batch's own questions, where the paper's is of a data set beside it; mu
-    falls linearly from the start, where the code warms it up and lets it fall by a cosine.
+    Departures:
+
+    1. The supervised term is of the batch's own questions, by default its hardest; the source's is of a data set beside
+       it, in batches of one size.
+    2. mu falls linearly from the start, where the source's code warms it up and lets it fall by a cosine.
+    3. The supervised term is a mean over the tokens of its own demonstrations: one of them in a step weighs as much as
+       many. In the source they are always equally many.
     """
 
     needs_demonstrations_first = True

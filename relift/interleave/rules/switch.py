@@ -14,6 +14,11 @@ class Switch(Rule):
 
     A question without any correct rollout is switched where the gate calls it hardest, so our own failures and mere
     lack of tokens switch nothing. One without a demonstration keeps its rollouts.
+
+    Departures:
+
+    1. Rollouts and demonstrations have a denominator each: the mean likelihood of what is switched stands with its
+       weight beside the mean of the rollouts, so one demonstration in a step weighs as much as all rollouts together.
     """
 
     needs_demonstrations_first = True
