@@ -22,18 +22,22 @@ class PoolsConfig(Section):
 
     newest: int = Field(2, ge=1)
     """Groups of a question that its band is found from; older ones were another policy's."""
-    unseen: float = Field(4.0, gt=0)
+    unseen: float = Field(16.0, gt=0)
     """Weight of a question that was not asked yet. A question's chance to be drawn is as its weight."""
-    never: float = Field(0.5, gt=0)
+    never: float = Field(1.0, gt=0)
     """No rollout of these groups was correct."""
     low: float = Field(2.0, gt=0)
     """The posterior mean of the pass rate, from a uniform prior, is below a third."""
     mid: float = Field(2.0, gt=0)
     """It is between."""
-    high: float = Field(1.0, gt=0)
+    high: float = Field(2.0, gt=0)
     """It is above two thirds."""
-    always: float = Field(0.1, gt=0)
+    always: float = Field(0.2, gt=0)
     """Every rollout was correct."""
+
+    per_token: bool = True
+    """A weight is divided by the tokens of the question's newest group: of two that teach alike, the one that costs
+    less comes sooner. Without it long ones take more of what is sampled."""
 
     def weight(self, band: Band) -> float:
         weight: float = getattr(self, band.value)
@@ -43,9 +47,9 @@ class PoolsConfig(Section):
 class RetireConfig(Section):
     """What is solved again and again is asked no more, but for a few of them in each batch that show forgetting."""
 
-    after: int = Field(2, ge=1)
+    after: int = Field(3, ge=1)
     """Groups of a question in a row, every rollout correct, with which it retires. One that is not brings it back."""
-    revisit_share: float = Field(0.05, ge=0, le=0.5)
+    revisit_share: float = Field(0.1, ge=0, le=0.5)
     """Share of each batch, rounded up, that goes to retired questions, those first that were asked longest ago. With 0
     what is forgotten stays unseen."""
 

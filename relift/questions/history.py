@@ -1,9 +1,10 @@
-"""What the recorded groups of each question say of it: the band of its pass rate, and whether it is retired."""
+"""What the recorded groups of each question say: the band of its pass rate, its tokens, and whether it is retired."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ from relift.records import UNGRADED, Band, RolloutGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Of one question, e.g. newest ``((3, 8), (8, 8))``, solved 1, iteration 12."""
+    """Of one question, e.g. newest ``((3, 8), (8, 8))``, solved 1, tokens 96, iteration 12."""
 
     newest: tuple[tuple[int, int], ...] = ()
     """(correct, graded) of its newest groups, oldest first."""
     solved: int = 0
     """Groups in a row, up to the newest, of which every graded rollout was correct."""
+    tokens: int = 0
+    """Sampled in its newest group, all rollouts together."""
     iteration: int = -1
     """In which it was asked last."""
 
@@ -37,10 +40,11 @@ class History:
             before = self.of(group.question.id)
             graded = sum(rollout.verdict.status not in UNGRADED for rollout in group.rollouts)
             correct = sum(rollout.is_correct for rollout in group.rollouts)
-            found = dataclasses.replace(before, iteration=iteration)
+            tokens = sum(len(rollout.completion.token_ids) for rollout in group.rollouts)
+            found = dataclasses.replace(before, tokens=tokens, iteration=iteration)
             if graded:
                 newest = (*before.newest, (correct, graded))[-self._newest :]
-                found = Seen(newest=newest, solved=before.solved + 1 if correct == graded else 0, iteration=iteration)
+                found = dataclasses.replace(found, newest=newest, solved=before.solved + 1 if correct == graded else 0)
             self._seen[group.question.id] = found
 
     def of(self, question: str) -> Seen:
@@ -56,6 +60,13 @@ class History:
             return Band.ALWAYS if correct else Band.NEVER
         mean = (correct + 1) / (graded + 2)
         return Band.LOW if mean < 1 / 3 else Band.MID if mean <= 2 / 3 else Band.HIGH
+
+    def tokens(self, questions: Sequence[str]) -> list[float]:
+        """Of the newest group of each; their mean for what was not asked yet, and 1 before anything was."""
+        found = [self.of(question).tokens for question in questions]
+        known = [tokens for tokens in found if tokens] or [1]
+        mean = statistics.fmean(known)
+        return [tokens or mean for tokens in found]
 
     def is_retired(self, question: str) -> bool:
         return self._after is not None and self.of(question).solved >= self._after

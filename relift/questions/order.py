@@ -165,9 +165,12 @@ class QuestionOrder:
 
     def _drawn_by_weight(self, purpose: tuple[int, int], count: int, left_out: set[int]) -> list[int]:
         """Without replacement, in proportion to the weights of what is left (Efraimidis and Spirakis, 2006)."""
-        assert self._config.pools
-        bands = (self._history.band(question.id) for question in self._questions)
-        weights = np.array([self._config.pools.weight(band) for band in bands])
+        pools = self._config.pools
+        assert pools
+        names = [question.id for question in self._questions]
+        weights = np.array([pools.weight(self._history.band(name)) for name in names])
+        if pools.per_token:
+            weights /= self._history.tokens(names)
         draws = generator(self._seed, "pools", *purpose).random(len(weights))
         order = np.argsort(np.log1p(-draws) / weights, kind="stable")[::-1]
         return [int(number) for number in order if int(number) not in left_out][:count]

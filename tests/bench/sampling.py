@@ -20,7 +20,7 @@ from tests.bench.figures import FOLDER, write
 
 QUESTIONS, PASSES, BATCH = 1000, 8, 64
 SEEDS = (0, 1, 2)
-FORMS = {"shuffle": (), "pools": ("sampling.pools.newest=2", "sampling.retire.after=2")}
+FORMS = {"shuffle": (), "pools": ("sampling.pools={}", "sampling.retire={}")}
 RUNS = FOLDER / "sampling"
 
 
@@ -43,22 +43,30 @@ def run_of(form: str, seed: int) -> Path:
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Of all iterations of a run: what was asked, and what came of it."""
+    """Of all iterations of a run: what was asked, and what came of it; accuracies are of the held-out questions."""
     reports = read_metrics(folder / METRICS)
     tokens, signal = (sum(report[name] for report in reports) for name in ("tokens", "signal"))
-    mean = read_summary(folder).mean_after
-    return {"tokens": tokens, "signal": signal, "signal_per_1000_tokens": 1000 * signal / tokens, "accuracy": mean}
+    families = read_summary(folder).families.values()
+    kinds = {f"accuracy_{kind}": statistics.fmean(family.after for family in families if family.kind == kind)
+             for kind in ("mastered", "border", "unreached")}  # fmt: skip
+    mean = statistics.fmean(family.after for family in families)
+    signal_per_token = {"signal_per_1000_tokens": 1000 * signal / tokens}
+    return {"tokens": tokens, "signal": signal, **signal_per_token, "accuracy": mean, **kinds}
 
 
 def main() -> None:
-    figures, ratios, differences = dict[str, float](), list[float](), list[float]()
+    figures, ratios = dict[str, float](), list[float]()
     for seed in SEEDS:
         found = {form: measured(run_of(form, seed)) for form in FORMS}
         figures |= {f"{form}_{seed}_{name}": value for form in FORMS for name, value in found[form].items()}
         ratios.append(found["pools"]["signal_per_1000_tokens"] / found["shuffle"]["signal_per_1000_tokens"])
-        differences.append(found["pools"]["accuracy"] - found["shuffle"]["accuracy"])
-    write("sampling", {**figures, "ratio": statistics.fmean(ratios), "ratio_least": min(ratios),
-                       "accuracy_difference": statistics.fmean(differences)})  # fmt: skip
+    differences = {
+        f"{name}_difference": statistics.fmean(
+            figures[f"pools_{s}_{name}"] - figures[f"shuffle_{s}_{name}"] for s in SEEDS
+        )
+        for name in ("accuracy", "accuracy_mastered", "accuracy_border", "accuracy_unreached")
+    }
+    write("sampling", {**figures, "ratio": statistics.fmean(ratios), "ratio_least": min(ratios), **differences})
 
 
 if __name__ == "__main__":

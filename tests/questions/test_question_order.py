@@ -54,8 +54,11 @@ def test_iterations_per_epoch_counts_whole_batches():
     assert QuestionOrder(questions(4), 4, seed=0).iterations_per_epoch == 1
 
 
-def group(question: Question, *statuses: str) -> RolloutGroup:
-    completion = Completion(token_ids=(1,), logprobs=(0.0,), text="", finish_reason=FinishReason.STOP, policy_version=0)
+def group(question: Question, *statuses: str, tokens: int = 1) -> RolloutGroup:
+    stop = FinishReason.STOP
+    completion = Completion(
+        token_ids=(1,) * tokens, logprobs=(0.0,) * tokens, text="", finish_reason=stop, policy_version=0
+    )
     rollouts = (
         Rollout(sample=n, completion=completion, verdict=Verdict(status=Status(status)), reward=None)
         for n, status in enumerate(statuses)
@@ -139,6 +142,20 @@ def test_pools_draw_in_proportion_to_the_weights_of_the_bands():
         drawn[int(question.answer) % 3] += 1
         order.advance(iteration, order.first(iteration).position, [])
     assert [drawn[n] / 3000 for n in range(3)] == pytest.approx([1 / 4.5, 3 / 4.5, 0.5 / 4.5], abs=0.03)
+
+
+@pytest.mark.parametrize(("per_token", "shares"), [(True, (6 / 11, 2 / 11, 3 / 11)), (False, (1 / 3, 1 / 3, 1 / 3))])
+def test_of_two_that_teach_alike_the_one_of_fewer_tokens_is_drawn_sooner_and_an_unseen_one_counts_as_their_mean(
+    per_token, shares
+):
+    config = SamplingConfig.model_validate({"pools": {"mid": 2.0, "unseen": 2.0, "per_token": per_token}})
+    asked = questions(3)
+    order, drawn = QuestionOrder(asked, 1, seed=0, config=config), Counter[str]()
+    order.advance(0, order.first(0).position, [group(asked[0], *MIXED, tokens=1), group(asked[1], *MIXED, tokens=3)])
+    for iteration in range(1, 3001):
+        drawn.update(question.answer for question in order.batch(iteration))
+        order.advance(iteration, order.first(iteration).position, [])
+    assert [drawn[question.answer] / 3000 for question in asked] == pytest.approx(shares, abs=0.03)
 
 
 def test_what_is_solved_twice_in_a_row_is_asked_no_more_but_for_revisits_and_comes_back_when_one_fails():
