@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from relift.config import BatchRuleConfig, RunConfig
+from relift.config import BatchRuleConfig, GuidedRuleConfig, InterventionRuleConfig, RunConfig, ZppoRuleConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,15 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
     def of_run(amount: int) -> str:
         return f"{amount:,} an iteration" if iterations is None else f"{amount * iterations:,}"
 
+    beside = _beside(config, asked)
+    sampled = completions + sum(amount for _, amount, _ in beside)
     lines = [
         Line("iterations", count, f"{questions:,} questions, {asks} an iteration"),
         Line("completions", of_run(completions), f"{asked} questions x {samples} rollouts x {iterations or 1}"),
-        Line("sampled tokens, at most", of_run(completions * longest), f"{longest} a completion"),
+        *(Line(f"completions {what}, at most", of_run(amount), how) for what, amount, how in beside),
+        Line("sampled tokens, at most", of_run(sampled * longest), f"{longest} a completion"),
         *_budget_lines(config),
+        *_warm_start_lines(config, questions),
     ]
     if config.rl is None:
         lines.append(Line("RL optimizer steps", "0", "rl is off"))
@@ -52,6 +57,12 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
                 f"when {rule.batch_size} demonstrations wait; {steps} optimizer steps each",
             )
         )
+    return lines + _checking_lines(config, asked, of_run) + _evaluation_lines(config, iterations)
+
+
+def _checking_lines(config: RunConfig, asked: int, of_run: Callable[[int], str]) -> list[Line]:
+    """What is sampled to see what teaching did, and what an API is asked for."""
+    lines: list[Line] = []
     if (probe := config.probe) and config.teaches:
         lines.append(
             Line(
@@ -70,7 +81,40 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
                 + (f"; {api.budget_usd:g} USD at most" if api.budget_usd is not None else ""),
             )
         )
-    return lines + _evaluation_lines(config, iterations)
+    return lines
+
+
+def _beside(config: RunConfig, asked: int) -> list[tuple[str, int, str]]:
+    """What the rule samples in an iteration beside the ``asked`` questions: what it is, completions at most, how."""
+    rule, samples = config.teach.rule, config.rollout.samples
+    if not config.teaches:
+        return []
+    if isinstance(rule, GuidedRuleConfig):
+        rounds = int(rule.longest * rule.cuts).bit_length()
+        searched = f"{rule.capacity} questions x {rounds} beginnings x {rule.search_samples}"
+        return [
+            ("guided and unguided", 2 * rule.questions * samples, f"{rule.questions} questions x 2 x {samples}"),
+            ("of the prefix search", rule.capacity * rounds * rule.search_samples, searched),
+        ]
+    if isinstance(rule, ZppoRuleConfig):
+        shares = (rule.again, rule.compared, rule.mistaken)
+        prompts = sum(round(share * config.questions.batch_size / (1 - sum(shares))) for share in shares)
+        return [("of prompts beside the batch", prompts * samples, f"{prompts} prompts x {samples}")]
+    if isinstance(rule, InterventionRuleConfig) and rule.samples:
+        how = f"{asked} questions x {rule.samples}, were every one hardest"
+        return [("of continuations", asked * rule.samples, how)]
+    return []
+
+
+def _warm_start_lines(config: RunConfig, questions: int) -> list[Line]:
+    if (warm := config.warm_start) is None:
+        return []
+    how = f"one an epoch, of {warm.demonstrations} demonstrations, {warm.minibatch} an optimizer step"
+    lines = [Line("updates of the warm start", f"{warm.epochs}", how)]
+    if api := config.teacher.api:
+        how = f"{api.candidates} candidates x {api.rounds} rounds, were every question asked"
+        lines.append(Line("its teacher requests, at most", f"{questions * api.candidates * api.rounds:,}", how))
+    return lines
 
 
 def _evaluation_lines(config: RunConfig, iterations: int | None) -> list[Line]:

@@ -16,8 +16,9 @@ class BudgetConfig(Section):
     """Sampled completions, guided ones too; probes and evaluations are not counted."""
     update_flops: float | None = Field(None, gt=0)
     """FLOPs of all updates, of a forward and a backward pass over what they train on."""
-    demonstrations: int | None = Field(None, ge=1)
-    """Distinct demonstrations that may be taught, by whatever way; what a rule asks for beyond is left out."""
+    demonstrations: int | None = Field(None, ge=0)
+    """Distinct demonstrations that may be taught, by whatever way, a warm start's too; what a rule asks for beyond is
+    left out. 0: none is taught."""
 
     def share(self, spent: Spent) -> float | None:
         """How much of rollouts or update_flops is used up, in [0, 1], the larger of them; None where both are free."""

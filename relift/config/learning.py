@@ -71,15 +71,30 @@ class WarmStartConfig(Section):
     """Fine-tuning on demonstrations before the first iteration; what it ends with is the start model of all that
     follows."""
 
-    demonstrations: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    demonstrations: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
     """So many, of questions drawn by the seed among those with an admitted demonstration that are no controls; or
-    all."""
+    all. With 0 the iterations begin with the base."""
     epochs: int = Field(1, ge=1)
     """Passes over them, each in an order of its own, recorded as one update."""
     minibatch: int = Field(64, ge=1)
     """Demonstrations per optimizer step."""
     optimizer: AdamConfig = AdamConfig()
     """AdamW of its own, whose schedule goes by epochs; the optimizers of the run are fresh after it."""
+
+    @property
+    def updates(self) -> int:
+        """One an epoch; none where nothing is taught."""
+        return self.epochs if self.demonstrations != 0 else 0
+
+    @model_validator(mode="after")
+    def _every_epoch_trains(self) -> WarmStartConfig:
+        schedule, last = self.optimizer.schedule, self.epochs - 1
+        if not schedule.final_share and last >= max(schedule.hold_share * self.epochs, schedule.warmup_iterations):
+            raise ValueError(
+                f"optimizer.schedule, which counts epochs here, comes to a rate of 0 in the last of {self.epochs}, "
+                f"which would teach nothing: raise its final_share"
+            )
+        return self
 
 
 class RlConfig(Section):
@@ -143,7 +158,8 @@ class SftConfig(Section):
     entropy_threshold: float | None = Field(None, gt=0)
     """high-entropy: in nats. 0.672 is where the top fifth of Qwen3-8B's tokens begins (arXiv 2506.01939)."""
     own_correct: int = Field(0, ge=0)
-    """The policy's own correct rollouts mixed into each minibatch. A departure from the paper, off by default."""
+    """The policy's own correct rollouts mixed into each minibatch, those of controls too, which are no demonstrations.
+    A departure from the paper, off by default."""
     own_correct_pool: int = Field(512, ge=1)
     """Solved questions, newest first, that own_correct draws from."""
     rehearse: int = Field(0, ge=0)

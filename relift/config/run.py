@@ -18,8 +18,10 @@ from relift.config.teach import (
     BatchRuleConfig,
     EveryKRuleConfig,
     GuidedRuleConfig,
+    InsertRuleConfig,
     InterventionRuleConfig,
     InUpdateRuleConfig,
+    SwitchRuleConfig,
     TeachConfig,
 )
 from relift.config.teacher import TeacherConfig
@@ -70,14 +72,19 @@ class RunConfig(Section):
 
     @property
     def teaches(self) -> bool:
-        """Whether anything may come of a demonstration in an iteration. One's own rule may teach by either update."""
-        by = getattr(self.teach.rule, "teaches_by", frozenset({"sft", "rl"}))
-        return ("sft" in by and self.sft is not None) or ("rl" in by and self.rl is not None)
+        """Whether anything may come of a demonstration in an iteration."""
+        return self._rule_has_its_update and self.budget.demonstrations != 0
 
     @property
     def needs_teachers(self) -> bool:
         """Whether anything may come of a demonstration in the whole run."""
-        return self.teaches or self.warm_start is not None
+        return self.teaches or (self.warm_start is not None and self.warm_start.updates > 0)
+
+    @property
+    def _rule_has_its_update(self) -> bool:
+        """One's own rule may teach by either."""
+        by = getattr(self.teach.rule, "teaches_by", frozenset({"sft", "rl"}))
+        return ("sft" in by and self.sft is not None) or ("rl" in by and self.rl is not None)
 
     @property
     def has_iterations(self) -> bool:
@@ -121,14 +128,14 @@ class RunConfig(Section):
             )
         if self.rl is None and isinstance(self.teach.rule, GuidedRuleConfig):
             raise ValueError("teach.rule.kind='guided' teaches by the RL update: leave rl='off' out, or take another")
-        if self.rl is None and not self.teaches and (self.sft or self.warm_start is None):
+        if self.rl is None and not self._rule_has_its_update and (self.sft or self.warm_start is None):
             raise ValueError(
                 f"rl='off' leaves nothing to train: with sft={'on' if self.sft else 'off'} the rule "
                 f"teach.rule.kind={self.teach.rule.kind!r} teaches nothing. Leave rl=off out; for supervised "
                 f"fine-tuning alone set sft=off and a section warm_start"
             )
         most, warm = self.budget.demonstrations, self.warm_start
-        if most and warm and (warm.demonstrations == "all" or warm.demonstrations > most):
+        if most is not None and warm and (warm.demonstrations == "all" or warm.demonstrations > most):
             raise ValueError(
                 f"warm_start.demonstrations={warm.demonstrations!r} is more than budget.demonstrations={most}, which "
                 f"holds for all that is taught: set it to at most {most}, or raise the budget"
@@ -161,6 +168,19 @@ class RunConfig(Section):
                 f"teach.rule.kind={rule.kind!r} teaches in the RL update and has no supervised one, so the section sft "
                 f"would be ignored: set sft=off"
             )
+        if isinstance(rule, InsertRuleConfig) and self.rewards.reward.kind != "correct":
+            raise ValueError(
+                f"teach.rule.kind='insert' gives a demonstration the reward 1, and on the scale of rl.reward="
+                f"{self.rewards.reward.kind!r} that may be less than a wrong rollout's, so that it would be unlearned: "
+                f"set rl.reward=correct, or take a rule that teaches beside the group, as mixed"
+            )
+        most = self.sampling.most_batches * self.questions.batch_size
+        if rule.teaches_at_once and self.buffer.capacity is not None and self.buffer.capacity < most:
+            raise ValueError(
+                f"buffer.capacity={self.buffer.capacity} would evict demonstrations before the RL update of "
+                f"teach.rule.kind={rule.kind!r} can teach them: up to {most} come in an iteration (questions.batch_size"
+                f" and the rounds of sampling.refill). Raise it to that, or leave it empty"
+            )
         late = [getattr(source, "kind", source) for source in self.teacher.sources if source != "dataset"]
         if rule.teaches_at_once and late and not self.teacher.wait_seconds:
             raise ValueError(
@@ -177,6 +197,11 @@ class RunConfig(Section):
             raise ValueError(
                 "teach.rule.kind=intervention teaches by the supervised update alone, which sft='off' switches off: "
                 "leave sft=off out, or set teach.rule.kind=relift too for plain GRPO"
+            )
+        if self.sft.rehearse:
+            raise ValueError(
+                f"sft.rehearse={self.sft.rehearse} would be ignored: teach.rule.kind=intervention teaches parts of "
+                f"solutions, which are never rehearsed. Set sft.rehearse=0"
             )
         if self.teach.rule.samples is None and "api" in self.teacher.sources:
             raise ValueError(
@@ -201,8 +226,26 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_refill_counts_is_not_dropped(self) -> RunConfig:
+        rule = self.teach.rule
+        if self.sampling.refill and isinstance(rule, SwitchRuleConfig) and rule.gate:
+            raise ValueError(
+                f"teach.rule.gate={rule.gate} lets demonstrations take the places of groups with a correct rollout, "
+                f"which sampling.refill counts until the RL batch is full: set teach.rule.gate=0 or sampling.refill=off"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _supervised_batch_can_fill(self) -> RunConfig:
         rule = self.teach.rule
+        if self.sft is None and isinstance(rule, GuidedRuleConfig):
+            names = ("batch_size", "max_updates_per_iteration")
+            set_here = [name for name in names if getattr(rule, name) != GuidedRuleConfig.model_fields[name].default]
+            if set_here:
+                raise ValueError(
+                    f"teach.rule.{set_here[0]} is of the supervised update of what guidance comes to nothing for, "
+                    f"which sft=off switches off: remove it, or leave sft=off out"
+                )
         if self.sft is None or not isinstance(rule, BatchRuleConfig | EveryKRuleConfig):
             return self
         if self.sft.minibatch is not None and self.sft.minibatch > rule.batch_size:

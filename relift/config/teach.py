@@ -37,10 +37,11 @@ class GuidedRuleConfig(BatchRuleConfig):
     cuts: int = Field(8, ge=2, le=8)
     """K: parts that a demonstration is cut into, at the ends of steps; fewer where it has fewer steps."""
     longest: float = Field(0.75, gt=0, lt=1)
-    """Share of these parts that may be given."""
+    """Share of these parts that may be given; never the last step, nor what holds the answer."""
     cut_at: Literal["steps", "characters"] = "steps"
-    """characters: anywhere before the last step, evenly. What is given is never a target, so the first step is learned
-    only where its own beginning can be given. For demonstrations of few steps and tokens of few characters."""
+    """steps: at the end of a line; after = with answer_form equals; at both with hashes. characters: anywhere, evenly.
+    What is given is never a target, so the first step is learned only where its own beginning can be given. For
+    demonstrations of few steps and tokens of few characters."""
     search_samples: int = Field(4, ge=1)
     """Continuations of each beginning that is tried; it leads where one of them is right."""
     in_question: bool = False

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.fates import Fates
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise, state_of
+from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
 A_QUESTION = "a training question"
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 Encode = Callable[[str, GuidedPrompt], Prefix]
 """A prefix in tokens, as a completion begins with them; of which answer is said first. Raises RuleError for one that
 nobody could continue."""
-EncodePartial = Callable[[str | tuple[int, ...]], tuple[int, ...]]
+EncodePartial = Callable[[Partial], tuple[int, ...]]
 """Token ids of the first part of a solution. Raises RuleError for one that cannot be trained on."""
 Target = tuple[str, tuple[int, ...] | None]
 """Question id, and token ids of the part of a solution that is trained on; None for the demonstration that waits."""
@@ -58,6 +58,10 @@ class Answers:
                 raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
             if isinstance(answer, Supervise):
                 self._require_a_term(answer)
+        joins = {answer.question_id for answer in answers if isinstance(answer, Join)}
+        if any(r.reward_status is not None for g in moment.groups if g.question.id in joins for r in g.rollouts):
+            said = "joins a demonstration with reward 1, which nothing is known of on the scale of your own rl.reward"
+            raise self._wrong("groups", f"{said}: answer Supervise, or set rl.reward=correct")
         answers = [one for one in answers if not isinstance(one, Join) or one.question_id in moment.joinable]
         weight = self._asked("rl_weight", moment)
         if not _is_number(weight) or weight < 0:
@@ -74,12 +78,18 @@ class Answers:
         again = set(self.taught.values())
         return [question for question in found if question in again]
 
+    def mistakes(self, moment: Moment, questions: Container[str]) -> list[tuple[str, str]]:
+        """(question id, wrong completion) of the groups of the questions for which the rule names one."""
+        asked = [group for group in moment.groups if group.question.id in questions]
+        ask: Callable[[], list[Any]] = lambda: [self._run("mistake", moment, group) for group in asked]  # noqa: E731
+        found = self._each("mistake", self._unmoved("mistake", ask), (str, type(None)))
+        return [(group.question.id, text) for group, text in zip(asked, found, strict=True) if text is not None]
+
     def batches(self, moment: Moment, encode: EncodePartial) -> list[list[Target]]:
         found = self._each("batches", self._listed("batches", moment), (list, tuple))
         self._each("batches", [answer for batch in found for answer in batch], (str, Partial))
         asked = [
-            [(one.question_id, one.beginning) if isinstance(one, Partial) else (one, None) for one in batch]
-            for batch in found
+            [(one.question_id, one) if isinstance(one, Partial) else (one, None) for one in batch] for batch in found
         ]
         flat = [question for batch in asked for question, _ in batch]
         taught = self._within_budget(
@@ -95,20 +105,26 @@ class Answers:
         self._run("advance", moment)
         state_of(self.rule, self.name)
 
+    def _affordable(self, moment: Moment, questions: Iterable[str]) -> list[str]:
+        found = list(questions)
+        paid = self._within_budget(moment, found)
+        return [question for question in found if question in paid]
+
     def _within_budget(
-        self, moment: Moment, questions: Iterable[str], whose: Mapping[str, str | None] | None = None
+        self, moment: Moment, questions: Iterable[str], said: Mapping[str, str | None] | None = None
     ) -> set[str]:
         """Those of the questions whose demonstrations may still be taught: the first of them, and all taught before.
 
-        ``whose``: ids of demonstrations where an answer says them; else they are those that wait.
+        ``said``: ids of demonstrations where an answer says them; else they are those that wait.
         """
         if self.most_taught is None:
             return set(questions)
-        guided = (found.prefix for found in moment.guided if found.prefix.shows_solution)
-        known = set(self.taught) | {p.demonstration_id or named(moment.waiting, p.question_id) for p in guided}
+        guided = (found.prefix.demonstration_id for found in moment.guided if found.is_guided)
+        known = {*self.taught, *filter(None, guided)}
         paid = set[str]()
         for question in questions:
-            demonstration = (whose or {}).get(question) or named(moment.waiting, question)
+            waits = moment.waiting.get(question)
+            demonstration = (said or {}).get(question) or (waits.demonstration_id if waits else question)
             if demonstration in known or len(known) < self.most_taught:
                 known.add(demonstration)
                 paid.add(question)
@@ -120,6 +136,10 @@ class Answers:
         if plain and what == "trials":
             raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
         guided = self._about([one for one in found if one.prefix is not None], what, self.known, A_QUESTION)
+        nameless = [prompt for prompt in guided if prompt.demonstration_id is None]
+        if nameless and what == "prompts" and self.most_taught is not None:
+            said = f"gives {nameless[0].question_id!r} a prefix and no demonstration_id to say whose beginning it is"
+            raise self._wrong(what, f"{said}: budget.demonstrations could not count it")
         whose = {prompt.question_id: prompt.demonstration_id for prompt in guided if prompt.demonstration_id != ""}
         paid = self._within_budget(moment, whose, whose)
         unpaid = whose.keys() - paid
@@ -133,16 +153,21 @@ class Answers:
         return list(found)
 
     def _asked(self, what: str, moment: Moment) -> Any:
+        return self._unmoved(what, partial(self._run, what, moment))
+
+    def _unmoved(self, what: str, ask: Callable[[], Answer]) -> Answer:
         """The answer to a question that may change nothing."""
         before = state_of(self.rule, self.name)
-        found = self._run(what, moment)
+        found = ask()
         if state_of(self.rule, self.name) != before:
             raise self._wrong(what, "changed the rule's state: a resumed run asks again, so only advance may")
         return found
 
-    def _run(self, what: str, moment: Moment) -> Any:
+    def _run(self, what: str, moment: Moment, *more: Any) -> Any:
+        """What the rule answers to ``more``, of a moment, or to the moment itself."""
+        now = replace(moment, affordable=partial(self._affordable, moment))
         try:
-            return getattr(self.rule, what)(moment)
+            return getattr(self.rule, what)(*(more or (now,)))
         except ReliftError:
             raise
         except Exception as problem:
@@ -187,11 +212,6 @@ class Answers:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def named(waiting: Mapping[str, Lesson], question: str) -> str:
-    """The id of the demonstration that waits for a question; the question's own where a prefix was given without."""
-    return waiting[question].demonstration_id if question in waiting else question
 
 
 def _fits(encode: Encode, what: str, prompt: GuidedPrompt) -> bool:

@@ -20,7 +20,9 @@ class Batch:
     trials: Sequence[GuidedGroup] = ()
     """Empty before they were sampled."""
     fates: Fates = ALL_KEPT
-    """Of the groups, once the RL update is over."""
+    """Of the groups, once the RL update is over; all are kept where it took no step."""
+    used: tuple[str, ...] = ()
+    """Ids of the demonstrations that it trained on, or whose beginnings led to what it trained on."""
     progress: float = 0.0
     """As in ``Moment``."""
 

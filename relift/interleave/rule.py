@@ -17,7 +17,7 @@ in ``answers``, and what it says of controls is left out there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -64,6 +64,9 @@ class Moment:
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
     fits: Callable[[GuidedPrompt], bool] = lambda prompt: True
     """For ``prompts`` and ``trials``: whether a prompt leaves a token to sample, and can be written and asked."""
+    affordable: Callable[[Iterable[str]], list[str]] = list
+    """Of questions those that ``budget.demonstrations`` still lets be taught, in their order; all without one. What is
+    answered beyond it is left out, of a batch too."""
     teachable: tuple[str, ...] = ()
     """Ids of the batch's questions that may be taught, hardest or not: all but its controls."""
 
@@ -84,12 +87,16 @@ class GuidedPrompt:
     """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens. None, which
     trials have not: the question as it is, beside the batch."""
     demonstration_id: str | None = None
-    """Whose beginning it is: with the RL update that trains on what follows the demonstration is used, and waits no
-    longer. None counts as no use, and "" says that there is nothing of one in it."""
+    """Whose beginning it is: the RL update that trains on what follows uses the demonstration, which waits on. None
+    counts as no use, and "" says that there is nothing of one in it. Where the question is asked as it is: what waits
+    no longer once it is solved so, as it does where the batch solves it."""
     given: int = 0
     """How much that is, in a measure of the rule's own: it comes back with the group, as ``prefix.given``."""
     in_question: bool = False
     """The prefix, a text then, stands after the question in its turn and not at the beginning of the completion."""
+    whole: str = ""
+    """The text that a prefix in text begins: it is then given in the tokens of that, so that what follows it there
+    could be sampled; a last one that would end beyond the prefix is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,8 @@ class Partial:
     question_id: str
     beginning: str | tuple[int, ...]
     """Text, or token ids."""
+    whole: str = ""
+    """As of a ``GuidedPrompt``."""
 
 
 class Rule:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from relift.config import RunConfig
-from relift.interleave.answers import Answers, Encode, EncodePartial, Target, named
+from relift.interleave.answers import Answers, Encode, EncodePartial, Target
 from relift.interleave.batch import Batch, Decision, Taught
 from relift.interleave.buffer import BufferSnapshot, DemonstrationBuffer, Entry
 from relift.interleave.fates import Fates
@@ -77,16 +77,15 @@ class Interleaving:
         """What the gate says of a batch, and what teachers are asked for."""
         hardest = [group.question.id for group in batch.groups if self.gate.is_hardest(group)]
         control = [question for question in hardest if self.is_control(question)]
-        wanted = tuple(q for q in self.rule.requests(self._moment_of(batch, hardest)) if not self.buffer.is_retired(q))
+        moment = self._moment_of(batch, hardest)
+        wanted = tuple(q for q in self.rule.requests(moment) if not self.buffer.is_retired(q))
         followed = tuple(q for q in control if self._is_followed and self.probes.is_wanted(q))
-        asked = [group for group in batch.groups if group.question.id in {*wanted, *followed}]
-        mistakes = ((group.question.id, self.rule.rule.mistake(group)) for group in asked)
         return Decision(
             hardest=tuple(hardest),
             control=tuple(control),
             wanted=wanted,
             followed=followed,
-            mistakes=tuple((question, mistake) for question, mistake in mistakes if mistake is not None),
+            mistakes=tuple(self.rule.mistakes(moment, {*wanted, *followed})),
         )
 
     @property
@@ -139,22 +138,22 @@ class Interleaving:
     ) -> list[tuple[Taught, ...]]:
         """Let the iteration's demonstrations wait, those of controls aside, and take the batches that are ready.
 
-        What the RL update taught or guided by waits no more, nor does anything for a question that a group solved.
+        What the RL update taught waits no more, nor does anything for a question that a group solved; what it guided by
+        waits until then.
         ``encode`` is for the parts of solutions that the rule gives in place of demonstrations.
         """
-        demonstrations = tuple(demonstrations)
+        demonstrations, prefixes = tuple(demonstrations), [found.prefix for found in batch.guided]
         self.own_correct.add(batch.groups, batch.iteration)
-        waiting = self._lessons(self.buffer)
-        guided = [found.prefix for found in batch.guided if found.prefix.shows_solution]
-        self.taught.update({p.demonstration_id or named(waiting, p.question_id): p.question_id for p in guided})
+        guided = {whose: p.question_id for p in prefixes if (whose := p.demonstration_id) in batch.used and whose}
+        self.taught.update(guided)
         self.probes.withheld(d.question_id for d in demonstrations if d.is_admitted and self.is_control(d.question_id))
         arrived = self._teachable(demonstrations)
         self.demonstrations |= {d.id: d.text for d in arrived}
         self.interventions |= _interventions(arrived)
         if taught := self._let_wait(self.buffer, batch, arrived):
             self._taught(taught, batch.iteration)
-        if helped := [prefix.question_id for prefix in guided if prefix.demonstration_id]:
-            self.probes.taught(helped, batch.iteration)
+        if guided:
+            self.probes.taught([*guided.values()], batch.iteration)
         moment = self._moment_of(batch, decision.hardest)
         self.rule.advance(moment)
         return [self._take(batch) for batch in self.rule.batches(moment, encode)] if self._has_updates else []
@@ -244,14 +243,13 @@ class Interleaving:
     def _let_wait(
         self, buffer: DemonstrationBuffer, batch: Batch, arrived: Iterable[Demonstration]
     ) -> tuple[Entry, ...]:
-        """What an iteration does to the buffer before its supervised updates; what the RL update taught or guided by,
-        which waits no more."""
+        """What an iteration does to the buffer before its supervised updates; what the RL update taught, which waits no
+        more. Of the groups beside the batch those solve a question of which the rule says whose guidance ends there."""
         if self.needs_demonstrations_first:
             _add(buffer, arrived, batch.iteration)
-        guides = {found.prefix.demonstration_id for found in batch.guided}
-        guided = (entry.question_id for entry in buffer.waiting if entry.demonstration_id in guides)
-        taught = buffer.take(dict.fromkeys((*batch.fates.taught, *guided)))
-        for group in batch.groups:
+        taught = buffer.take(dict.fromkeys(batch.fates.taught))
+        beside = [found.group for found in batch.guided if not found.is_guided and found.prefix.demonstration_id]
+        for group in (*batch.groups, *beside):
             if not group.is_unsolved:
                 buffer.solved(group.question.id)
         if not self.needs_demonstrations_first:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
+from relift.thinking import OPEN
+
 MARKS = {"equals": "="}
 """What ends a step, by ``questions.answer_form``; a line's end where it names none."""
 
@@ -18,7 +20,7 @@ def step_mark(answer_form: str) -> str:
 
 
 def steps_of(text: str, mark: str) -> tuple[str, ...]:
-    """The steps, which together are the text; none is blank but that of a blank text.
+    """The steps, which together are the text; none is blank but that of a blank text. ``mark`` is a regular expression.
 
     A step ends with its mark, with further marks and with the blank lines after it. The last step, which holds the
     answer, may have none.
@@ -28,21 +30,15 @@ def steps_of(text: str, mark: str) -> tuple[str, ...]:
     begun = ""
     for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
         begun += text[start:end]
-        if begun.replace(mark, "").strip():
+        if re.sub(mark, "", begun).strip():
             steps.append(begun)
             begun = ""
     return (*steps[:-1], "".join((*steps[-1:], begun))) if text else ()
 
 
-def beginnings(text: str, mark: str, most: int) -> tuple[str, ...]:
-    """At most ``most`` beginnings that end where a step does, shortest first; none holds the last step.
-
-    Where there are more steps they are spread evenly, and the longest lacks the last step alone.
-    """
-    steps = steps_of(text, mark)
-    whole = len(steps) - 1
-    count = min(most, whole)
-    return tuple("".join(steps[: -(-cut * whole // count)]) for cut in range(1, count + 1))
+def after_tag(text: str) -> str:
+    """Without the tag that opens the reasoning, which a prompt may hold and a demonstration too."""
+    return text.removeprefix(OPEN).lstrip("\n")
 
 
 def shared_steps(one: str, other: str, mark: str) -> int:

@@ -14,7 +14,13 @@ from relift.learning.optimizers import (
 )
 from relift.learning.own_loss import require_loss
 from relift.learning.selfcheck import Agreement, agreement
-from relift.learning.sequences import demonstration_sequence, rl_sequences, rollout_sequence, sft_minibatches
+from relift.learning.sequences import (
+    demonstration_sequence,
+    has_signal,
+    rl_sequences,
+    rollout_sequence,
+    sft_minibatches,
+)
 from relift.learning.sharding import Ranks, full_tensors, shard, shares_of, torchrun_ranks
 from relift.learning.throughput import free_memory
 from relift.learning.tokens import Objective, PolicyTokens
@@ -39,6 +45,7 @@ __all__ = [
     "free_memory",
     "full_tensors",
     "group_advantages",
+    "has_signal",
     "load_optimizer_tensors",
     "micro_batches",
     "move_moments",

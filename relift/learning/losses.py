@@ -64,7 +64,8 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
     The objective is ``config.loss``'s. With ``old_logprobs_C`` equal to ``logprobs_C`` detached the ratio is 1 and the
     gradient, without further terms, that of REINFORCE. The importance weight w multiplies the objective alone, since KL
     and entropy are not estimates of a reward; without ``config.correction`` it is 1. An entropy that has no weight is
-    only summed. Of demonstrations that joined a group the objective is ``demonstration_objective`` whatever the loss.
+    only summed. Of demonstrations that joined a group the objective is ``demonstration_objective`` whatever the loss,
+    and nothing more: the policy did not sample them, so that no estimate of KL could be made of their tokens.
     """
     tokens = replace(tokens, loss_tokens_S=tokens.loss_tokens_S.to(tokens.logprobs_C.dtype))
     demonstrated_C = None if tokens.demonstrated_S is None else tokens.demonstrated_S[tokens.sequence_C]
@@ -83,9 +84,6 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
         )
         objective_C = importance_C * objective_C
         metrics |= {"correction_mean": importance_C.sum(), "bounded_fraction": bounded_C.sum()}
-    if demonstrated_C is not None:
-        shaped_C = demonstration_objective(tokens.logprobs_C, tokens.advantages_C)
-        objective_C = torch.where(demonstrated_C, shaped_C, objective_C)
     if config.kl is not None:
         assert tokens.reference_logprobs_C is not None, "a KL penalty compares with the reference's log-probabilities"
         kl_C = kl_estimate(tokens.logprobs_C, tokens.reference_logprobs_C, config.kl.estimator)
@@ -96,6 +94,9 @@ def policy_loss(tokens: PolicyTokens, config: RlConfig, counts: Counts) -> LossO
         objective_C = objective_C + bonus * entropy_C if bonus else objective_C
         metrics["entropy"] = entropy_C.sum()
     assert entropy_C is not None or not bonus, "an entropy bonus needs the entropy"
+    if demonstrated_C is not None:
+        shaped_C = demonstration_objective(tokens.logprobs_C, tokens.advantages_C)
+        objective_C = torch.where(demonstrated_C, shaped_C, objective_C)
     weights_S = aggregation_weights(tokens.loss_tokens_S, config.aggregation, counts)
     return LossOutput(
         loss=-(objective_C * weights_S[tokens.sequence_C]).sum(),
@@ -117,13 +118,19 @@ def demonstration_objective(logprobs_C: Tensor, advantages_C: Tensor) -> Tensor:
 
 
 def _without_sampler(tokens: PolicyTokens, demonstrated_C: Tensor) -> PolicyTokens:
-    """With ratio and importance weight 1 on the demonstrations, so that they count for nothing in what is measured."""
+    """With ratio and importance weight 1 and KL 0 on the demonstrations, so that they count for nothing in what is
+    measured."""
     here_C = tokens.logprobs_C.detach()
-    old_C = torch.where(demonstrated_C, here_C, tokens.old_logprobs_C)
-    sampling_C = tokens.sampling_logprobs_C
-    if sampling_C is not None:
-        sampling_C = torch.where(demonstrated_C, here_C, sampling_C)
-    return replace(tokens, old_logprobs_C=old_C, sampling_logprobs_C=sampling_C)
+
+    def put(there_C: Tensor | None) -> Tensor | None:
+        return None if there_C is None else torch.where(demonstrated_C, here_C, there_C)
+
+    return replace(
+        tokens,
+        old_logprobs_C=torch.where(demonstrated_C, here_C, tokens.old_logprobs_C),
+        sampling_logprobs_C=put(tokens.sampling_logprobs_C),
+        reference_logprobs_C=put(tokens.reference_logprobs_C),
+    )
 
 
 def aggregation_weights(loss_tokens_S: Tensor, aggregation: Aggregation, counts: Counts) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from relift.config import RlConfig, SftConfig
 from relift.learning.advantages import group_advantages, overlong_penalty
-from relift.records import Completion, GuidedGroup, Rollout, RolloutGroup, Status, TrainingSequence
+from relift.records import Completion, GuidedGroup, Rollout, RolloutGroup, TrainingSequence
 
 
 def rl_sequences(
@@ -21,42 +21,52 @@ def rl_sequences(
     max_completion_tokens: int,
     dropped: Collection[str] = (),
     demonstrations: Sequence[TrainingSequence] = (),
+    further: Sequence[RolloutGroup] = (),
     guided: Sequence[GuidedGroup] = (),
 ) -> list[list[TrainingSequence]]:
     """One inner list per optimizer step, of ``questions_per_update`` groups in the given order, advantages filled in.
 
-    Ungraded rollouts (no reward; with ``truncated = "mask"`` also those that ran out of tokens) are left out: they
-    count neither in the group's statistics nor in the loss or its denominators. A step may turn out empty. With
+    Ungraded rollouts (without a reward) are left out: they count neither in the group's statistics nor in the loss or
+    its denominators. A step may turn out empty. With
     ``overlong`` the advantages are those of rewards less a penalty on completions near ``max_completion_tokens``; the
     rollouts, their verdicts and their rewards stay as recorded, and so does what counts as hardest.
 
     Groups of the questions ``dropped`` (ids) leave the step that they would be in. Of the ``demonstrations`` those with
     a supervision stand in the step of their question's group as they are, behind all groups, and the others enter the
     group with reward 1. The ``guided`` groups, whose advantages are their own, are spread over the steps in their
-    order, so that there are as many steps as without them.
+    order, so that there are as many steps as without them. So are the ``further`` groups, those of demonstrations whose
+    questions are not among ``groups``: with the demonstration that joins them, else without their rollouts.
     """
     size = config.questions_per_update
     joined = {one.question_id: one for one in demonstrations if one.supervision is None}
     beside = {one.question_id: one for one in demonstrations if one.supervision is not None}
+    asked = [list(groups[start : start + size]) for start in range(0, len(groups), size)]
+    for position, group in enumerate(further):
+        asked[position * len(asked) // len(further)].append(group)
+    left_out = {*dropped, *(group.question.id for group in further if group.question.id not in joined)}
     steps = [
         [
             sequence
-            for group in groups[start : start + size]
-            if (question := group.question.id) not in dropped
+            for group in of_step
+            if (question := group.question.id) not in left_out
             for sequence in _group_sequences(
                 group, prompt_ids[question], config, max_completion_tokens, demonstration=joined.get(question)
             )
         ]
-        for start in range(0, len(groups), size)
+        for of_step in asked
     ]
     for position, found in enumerate(guided):
         prompt = (found.prefix.prompt_ids or prompt_ids[found.group.question.id]) + found.prefix_ids
         longest = max_completion_tokens - len(found.prefix_ids)
         steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
-    for number, step in enumerate(steps):
-        asked = (group.question.id for group in groups[number * size : (number + 1) * size])
-        step += [beside[question] for question in asked if question in beside]
+    for step, of_step in zip(steps, asked, strict=True):
+        step += [beside[group.question.id] for group in of_step if group.question.id in beside]
     return steps
+
+
+def has_signal(group: RolloutGroup, config: RlConfig, max_completion_tokens: int) -> bool:
+    """Whether some advantage of the group is not zero."""
+    return len({_shaped(r, config, max_completion_tokens) for r in group.rollouts if r.reward is not None}) > 1
 
 
 def rollout_sequence(
@@ -121,10 +131,9 @@ def _group_sequences(
     demonstration: TrainingSequence | None = None,
 ) -> list[TrainingSequence]:
     """The demonstration is the last, and takes part in the advantages as a completion with reward 1."""
-    graded = [rollout for rollout in group.rollouts if _is_graded(rollout, config)]
+    graded = [rollout for rollout in group.rollouts if rollout.reward is not None]
     rewards = [_shaped(r, config, max_completion_tokens) for r in graded] + [1.0] * (demonstration is not None)
-    rewards_G = torch.tensor(rewards, dtype=torch.float64)
-    advantages = group_advantages(rewards_G, torch.ones_like(rewards_G), config.scale).tolist()
+    advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64), config.scale).tolist()
     sequences = [
         rollout_sequence(prompt_ids, group.question.id, rollout.completion, advantage)
         for rollout, advantage in zip(graded, advantages, strict=False)
@@ -140,8 +149,3 @@ def _shaped(rollout: Rollout, config: RlConfig, max_completion_tokens: int) -> f
     return rollout.reward - overlong_penalty(
         tokens, max_completion_tokens=max_completion_tokens, config=config.overlong
     )
-
-
-def _is_graded(rollout: Rollout, config: RlConfig) -> bool:
-    masked = config.truncated == "mask" and rollout.verdict.status is Status.TRUNCATED
-    return rollout.reward is not None and not masked

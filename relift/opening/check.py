@@ -13,7 +13,7 @@ from relift.opening.groundwork import Groundwork, groundwork
 from relift.opening.questions import asked_questions, require_fit, require_guidance, require_solutions, require_words
 from relift.opening.run import require_plugins
 from relift.policy.vllm_install import require_engine
-from relift.questions import QuestionSet
+from relift.questions import QuestionOrder, QuestionSet
 from relift.teacher.connect import connect
 
 
@@ -32,9 +32,10 @@ class Ground:
         require_plugins(config, trains=True)
         rule = make_rule(config)
         require_fit(config, student, questions)
+        QuestionOrder(questions.training, config.questions.batch_size, config.seed, config.sampling)
         Interleaving(config, known={question.id for question in questions.training}, rule=rule)
         if (
-            config.teaches
+            config.needs_teachers
             and config.teacher.sources == ("dataset",)
             and not any(q.solution for q in questions.training)
         ):
@@ -43,8 +44,8 @@ class Ground:
                 "nothing could be taught: name questions.solution_column, or another teacher"
             )
         require_solutions(config, student, questions)
-        require_guidance(config, student, questions)
         require_words(config, student, questions)
+        require_guidance(config, student, questions)
         if asks_teacher:
             connect(config, student, None, question=questions.training[0])
 

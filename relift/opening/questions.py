@@ -12,9 +12,9 @@ from typing import Any
 from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig, ZppoRuleConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
-from relift.interleave.rules.guided import IN_QUESTION, beginnings_of
+from relift.interleave.beginnings import beginnings_of
+from relift.interleave.rules.guided import IN_QUESTION
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
-from relift.interleave.steps import step_mark
 from relift.ledger import GoldStatus, Ledger
 from relift.opening.groundwork import record_start
 from relift.policy.student import SAMPLES, Student
@@ -144,14 +144,14 @@ def require_solutions(config: RunConfig, student: Student, questions: QuestionSe
     if config.needs_teachers and "dataset" in config.teacher.sources:
         solved = (question for question in questions.training if question.solution)
         student.require_solutions([render_solution(q, config.questions) for q in islice(solved, SAMPLES)])
-    wanted = config.warm_start.demonstrations if config.warm_start else 0
-    if wanted != "all" and config.teacher.sources == ("dataset",):
-        share = config.teach.control_share
+    if config.warm_start and config.teacher.sources == ("dataset",):
+        wanted, share = config.warm_start.demonstrations, config.teach.control_share
         there = sum(bool(q.solution) and not is_control(q.id, share) for q in questions.training)
-        if there < wanted:
+        if there < (1 if wanted == "all" else wanted):
             raise ConfigError(
-                f"warm_start.demonstrations={wanted}, but {there} of {len(questions.training)} training questions have "
-                f"a solution and are no controls: lower it, or set it to 'all'"
+                f"warm_start.demonstrations={wanted!r}, but {there} of {len(questions.training)} training questions "
+                f"have a solution and are no controls: lower it, set it to 'all', or give more solutions "
+                f"(questions.solution_column, another teacher in teacher.sources)"
             )
 
 
@@ -163,15 +163,24 @@ def require_guidance(config: RunConfig, student: Student, questions: QuestionSet
     rule = config.teach.rule
     if not isinstance(rule, GuidedRuleConfig):
         return
-    mark, limit = step_mark(config.questions.answer_form), config.rollout.max_tokens
-    solved = (question for question in questions.training if question.solution)
-    texts = [render_solution(question, config.questions) for question in islice(solved, SAMPLES)]
-    found = [beginning for text in texts for beginning in beginnings_of(text, mark, rule)]
-    if "dataset" in config.teacher.sources and texts and not any(len(student.opened(one)) < limit for one in found):
-        why = f"none of {len(found)} leaves a token to sample" if found else "none has two steps"
+    prompt, limit = config.policy.max_prompt_tokens, config.rollout.max_tokens
+    solved = [question for question in questions.training if question.solution][:SAMPLES]
+    count, is_any = 0, False
+    for question in solved:
+        solution = render_solution(question, config.questions)
+        for beginning in beginnings_of(solution, config.questions.answer_form, rule):
+            count += 1
+            if rule.in_question:
+                asked = dataclasses.replace(question, text=f"{question.text}\n\n{IN_QUESTION}{beginning.rstrip()}")
+                is_any |= len(student.prompt(asked).token_ids) <= prompt
+            else:
+                is_any |= 0 < len(student.opened(beginning, whole=solution)) < limit
+    if "dataset" in config.teacher.sources and solved and not is_any:
+        setting = f"policy.max_prompt_tokens={prompt}" if rule.in_question else f"rollout.max_tokens={limit}"
+        why = f"none of {count} is within that" if count else "none has a step before the answer"
         raise ConfigError(
-            f"teach.rule.kind='guided' with rollout.max_tokens={limit} can give no beginning of the first {len(texts)} "
-            f"solutions: {why}, a step ending with {mark!r}. Raise rollout.max_tokens, or take another rule."
+            f"teach.rule.kind='guided' with {setting} can give no beginning of the first {len(solved)} solutions: {why}"
+            f". Raise it, or take another rule."
         )
 
 

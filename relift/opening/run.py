@@ -72,8 +72,8 @@ def open_run(
         interleaving = Interleaving(config, known={question.id for question in questions.training}, rule=rule)
         if teaches:
             require_solutions(config, student, questions)
-            require_guidance(config, student, questions)
             require_words(config, student, questions)
+            require_guidance(config, student, questions)
         # Before the lock: no run is removed for what cannot begin.
         model = load_policy_model(config, student) if fresh else None
         earlier = None if fresh else ground.store
@@ -132,7 +132,7 @@ def _assemble(
     torch.set_num_threads(resolved.threads)
     if config.policy.deterministic:
         torch.use_deterministic_algorithms(True)
-    if (ended := stored_summary(store)) and iterations and ended.iterations < iterations:
+    if (ended := stored_summary(store)) and ended.goes_on(config.budget, iterations):
         store.remove_file(SUMMARY_FILE)  # more iterations were asked for: the run goes on
     ledger = _ledger(ground, questions, code_version=resolved.relift)
     run = Run(

@@ -20,9 +20,14 @@ from relift.run.run import Run
 
 
 def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> Batch:
-    """All verified rollouts of an iteration; ``keep`` as in ``groups_of``."""
+    """All verified rollouts of an iteration; ``keep`` as in ``groups_of``.
+
+    A question that was asked as it is beside the batch and that a later round then put into it is of the batch alone.
+    """
     groups = verify.groups_of(run, rollouts, verdicts, keep=keep)
-    guided = guided_groups(run, rollouts, verdicts)
+    asked = {group.question.id for group in groups}
+    beside = guided_groups(run, rollouts, verdicts)
+    guided = [one for one in beside if one.is_guided or one.group.question.id not in asked]
     return Batch(iteration=iteration, groups=groups, guided=guided, progress=progress_of(run, iteration))
 
 

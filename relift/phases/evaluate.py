@@ -29,7 +29,8 @@ def evaluate(run: Run, iteration: int, version: PolicyVersion, full: bool) -> Ph
     assert config is not None
     questions = _questions(run, config, full)
     confirms = full and config.confirm
-    inputs = digest(run.fingerprint, iteration, version.checksum, [q.id for q in questions])
+    # A resumed run may ask fewer or more questions in between: what was recorded stays, as it does in the ledger.
+    inputs = digest(run.fingerprint, iteration, version.checksum, [q.id for q in questions] if full else "few")
     if ref := finished(run, iteration, "evaluate", inputs):
         _keep_recorded(run, iteration, ref, confirms)
         run.progress.evaluated(iteration, results_of(run, ref))

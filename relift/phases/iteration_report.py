@@ -24,7 +24,7 @@ def report_iteration(
     rl = reports_of(run, phase_key(iteration, "rl_update"))
     sft = reports_of(run, phase_key(iteration, "sft_update"))
     groups = groups_of(run, rollouts, verdicts)
-    used = run.ledger.execute("SELECT count(*) FROM uses WHERE iteration = ?", [iteration])[0][0]
+    taught = "SELECT count(*) FROM uses WHERE prefix_tokens IS NULL AND iteration = ?"
     run.spent = replace(run.spent + spent_in(run.store, iteration), demonstrations=len(run.interleaving.taught))
     report = IterationReport(
         iteration=iteration,
@@ -36,7 +36,7 @@ def report_iteration(
         unsolved=int(gated.counts["hardest"]),
         solved_all=int(gated.counts["solved_all"]),
         buffer=len(run.interleaving.buffer),
-        taught=used,
+        taught=run.ledger.execute(taught, [iteration])[0][0],
         updates=rl + sft,
         seconds=run.progress.clock.take(),
         mean_tokens=rollouts.counts["tokens"] / rollouts.counts["rollouts"],

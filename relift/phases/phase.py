@@ -42,6 +42,13 @@ def finish(
     return PhaseRef(key=key, sha256=run.store.manifest_sha256(key), counts=counts)
 
 
+def forget(run: Run, iteration: int, phase: str) -> None:
+    """What was recorded of a phase that a rule, mended since, has nothing for any more."""
+    key = phase_key(iteration, phase)
+    if run.store.manifest(key) is not None:
+        run.store.remove(key)
+
+
 def facts_of(run: Run, ref: PhaseRef) -> Mapping[str, Any]:
     manifest = run.store.manifest(ref.key)
     assert manifest is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from relift.errors import ModelError, RuleError
-from relift.interleave import GuidedPrompt
+from relift.interleave import GuidedPrompt, Partial
 from relift.policy.model import autocast
 from relift.policy.sampling_request import Prompt, SamplingRequest
 from relift.records import Completion, PolicyVersion, Prefix, Purpose, Question
@@ -65,7 +65,8 @@ def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
         return replace(made, prompt_ids=_with_text(run, answer, prompt))
     limit = run.config.rollout.max_tokens
     rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
-    return replace(made, token_ids=_beginning_ids(run, prompt.prefix, f"{answer} gives the prefix", limit - 1, rest))
+    ids = _beginning_ids(run, prompt.prefix, prompt.whole, f"{answer} gives the prefix", limit - 1, rest)
+    return replace(made, token_ids=ids)
 
 
 def _with_text(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
@@ -86,15 +87,18 @@ def _with_text(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
     return ids
 
 
-def partial_ids(run: Run, beginning: str | tuple[int, ...]) -> tuple[int, ...]:
+def partial_ids(run: Run, part: Partial) -> tuple[int, ...]:
     """Of the part of a solution that a supervised update trains on; RuleError where the student cannot write it."""
     limit = run.config.teacher.max_tokens
-    return _beginning_ids(run, beginning, "batches gives the beginning", limit, ", as teacher.max_tokens says")
+    why = ", as teacher.max_tokens says"
+    return _beginning_ids(run, part.beginning, part.whole, "batches gives the beginning", limit, why)
 
 
-def _beginning_ids(run: Run, prefix: str | tuple[int, ...], gives: str, longest: int, why: str) -> tuple[int, ...]:
+def _beginning_ids(
+    run: Run, prefix: str | tuple[int, ...], whole: str, gives: str, longest: int, why: str
+) -> tuple[int, ...]:
     student = run.student
-    ids = student.opened(prefix) if isinstance(prefix, str) else tuple(prefix)
+    ids = student.opened(prefix, whole=whole) if isinstance(prefix, str) else tuple(prefix)
     shown = repr(prefix if isinstance(prefix, str) else list(prefix))[:80]
     what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {gives} {shown}"
     if isinstance(prefix, str) and (fault := student.write(prefix).fault):
@@ -112,21 +116,17 @@ def _beginning_ids(run: Run, prefix: str | tuple[int, ...], gives: str, longest:
 def continuations(
     run: Run, prefixes: Sequence[Prefix], request: SamplingRequest, version: PolicyVersion
 ) -> list[list[Completion]]:
-    """Continuations of each prefix; their text is the whole completion, as the verifier reads it.
-
-    Those of one length together, since all of a request may write the same number of tokens.
-    """
-    found: dict[str, list[Completion]] = {}
-    for length in sorted({len(prefix.token_ids) for prefix in prefixes}):
-        alike = [prefix for prefix in prefixes if len(prefix.token_ids) == length]
-        prompts = [_opened(run, prefix) for prefix in alike]
-        shorter = replace(request, max_tokens=request.max_tokens - length)
-        for prefix, group in zip(alike, sampled(run, prompts, shorter, version), strict=True):
-            texts = [run.student.decode(prefix.token_ids + c.token_ids) for c in group]
-            found[prefix.question_id] = [replace(c, text=text) for c, text in zip(group, texts, strict=True)]
-    return [found[prefix.question_id] for prefix in prefixes]
+    """Continuations of each prefix, which has with them at most the request's tokens; their text is the whole
+    completion, as the verifier reads it."""
+    prompts = [_opened(run, prefix, request.max_tokens) for prefix in prefixes]
+    decode = run.student.decode
+    return [
+        [replace(one, text=decode(prefix.token_ids + one.token_ids)) for one in group]
+        for prefix, group in zip(prefixes, sampled(run, prompts, request, version), strict=True)
+    ]
 
 
-def _opened(run: Run, prefix: Prefix) -> Prompt:
+def _opened(run: Run, prefix: Prefix, max_tokens: int) -> Prompt:
     asked = run.student.prompt(run.questions.by_id[prefix.question_id])
-    return Prompt(asked.question, (prefix.prompt_ids or asked.token_ids) + prefix.token_ids)
+    begun = (prefix.prompt_ids or asked.token_ids) + prefix.token_ids
+    return Prompt(asked.question, begun, max_tokens - len(prefix.token_ids))

@@ -46,7 +46,7 @@ def materialise(run: Run, policy: Policy, version: PolicyVersion) -> None:
 def _recorded_updates(run: Run, start: int) -> Iterator[tuple[int, str, UpdateRecord]]:
     """(iteration, key, record) from an iteration on, in their order, up to the first that is not recorded."""
     if start == WARM_START and run.config.warm_start:
-        keys = [phase_key(WARM_START, f"{epoch:05d}") for epoch in range(run.config.warm_start.epochs)]
+        keys = [phase_key(WARM_START, f"{epoch:05d}") for epoch in range(run.config.warm_start.updates)]
         yield from ((WARM_START, key, update) for key in keys if (update := find(run.store, key, UpdateRecord)))
     for iteration in itertools.count(max(0, start)):
         run.stop.check()

@@ -9,7 +9,7 @@ from typing import Any
 
 from relift.errors import SelfCheckFailed
 from relift.interleave import ALL_KEPT, Batch, Fates
-from relift.learning import agreement, rl_sequences, rollout_sequence
+from relift.learning import agreement, has_signal, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
@@ -38,7 +38,7 @@ from relift.records import (
     UpdateKind,
     UpdateReport,
 )
-from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, fates_from_json, find, phase_key, read
+from relift.run.recorded import GateRecord, UpdateRecord, fates_from_json, find, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
 
@@ -77,13 +77,11 @@ def rl_update(
         return recorded_update(run, iteration, ref)
     run.policy.at(version)
     _check(run, iteration, rollouts, verdicts)
-    lr = learning_rate(run, UpdateKind.RL, iteration)
-    guides = _guides(run, rollouts)
     made = UpdateRecord(
         version=version,
         reports=(),
-        uses=((*(Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in taught), *guides),),
-        lr=lr,
+        uses=(),
+        lr=learning_rate(run, UpdateKind.RL, iteration),
         rollouts=rollouts.key,
         verdicts=verdicts.key,
         gated=gated.key,
@@ -91,6 +89,9 @@ def rl_update(
     )
     report = perform(run, batch, made, rows)
     _require_small_gap(run, report.logprob_gap_mean)
+    if report.steps:
+        lessons = [Use(demonstration_id=d.demonstration_id, question_id=d.question_id) for d in taught]
+        made = replace(made, uses=((*lessons, *_guides(run, batch)),))
     files = {TRAINED: to_parquet(rows, SEQUENCES)} if rows else {}
     return record_update(
         run, iteration, phase_key(iteration, "rl_update"), replace(made, reports=(report,)), files=files, inputs=inputs
@@ -107,17 +108,20 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
     conduct = replace(conduct_of(run, update.lr), rl_weight=fates.rl_weight)
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
+    groups = rl_groups(run.config, batch.groups)
+    further = {row["question_id"] for row in rows}.difference(group.question.id for group in groups)
     with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         return learn(
             run.policy.model,
             run.policy.optimizers[UpdateKind.RL],
             rl_sequences(
-                rl_groups(run.config, batch.groups, [row["question_id"] for row in rows]),
+                groups,
                 prompts,
                 config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,
                 dropped=frozenset(fates.dropped),
                 demonstrations=_demonstrations(fates, rows),
+                further=[group for group in batch.groups if group.question.id in further],
                 guided=batch.guided,
             ),
             config=config,
@@ -134,8 +138,9 @@ def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, An
     return from_parquet(run.store.read(key, TRAINED)) if are_trained_on else []
 
 
-def _guides(run: Run, rollouts: PhaseRef) -> list[Use]:
-    """Demonstrations whose beginnings were given to what the update trains on."""
+def _guides(run: Run, batch: Batch) -> list[Use]:
+    """Demonstrations whose beginnings were given to groups that move the policy."""
+    config, limit = run.config.rewards, run.config.rollout.max_tokens
     return [
         Use(
             demonstration_id=prefix.demonstration_id,
@@ -143,8 +148,9 @@ def _guides(run: Run, rollouts: PhaseRef) -> list[Use]:
             prefix_tokens=len(prefix.token_ids)
             or len(prefix.prompt_ids) - len(run.student.prompt(run.questions.by_id[prefix.question_id]).token_ids),
         )
-        for prefix in read(run.store, rollouts.key, RolloutRecord).guided
-        if prefix.demonstration_id
+        for found in batch.guided
+        if found.is_guided and (prefix := found.prefix).demonstration_id
+        if has_signal(found.group, config, limit - len(prefix.token_ids))
     ]
 
 
@@ -160,6 +166,14 @@ def recorded_fates(run: Run, iteration: int) -> Fates:
     """The same of an iteration; every group is as it was where there is no RL update."""
     update = find(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
     return fates_of(run, update) if update else ALL_KEPT
+
+
+def after_rl_update(run: Run, batch: Batch) -> Batch:
+    """The batch with what its recorded RL update did; one that took no step, and none, did nothing."""
+    update = find(run.store, phase_key(batch.iteration, "rl_update"), UpdateRecord)
+    if update is None or not update.moved:
+        return batch
+    return replace(batch, fates=fates_of(run, update), used=tuple(use.demonstration_id for use in update.used_by(0)))
 
 
 def _demonstrations(fates: Fates, rows: Sequence[Mapping[str, Any]]) -> list[TrainingSequence]:

@@ -10,7 +10,7 @@ One reference stands for all rounds of a phase (``PhaseRef.rounds``), so that wh
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from relift.config import RunConfig
 from relift.records import PhaseRef, RolloutGroup
@@ -33,14 +33,13 @@ def lacking(config: RunConfig, verdicts: PhaseRef) -> int:
     return max(0, config.questions.batch_size - int(verdicts.counts["signal"])) if config.sampling.refill else 0
 
 
-def rl_groups(config: RunConfig, groups: Sequence[RolloutGroup], joined: Collection[str]) -> Sequence[RolloutGroup]:
-    """The groups of the RL batch: all; with refill the first B with signal, as DAPO drops the surplus, and with them
-    those that a demonstration joins (ids). Where none has any it is the batch, of which no step is taken."""
+def rl_groups(config: RunConfig, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
+    """The groups of the RL batch: all; with refill the first B with signal, as DAPO drops the surplus. Where none has
+    any it is the batch, whose groups move nothing by themselves."""
     if config.sampling.refill is None:
         return groups
     size = config.questions.batch_size
-    chosen = {group.question.id for group in [g for g in groups if g.has_signal][:size]} | set(joined)
-    return [group for group in groups if group.question.id in chosen] or groups[:size]
+    return [group for group in groups if group.has_signal][:size] or groups[:size]
 
 
 def with_round(before: PhaseRef, added: PhaseRef) -> PhaseRef:

@@ -12,11 +12,11 @@ from relift.config import SftConfig
 from relift.interleave import Taught
 from relift.learning import SftOutcome, demonstration_sequence, sft_minibatches
 from relift.learning import sft_update as learn
-from relift.ledger import LeavingRecord, Use
+from relift.ledger import EntryRecord, LeavingRecord, Use
 from relift.phases.batch import batch_of
-from relift.phases.phase import finished
+from relift.phases.phase import finished, forget
 from relift.phases.prompts import partial_ids
-from relift.phases.rl_update import recorded_fates
+from relift.phases.rl_update import after_rl_update
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
 from relift.phases.trial import trials_of
@@ -29,6 +29,7 @@ from relift.phases.updates import (
     prompt_ids,
     record_update,
     recorded_update,
+    reports_of,
 )
 from relift.policy.model import autocast
 from relift.records import PhaseRef, PolicyVersion, TrainingSequence, UpdateKind
@@ -57,20 +58,33 @@ def sft_update(
     """
     if not run.config.teaches:
         return version
-    batch = batch_of(run, iteration, rollouts, verdicts)
-    batch = replace(batch, trials=trials_of(run, trials), fates=recorded_fates(run, iteration))
+    batch = after_rl_update(run, batch_of(run, iteration, rollouts, verdicts))
+    batch = replace(batch, trials=trials_of(run, trials))
     decision = read(run.store, gated.key, GateRecord).decision
     encode = partial(partial_ids, run)
     batches = run.interleaving.advance(batch, decision, demonstrations_of(run, sourced), encode)
+    entered = [
+        EntryRecord(question_id=entry.question_id, demonstration_id=entry.demonstration_id)
+        for entry in run.interleaving.buffer.snapshot().waiting
+        if entry.first_iteration == iteration
+    ]
     if batches:
         version = _update(run, iteration, batches, version)
-        run.interleaving.used(batches, iteration)
+        reports = reports_of(run, phase_key(iteration, "sft_update"))
+        run.interleaving.used([one for one, report in zip(batches, reports, strict=True) if report.steps], iteration)
+        untaught = (one for one, report in zip(batches, reports, strict=True) if not report.steps)
+        run.interleaving.buffer.put_back(taught.entry for one in untaught for taught in one)
+    else:
+        forget(run, iteration, "sft_update")
     left = [
         LeavingRecord(question_id=d.question_id, demonstration_id=d.demonstration_id, reason=d.reason.value)
         for d in run.interleaving.buffer.take_leavings()
     ]
+    key = run.batch_key(phase_key(iteration, "sft_update"))
+    if entered:
+        run.ledger.record_entries(f"{key}/entries", iteration, entered)
     if left:
-        run.ledger.record_leavings(run.batch_key(f"{phase_key(iteration, 'sft_update')}/leavings"), iteration, left)
+        run.ledger.record_leavings(f"{key}/leavings", iteration, left)
     return version
 
 
@@ -90,7 +104,10 @@ def _update(run: Run, iteration: int, batches: list[tuple[Taught, ...]], version
         UpdateRecord(
             version=version,
             reports=tuple(outcome.report for outcome in outcomes),
-            uses=tuple(_uses(batch, outcome) for batch, outcome in zip(batches, outcomes, strict=True)),
+            uses=tuple(
+                _uses(batch, outcome) if outcome.report.steps else ()
+                for batch, outcome in zip(batches, outcomes, strict=True)
+            ),
             lr=lr,
         ),
         files={TRAINED: to_parquet(rows, SEQUENCES)},

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relift.ledger.rows import storable
 from relift.records import (
     Completion,
     DecidedBy,
@@ -139,7 +140,7 @@ def verdicts_to_parquet(rows: Sequence[tuple[str, int, Verdict, Rewarded]]) -> b
                 "question_id": question,
                 "sample": sample,
                 "status": verdict.status.value,
-                "answer": None if verdict.answer is None else storable(verdict.answer),
+                "answer": storable(verdict.answer),
                 "path": verdict.path.value,
                 "reason": storable(verdict.reason),
                 "seconds": verdict.seconds,
@@ -190,10 +191,7 @@ def groups_from_parquet(
 
 
 def demonstrations_to_parquet(demonstrations: Sequence[Demonstration]) -> bytes:
-    rows = (
-        {**asdict(d), "text": storable(d.text), "refusal": None if d.refusal is None else storable(d.refusal)}
-        for d in demonstrations
-    )
+    rows = ({**asdict(d), "text": storable(d.text), "refusal": storable(d.refusal)} for d in demonstrations)
     return to_parquet(rows, DEMONSTRATIONS)
 
 
@@ -218,8 +216,3 @@ def sequence_of(row: Mapping[str, Any]) -> TrainingSequence:
     return TrainingSequence(
         question_id=row["question_id"], token_ids=tuple(row["token_ids"]), loss_mask=tuple(row["loss_mask"])
     )
-
-
-def storable(text: str) -> str:
-    """Parquet and DuckDB hold UTF-8: a lone surrogate becomes a replacement character."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from relift.phases.batch import batch_of
-from relift.phases.phase import finish, finished
+from relift.phases.phase import finish, finished, forget
 from relift.phases.prompts import continuations, prefix_of, request_of
-from relift.phases.rl_update import recorded_fates
+from relift.phases.rl_update import after_rl_update
 from relift.phases.sampling import group_files, judged_groups, recorded_groups
 from relift.phases.source import demonstrations_of
 from relift.records import GuidedGroup, PhaseRef, PolicyVersion, Prefix, Rollout, RolloutGroup
@@ -38,6 +38,7 @@ def trial(
         policy_version=version.number, purpose=rule.trial_purpose, samples=rule.trial_samples, rounds=(ask(()),)
     )
     if not record.rounds[0]:
+        forget(run, iteration, "trial")
         return None
     inputs = digest(run.fingerprint, gated.sha256, sourced.sha256, version.checksum, record.to_json())
     ref = finished(run, iteration, "trial", inputs)
@@ -80,8 +81,7 @@ def _asked(
     trials: Sequence[GuidedGroup],
 ) -> tuple[Prefix, ...]:
     """What the rule wants continued next."""
-    batch = batch_of(run, iteration, rollouts, verdicts)
-    batch = replace(batch, trials=trials, fates=recorded_fates(run, iteration))
+    batch = replace(after_rl_update(run, batch_of(run, iteration, rollouts, verdicts)), trials=trials)
     decision = read(run.store, gated.key, GateRecord).decision
     return tuple(run.interleaving.trials(batch, decision, demonstrations_of(run, sourced), partial(prefix_of, run)))
 

@@ -8,6 +8,7 @@ All of it counts as iteration -1. Its AdamW is its own: the optimizers of the ru
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,17 +46,18 @@ def warm_start(run: Run, version: PolicyVersion) -> PolicyVersion:
     """The version after the last epoch. Recorded epochs are found, and their weights come when somebody needs them."""
     sourced = _sourced(run)
     rows = _rows(run)
-    for epoch in range(_config(run).epochs):
+    for epoch in range(_config(run).updates):
         version = _epoch(run, epoch, rows, sourced, version)
     run.interleaving.taught.update({row["demonstration_id"]: row["question_id"] for row in rows})
-    epochs = [read(run.store, _key(epoch), UpdateRecord) for epoch in range(_config(run).epochs)]
+    epochs = [read(run.store, _key(epoch), UpdateRecord) for epoch in range(_config(run).updates)]
     run.spent = replace(Spent() + spent_on(*epochs), demonstrations=len(run.interleaving.taught))
     return version
 
 
 def start_version(run: Run) -> PolicyVersion:
     """What the iterations begin with: the base, or what the finished warm start came to."""
-    return committed_version(run, _key(_config(run).epochs - 1)) if run.config.warm_start else run.base
+    updates = _config(run).updates if run.config.warm_start else 0
+    return committed_version(run, _key(updates - 1)) if updates else run.base
 
 
 def reference(run: Run) -> Any:
@@ -141,14 +143,20 @@ def _asked(run: Run, config: WarmStartConfig) -> tuple[list[Demonstration], list
         came += found
         admitted = {d.question_id: d for d in reversed(found) if d.is_admitted}
         taught += [admitted[question] for question in teachable if question in admitted]
-    if not taught or (config.demonstrations != "all" and len(taught) < count):
+    if len(taught) < (1 if config.demonstrations == "all" else count):
         raise DataError(
             f"warm_start.demonstrations={config.demonstrations!r}, but only {len(taught)} of "
             f"{len(run.questions.training)} training questions that are no controls have an admitted demonstration: "
-            f"lower it, or give more (teacher.sources, questions.solution_column). `relift hard` says why others were "
-            f"refused."
+            f"lower it, or give more (teacher.sources, questions.solution_column).{_refusals(came)}"
         )
     return came, taught, controls
+
+
+def _refusals(came: Sequence[Demonstration]) -> str:
+    """The commonest kinds, in a sentence."""
+    kinds = Counter(d.refusal.partition(":")[0] for d in came if d.refusal)
+    named = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(3))
+    return f" Of {len(came)} solutions, {kinds.total()} were refused: {named}." if named else ""
 
 
 def _drawn(run: Run) -> Iterator[Question]:
@@ -163,7 +171,7 @@ def _next(run: Run, drawn: Iterator[Question], count: int) -> list[Question]:
     while count > 0 and (question := next(drawn, None)) is not None:
         is_control = run.interleaving.is_control(question.id)
         count -= not is_control
-        if not is_control or run.config.probe is not None:
+        if not is_control or (run.config.probe and run.config.teaches):
             wanted.append(question)
     return wanted
 

@@ -45,11 +45,6 @@ def load_model(config: PolicyConfig, *, seed: int, student: Student | None = Non
         model_config = _load_config(source, config)
         student = student or _student_beside(source, model_config, config)
         model = _load_weights(source, model_config, config.model)
-    if student.vocabulary > model.config.vocab_size:
-        raise ModelError(
-            f"the tokenizer of {config.model} has a token with the id {student.vocabulary - 1}, its model only "
-            f"{model.config.vocab_size} rows for them: they do not belong together"
-        )
     mask_holes(model, student.wording.holes)
     _own_memory(model)
     if config.lora is not None:

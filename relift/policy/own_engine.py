@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from relift.config import PluginConfig, RunConfig
 from relift.config.plugin import Plugin, load_plugin, require_parameters
 from relift.errors import ConfigError
-from relift.policy.sampling_request import Prompt, SamplingRequest
+from relift.policy.sampling_request import Prompt, SamplingRequest, by_max_tokens
 from relift.policy.student import Student
 from relift.records import Completion, FinishReason
 
@@ -125,7 +125,16 @@ class CheckedEngine:
         progress: Callable[[int], None] = lambda tokens: None,
     ) -> list[list[Completion]]:
         """As ``Engine.sample``. Raises ConfigError, by question and sample, for what is no completion of a prompt."""
-        groups = self._engine.sample(prompts, request, check=check, progress=progress)
+        found: dict[int, list[Completion]] = {}
+        for indices, alike in by_max_tokens(prompts, request):
+            of_these = self._sampled([prompts[i] for i in indices], alike, check=check, progress=progress)
+            found |= dict(zip(indices, of_these, strict=True))
+        return [found[i] for i in range(len(prompts))]
+
+    def _sampled(
+        self, prompts: Sequence[Prompt], request: SamplingRequest, **calls: Callable[..., None]
+    ) -> list[list[Completion]]:
+        groups = self._engine.sample(prompts, request, **calls)
         self._require_length(groups, len(prompts), "groups for as many prompts")
         for prompt, group in zip(prompts, groups, strict=True):
             self._require_length(group, request.samples, f"completions of the question {prompt.question.id}")

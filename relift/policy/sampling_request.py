@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,3 +37,12 @@ class SamplingRequest:
 class Prompt:
     question: Question
     token_ids: tuple[int, ...]
+    max_tokens: int | None = None
+    """Of its completions, where that is not the request's."""
+
+
+def by_max_tokens(prompts: Sequence[Prompt], request: SamplingRequest) -> Iterator[tuple[list[int], SamplingRequest]]:
+    """Positions of the prompts whose completions may be equally long, and the request for these."""
+    limits = [prompt.max_tokens or request.max_tokens for prompt in prompts]
+    for limit in dict.fromkeys(limits):
+        yield [i for i, one in enumerate(limits) if one == limit], replace(request, max_tokens=limit)

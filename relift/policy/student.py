@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,9 +88,19 @@ class Student:
         """
         return (*self.opened(text), self.end_id)
 
-    def opened(self, text: str) -> tuple[int, ...]:
-        """Token ids of the beginning of a completion, to be gone on from."""
-        return tuple(self.wording.encode_after(self.chats.opening, self._after_the_prompt(text)))
+    def opened(self, text: str, *, whole: str = "") -> tuple[int, ...]:
+        """Token ids of the beginning of a completion, to be gone on from.
+
+        With ``whole``, the text that it begins, those of that which end within it: alone its last characters might be
+        other tokens, which the whole never holds.
+        """
+        if not whole:
+            return tuple(self.wording.encode_after(self.chats.opening, self._after_the_prompt(text)))
+        ids, beginning = self.opened(whole), self._after_the_prompt(text)
+        end = bisect_right(range(len(ids) + 1), len(beginning), key=lambda end: len(self.decode(ids[:end]))) - 1
+        while not beginning.startswith(self.decode(ids[:end])):  # in the middle of a character
+            end -= 1
+        return ids[:end]
 
     def write(self, text: str) -> Written:
         """A solution as the student would write it; without its reasoning where the prompt has closed that."""
@@ -153,7 +164,8 @@ class Student:
 
 
 def make_student(tokenizer: Any, model_config: Any, generation_config: Any, config: PolicyConfig) -> Student:
-    """Raises ModelError when there is no chat template that renders a question, or no end-of-sequence token."""
+    """Raises ModelError when there is no chat template that renders a question, no end-of-sequence token, or more
+    tokens than the model has rows for."""
     chats = open_chats(tokenizer, config)
     stops = _stop_ids(tokenizer, generation_config)
     if not stops:
@@ -164,7 +176,15 @@ def make_student(tokenizer: Any, model_config: Any, generation_config: Any, conf
     context = int(getattr(model_config, "max_position_embeddings", 0) or 1 << 30)
     wording = Wording(tokenizer)
     wording = replace(wording, markup=frozenset(wording.encode(chats.markup)))
-    return Student(tokenizer, config, config.model, stops, context, chats, wording)
+    student = Student(tokenizer, config, config.model, stops, context, chats, wording)
+    rows = getattr(model_config, "vocab_size", student.vocabulary)
+    if student.vocabulary > rows:
+        raise ModelError(
+            f"the tokenizer of {config.model} has a token with the id {student.vocabulary - 1}, its model only "
+            f"{rows} rows for them: they do not belong together. Give the model as many rows "
+            f"(resize_token_embeddings), or its own tokenizer"
+        )
+    return student
 
 
 def _stop_ids(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from relift.learning.attention import use_packed_attention
 from relift.policy.kv_cache import left_padded, sampling_cache
-from relift.policy.sampling_request import Prompt, SamplingRequest
+from relift.policy.sampling_request import Prompt, SamplingRequest, by_max_tokens
 from relift.records import Completion, FinishReason
 
 if TYPE_CHECKING:
@@ -84,17 +84,18 @@ class TransformersEngine:
         ``check`` is called between decode steps and may raise; ``progress`` hears the tokens of each finished batch.
         """
         per_batch = max(1, self.max_rows // request.samples)
-        # Prompts of like length side by side, so that little is padded; ties keep their order.
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].token_ids))
         result: list[list[Completion]] = [[] for _ in prompts]
         self.model.eval()
-        for start in range(0, len(order), per_batch):
-            chosen = order[start : start + per_batch]
-            with _weights_cast_once(self.model.device):
-                groups = self._sample_batch([prompts[i] for i in chosen], request, check)
-            for index, group in zip(chosen, groups, strict=True):
-                result[index] = group
-            progress(sum(len(c.token_ids) for group in groups for c in group))
+        for indices, alike in by_max_tokens(prompts, request):
+            # Prompts of like length side by side, so that little is padded; ties keep their order.
+            order = sorted(indices, key=lambda i: len(prompts[i].token_ids))
+            for start in range(0, len(order), per_batch):
+                chosen = order[start : start + per_batch]
+                with _weights_cast_once(self.model.device):
+                    groups = self._sample_batch([prompts[i] for i in chosen], alike, check)
+                for index, group in zip(chosen, groups, strict=True):
+                    result[index] = group
+                progress(sum(len(c.token_ids) for group in groups for c in group))
         return result
 
     def close(self) -> None:

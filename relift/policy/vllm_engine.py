@@ -64,6 +64,7 @@ class _Row:
 
     token_ids: tuple[int, ...]
     seed: int
+    max_tokens: int
 
 
 class VllmEngine:
@@ -134,10 +135,14 @@ class VllmEngine:
                 f"the rollouts would be another policy's"
             )
         self._require_room(prompts, request)
-        rows = [_Row(p.token_ids, _seed(request, p, s)) for p in prompts for s in range(request.samples)]
+        rows = [
+            _Row(p.token_ids, _seed(request, p, s), p.max_tokens or request.max_tokens)
+            for p in prompts
+            for s in range(request.samples)
+        ]
         with self._stepping():
             try:
-                sampled = self._run(rows, request.max_tokens, request.temperature, check=check, progress=progress)
+                sampled = self._run(rows, request.temperature, check=check, progress=progress)
             finally:
                 self._sleep()
         completions = [self._completion(one, request.version) for one in sampled]
@@ -232,9 +237,9 @@ class VllmEngine:
         prompts = [self._cached] if self._cached else []
         prompts += [p.token_ids for p in self.probes]
         temperature = self.config.rollout.temperature
-        rows = [_Row(ids, randomness.key(version, Purpose.PROBE, i) >> 65) for i, ids in enumerate(prompts)]
-        count = min(PROBE_TOKENS, space // 2)
-        sampled = self._run(rows, max(1, count), temperature, stop=False)
+        count = max(1, min(PROBE_TOKENS, space // 2))
+        rows = [_Row(ids, randomness.key(version, Purpose.PROBE, i) >> 65, count) for i, ids in enumerate(prompts)]
+        sampled = self._run(rows, temperature, stop=False)
         if self._cached and sampled[0].cached_tokens:
             raise SelfCheckFailed(
                 f"after the hand-over of policy version {version} vLLM took {sampled[0].cached_tokens} tokens from its "
@@ -258,7 +263,6 @@ class VllmEngine:
     def _run(
         self,
         rows: Sequence[_Row],
-        max_tokens: int,
         temperature: float,
         *,
         stop: bool = True,
@@ -282,7 +286,7 @@ class VllmEngine:
                     top_p=1.0,
                     top_k=0,
                     min_p=0.0,
-                    max_tokens=max_tokens,
+                    max_tokens=row.max_tokens,
                     logprobs=0,  # of the sampled token alone
                     flat_logprobs=True,
                     ignore_eos=True,  # the student knows what ends a completion
@@ -314,10 +318,11 @@ class VllmEngine:
         )
 
     def _require_room(self, prompts: Sequence[Prompt], request: SamplingRequest) -> None:
-        longest = max((len(p.token_ids) for p in prompts), default=0)
-        if longest + request.max_tokens > self.max_length:
+        lengths = [(len(p.token_ids), p.max_tokens or request.max_tokens) for p in prompts]
+        longest, more = max(lengths, key=sum, default=(0, 0))
+        if longest + more > self.max_length:
             raise ConfigError(
-                f"a prompt of {longest} tokens and {request.max_tokens} more do not fit the {self.max_length} tokens "
+                f"a prompt of {longest} tokens and {more} more do not fit the {self.max_length} tokens "
                 f"that vLLM was built for. Raise policy.max_prompt_tokens, or lower the completion's max_tokens."
             )
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from relift.config import ReliftRuleConfig
 from relift.errors import RuleError
 from relift.interleave import ALL_KEPT, Drop, Fates, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.answers import Answers
-from relift.records import Status
+from relift.interleave.rules.relift import ReliftRule
+from relift.records import RewardStatus, Status
 from tests.interleave.interleave_groups import group
 
 LESSONS = {
@@ -38,7 +40,7 @@ def asked(what: str, said: Any) -> Any:
     return getattr(answers, what)(MOMENT, *encode.get(what, []))
 
 
-def encoded(beginning: str | tuple[int, ...]) -> tuple[int, ...]:
+def encoded(part: Partial) -> tuple[int, ...]:
     return (1,)
 
 
@@ -85,6 +87,57 @@ def test_controls_are_left_out_of_every_answer() -> None:
 def test_an_answer_that_cannot_be_is_named(what: str, said: Any, message: str) -> None:
     with pytest.raises(RuleError, match=f"x:Y'.*{what} .*{message}"):
         asked(what, said)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda rule, group: 3, "mistake answered 3, which is no str"),
+        (lambda rule, group: 1 / 0, "mistake failed in iteration 3: ZeroDivisionError"),
+        (lambda rule, group: rule.said.append(1), "mistake changed the rule's state"),
+    ],
+)
+def test_a_mistake_is_checked_as_every_answer_is(mistake: Any, message: str) -> None:
+    class Mistakes(Said):
+        def to_json(self) -> Any:
+            return [*self.said]
+
+    Mistakes.mistake = mistake  # type: ignore[method-assign]
+    answers = Answers(rule=Mistakes([]), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    with pytest.raises(RuleError, match=f"x:Y'.*{message}"):
+        answers.mistakes(MOMENT, {"a"})
+    answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    assert answers.mistakes(MOMENT, {"a"}) == []
+
+
+def test_what_the_budget_does_not_afford_neither_fills_a_batch_nor_keeps_others_from_one() -> None:
+    """Of two demonstrations that may be taught one was; a, c and d wait, and d is the one that was."""
+    lessons = {q: LESSONS[q] for q in "acd"}
+    rule = ReliftRule(ReliftRuleConfig(batch_size=2))
+    asked = []
+    for taught, most in (({"d": "d"}, 2), ({"d": "d", "b": "b"}, 2), ({"d": "d", "c": "c", "b": "b"}, 3)):
+        answers = Answers(
+            rule=rule, name="relift", known=lessons, is_control=lambda q: False, taught=taught, most_taught=most
+        )
+        asked.append(answers.batches(replace(MOMENT, waiting=lessons), encoded))
+    assert asked == [[[("a", None), ("d", None)]], [], [[("c", None), ("d", None)]]]
+
+
+def test_a_prefix_of_nobody_knows_what_is_refused_under_a_budget_of_demonstrations() -> None:
+    made = Answers(
+        rule=Said([GuidedPrompt("d", "1")]), name="x:Y", known={"d"}, is_control=lambda q: False, most_taught=3
+    )
+    assert made.trials(MOMENT, prefix_of), "of trials nothing is used"
+    with pytest.raises(RuleError, match=r"prompts gives 'd' a prefix and no demonstration_id .*could not count it"):
+        made.prompts(MOMENT, prefix_of)
+
+
+def test_nothing_joins_a_group_whose_rewards_are_of_another_scale() -> None:
+    wrong = group("a", [Status.WRONG] * 2)
+    rollouts = tuple(replace(one, reward_status=RewardStatus.GIVEN) for one in wrong.rollouts)
+    answers = Answers(rule=Said([Join("a")]), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    with pytest.raises(RuleError, match=r"groups joins a demonstration with reward 1.*your own rl.reward"):
+        answers.groups(replace(MOMENT, groups=(replace(wrong, rollouts=rollouts),)))
 
 
 def test_nothing_is_answered_by_default() -> None:

@@ -10,9 +10,9 @@ from relift.config import InsertRuleConfig, MixedRuleConfig, SwitchRuleConfig
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError
 from relift.interleave import Drop, Join, Lesson, Moment, Supervise, make_rule
-from relift.interleave.rules.insert import Insert
-from relift.interleave.rules.mixed import Mixed
-from relift.interleave.rules.switch import Switch
+from relift.interleave.rules.insert import InsertRule
+from relift.interleave.rules.mixed import MixedRule
+from relift.interleave.rules.switch import SwitchRule
 from relift.records import Status
 from tests.interleave.interleave_groups import group
 
@@ -39,20 +39,28 @@ MOMENT = Moment(
 
 
 def test_switch_replaces_the_groups_that_the_gate_calls_hardest_and_have_a_demonstration() -> None:
-    rule = Switch(SwitchRuleConfig(weight=0.3))
+    rule = SwitchRule(SwitchRuleConfig(weight=0.3))
     assert rule.requests(MOMENT) == ["hard", "bare"]
     assert rule.groups(MOMENT) == [Supervise("hard", weight=0.3, drop=True)]
     assert rule.rl_weight(MOMENT) == 1
 
 
 def test_switch_with_a_gate_of_one_replaces_those_solved_once_too_and_none_for_lack_of_tokens() -> None:
-    rule = Switch(SwitchRuleConfig(gate=1))
+    rule = SwitchRule(SwitchRuleConfig(gate=1))
     assert rule.requests(MOMENT) == ["hard", "bare", "once"]
     assert rule.groups(MOMENT) == [Supervise("hard", drop=True), Supervise("once", drop=True)]
 
 
+def test_our_own_failures_switch_nothing_whatever_the_gate() -> None:
+    """One right and seven that timed out: they may all have been right."""
+    failed = group("once", [Status.CORRECT] + [Status.TIMEOUT] * 7)
+    now = replace(MOMENT, groups=(failed,), hardest=())
+    assert not SwitchRule(SwitchRuleConfig(gate=7)).requests(now)
+    assert SwitchRule(SwitchRuleConfig(gate=8)).requests(now) == ["once"]
+
+
 def test_insert_joins_the_hardest_or_all_that_have_a_demonstration() -> None:
-    rule, all_of_them = Insert(InsertRuleConfig()), Insert(InsertRuleConfig(on="all"))
+    rule, all_of_them = InsertRule(InsertRuleConfig()), InsertRule(InsertRuleConfig(on="all"))
     assert (rule.requests(MOMENT), rule.groups(MOMENT)) == (["hard", "bare"], [Join("hard")])
     assert all_of_them.requests(MOMENT) == ["hard", "bare", "cut", "once"], "all of known is right"
     assert all_of_them.groups(MOMENT) == [Join("hard"), Join("cut"), Join("once")]
@@ -60,7 +68,7 @@ def test_insert_joins_the_hardest_or_all_that_have_a_demonstration() -> None:
 
 @pytest.mark.parametrize(("progress", "mu"), [(0.0, 0.8), (0.1, 0.6), (0.2, 0.4), (0.4, 0.0), (0.9, 0.0)])
 def test_mixed_lets_mu_fall_linearly_and_the_weights_of_both_terms_with_it(progress: float, mu: float) -> None:
-    rule = Mixed(MixedRuleConfig(mu=0.8, final_mu=0.0, decay_share=0.4, token_weights="p(1-p)"))
+    rule = MixedRule(MixedRuleConfig(mu=0.8, final_mu=0.0, decay_share=0.4, token_weights="p(1-p)"))
     now = replace(MOMENT, progress=progress)
     assert rule.rl_weight(now) == pytest.approx(1 - mu)
     if not mu:
@@ -76,12 +84,12 @@ def test_the_defaults_of_mixed_are_chord_mu_and_two_settings_make_it_chord_phi()
     default, phi = MixedRuleConfig(), MixedRuleConfig(mu=0.1, final_mu=0.1, token_weights="p(1-p)")
     for config, start, end, weights in ((default, 0.9, 0.05, "none"), (phi, 0.1, 0.1, "p(1-p)")):
         for progress, mu in ((0.0, start), (0.25, (start + end) / 2), (0.5, end), (1.0, end)):
-            (answer,) = Mixed(config).groups(replace(MOMENT, progress=progress))
+            (answer,) = MixedRule(config).groups(replace(MOMENT, progress=progress))
             assert (answer.weight, answer.token_weights) == (pytest.approx(mu), weights)
 
 
 def test_mixed_of_all_teaches_whatever_of_the_batch_has_a_demonstration() -> None:
-    rule = Mixed(MixedRuleConfig(on="all"))
+    rule = MixedRule(MixedRuleConfig(on="all"))
     assert [answer.question_id for answer in rule.groups(MOMENT)] == ["hard", "cut", "once"]
     assert not any(isinstance(answer, Drop) or answer.drop for answer in rule.groups(MOMENT))
 
@@ -97,5 +105,18 @@ def test_what_would_be_ignored_or_come_too_late_is_refused_before_the_run(kind: 
         load_recipe("demo", [rule, "sft=off", "teacher.sources=['dataset', 'my_teachers:worked']"])
     with pytest.raises(ConfigError, match=f"rl='off' leaves nothing to train.*'{kind}' teaches nothing"):
         load_recipe("demo", [rule, "sft=off", "rl=off"])
+    with pytest.raises(ConfigError, match=f"buffer.capacity=63 would evict .*'{kind}' can teach them: up to 64 come"):
+        load_recipe("demo", [rule, "sft=off", "buffer.capacity=63"])
+    assert load_recipe("demo", [rule, "sft=off", "buffer.capacity=64"]).buffer.capacity == 64
+    with pytest.raises(ConfigError, match=r"buffer.capacity=100 would evict"):
+        load_recipe("demo", [rule, "sft=off", "buffer.capacity=100", "sampling.refill.cap=2"])
     with pytest.raises(ConfigError, match="batch_size"):
         load_recipe("demo", ["sft=off", f"teach.rule={{ kind = '{kind}', batch_size = 3 }}"])
+
+
+def test_insert_is_refused_where_the_reward_may_be_on_another_scale() -> None:
+    """Right rollouts of 10 would make of a demonstration's 1 a loss, and unlearn it."""
+    settings = ["sft=off", "rl.reward=my_rewards:of_ten"]
+    with pytest.raises(ConfigError, match=r"'insert' gives a demonstration the reward 1.*'my_rewards:of_ten'.*correct"):
+        load_recipe("demo", [*settings, "teach.rule={ kind = 'insert' }"])
+    load_recipe("demo", [*settings, "teach.rule={ kind = 'mixed' }"])

@@ -12,7 +12,7 @@ import pytest
 from relift.config import InterventionRuleConfig, RunConfig
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError
-from relift.interleave import GuidedPrompt, Lesson, Moment, Partial
+from relift.interleave import GuidedPrompt, Lesson, Moment, Partial, make_rule
 from relift.interleave.rules.intervention import MOST_AWAITED, InterventionRule
 from relift.records import GuidedGroup, Prefix, Purpose, RolloutGroup, Status
 from tests.interleave.interleave_groups import group
@@ -34,6 +34,10 @@ def wrote(name: str, *texts: str, statuses: Sequence[Status] = ()) -> RolloutGro
 
 def lesson(name: str, text: str = WORKED, *, since: int = 3) -> Lesson:
     return Lesson(question_id=name, demonstration_id=f"d-{name}", text=text, first_iteration=since, failures=1)
+
+
+def part(question: str, beginning: str) -> Partial:
+    return Partial(question, beginning, whole=WORKED)
 
 
 def moment(groups: Sequence[RolloutGroup], waiting: Sequence[Lesson], iteration: int = 3) -> Moment:
@@ -94,7 +98,7 @@ def test_an_intervention_is_taught_where_one_continuation_is_right_and_else_wait
     made = rule(batch_size=2)
     now = moment([wrote(name, "47+6=53") for name in "abc"], [lesson(name) for name in "abc"])
     made.advance(tried(now, made, "a", "c"))
-    assert made.batches(now) == [[Partial("a", "40*6+7*6="), Partial("c", "40*6+7*6=")]]
+    assert made.batches(now) == [[part("a", "40*6+7*6="), part("c", "40*6+7*6=")]]
     later = moment([wrote("b", "40*6+7*6=1")], [lesson("b")], iteration=4)
     assert [one.prefix for one in made.trials(later)] == ["40*6+7*6=240+42="], "tried again by a newer rollout"
     made.advance(tried(later, made, "b"))
@@ -106,7 +110,7 @@ def test_a_last_step_is_the_whole_demonstration_which_needs_no_trial() -> None:
     now = moment([wrote("q", "40*6+7*6=240+42=281")], [lesson("q")])
     assert not made.trials(now)
     made.advance(now)
-    assert made.batches(now) == [[Partial("q", WORKED)]]
+    assert made.batches(now) == [[part("q", WORKED)]]
 
 
 def test_without_samples_nothing_is_continued_and_every_one_is_taught() -> None:
@@ -114,7 +118,7 @@ def test_without_samples_nothing_is_continued_and_every_one_is_taught() -> None:
     now = moment([wrote("a", "47+6=53"), wrote("b", "40*6+7*6=1")], [lesson("a"), lesson("b")])
     assert not made.trials(now)
     made.advance(now)
-    assert made.batches(now) == [[Partial("a", "40*6+7*6="), Partial("b", "40*6+7*6=240+42=")]]
+    assert made.batches(now) == [[part("a", "40*6+7*6="), part("b", "40*6+7*6=240+42=")]]
 
 
 def test_a_long_step_is_not_taught() -> None:
@@ -130,7 +134,7 @@ def test_a_demonstration_that_comes_late_is_compared_with_the_rollouts_of_then()
     later = moment([], [lesson("q", since=4)], iteration=4)
     assert [one.prefix for one in made.trials(later)] == ["40*6+7*6=240+42="]
     made.advance(tried(later, made, "q"))
-    assert made.batches(later) == [[Partial("q", "40*6+7*6=240+42=")]]
+    assert made.batches(later) == [[part("q", "40*6+7*6=240+42=")]]
     assert made.to_json()["wrong"] == {}
 
 
@@ -176,3 +180,18 @@ def test_what_cannot_be_is_refused_before_work_starts(settings: tuple[str, ...],
     assert isinstance(load_recipe("demo", ["teach.rule.kind=intervention"]), RunConfig)
     with pytest.raises(ConfigError, match=message):
         load_recipe("demo", ["teach.rule.kind=intervention", *settings])
+
+
+def test_of_how_many_the_first_step_is_all_that_is_taught_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    groups = [wrote("first", "47+6=53"), wrote("second", "40*6+7*6=240+41=281")]
+    rule().advance(moment(groups, [lesson("first"), lesson("second")]))
+    assert "1 of 2 interventions are the first step of a demonstration and no more" in caplog.text
+    settings = ["teach.rule={ kind = 'intervention' }", "questions.answer_form=hashes"]
+    make_rule(load_recipe("demo", [*settings, "rollout.max_tokens=48"]))
+    assert "in prose they agree in nothing" in caplog.text
+
+
+def test_what_is_never_rehearsed_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"sft.rehearse=4 would be ignored: .*intervention teaches parts"):
+        load_recipe("demo", ["teach.rule={ kind = 'intervention' }", "sft.rehearse=4"])

@@ -1,6 +1,6 @@
 import pytest
 
-from relift.interleave.steps import beginnings, shared_steps, step_mark, steps_of
+from relift.interleave.steps import shared_steps, step_mark, steps_of
 
 WORKED = "40*6+7*6=240+42=282"
 LINES = "Twice 3 is 6.\n\n  6 and 1 is 7.\n#### 7"
@@ -20,15 +20,6 @@ def test_the_steps_together_are_the_text_and_none_of_several_is_blank(text, mark
     steps = steps_of(text, mark)
     assert "".join(steps) == text
     assert len(steps) < 2 or all(step.replace(mark, "").strip() for step in steps)
-
-
-def test_no_beginning_holds_the_last_step_and_many_are_spread_evenly():
-    assert beginnings(WORKED, "=", 8) == ("40*6+7*6=", "40*6+7*6=240+42=")
-    assert beginnings("282", "=", 8) == beginnings("", "=", 8) == ()
-    twelve = "".join(f"{n}\n" for n in range(12))
-    found = beginnings(twelve, "\n", 4)
-    assert [len(steps_of(text, "\n")) for text in found] == [3, 6, 9, 11]
-    assert all(twelve.startswith(text) for text in found)
 
 
 def test_the_right_beginning_ends_with_the_first_step_that_differs():

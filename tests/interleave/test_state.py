@@ -9,8 +9,17 @@ from typing import Any
 
 from relift.config import RunConfig
 from relift.config.recipe import load_recipe
-from relift.interleave import Batch, Decision, Interleaving, make_rule
-from relift.records import Demonstration, RolloutGroup, Status, UpdateKind, UpdateReport, demonstration_id
+from relift.interleave import Batch, Decision, Interleaving, Partial, make_rule
+from relift.records import (
+    Demonstration,
+    GuidedGroup,
+    Prefix,
+    RolloutGroup,
+    Status,
+    UpdateKind,
+    UpdateReport,
+    demonstration_id,
+)
 from tests.interleave.interleave_groups import group
 
 QUESTIONS = [f"q{number}" for number in range(40)]
@@ -48,8 +57,8 @@ def random_groups(seed: int, iteration: int) -> list[RolloutGroup]:
     ]
 
 
-def no_partial(beginning: str | tuple[int, ...]) -> tuple[int, ...]:
-    raise AssertionError(f"nothing answers a partial demonstration, as {beginning!r}")
+def no_partial(part: Partial) -> tuple[int, ...]:
+    raise AssertionError(f"nothing answers a partial demonstration, as {part!r}")
 
 
 def iterate(state: Interleaving, seed: int, iteration: int) -> dict[str, Any]:
@@ -128,6 +137,27 @@ def test_a_control_is_asked_for_to_follow_it_and_never_taught() -> None:
         state.used(batches, iteration)
     assert taught and not set(taught) & set(control)
     assert not state.decide(every).followed, "a control that is followed is asked for again"
+
+
+def test_what_guided_waits_until_its_question_is_solved_without_it() -> None:
+    state = started(load_recipe("demo", ("teach.rule.kind=guided",)))
+    lesson, other = demonstration("q1"), demonstration("q2")
+    nothing = Decision(hardest=(), control=())
+    state.advance(Batch(iteration=0, groups=[]), nothing, [lesson, other], no_partial)
+    given = Prefix(question_id="q1", token_ids=(7,), demonstration_id=lesson.id, given=1)
+
+    def guide(iteration: int, *plain: tuple[str, Status, str | None]) -> set[str]:
+        groups = [
+            (given, group("q1", [Status.CORRECT])),
+            *((Prefix(question_id=q, demonstration_id=whose), group(q, [s])) for q, s, whose in plain),
+        ]
+        beside = [GuidedGroup(prefix=prefix, group=found) for prefix, found in groups]
+        batch = Batch(iteration=iteration, groups=[], guided=beside, used=(lesson.id,))
+        state.advance(batch, nothing, [], no_partial)
+        return {entry.question_id for entry in state.buffer.waiting}
+
+    assert guide(1, ("q1", Status.WRONG, lesson.id)) == {"q1", "q2"} and lesson.id in state.taught
+    assert guide(2, ("q1", Status.CORRECT, lesson.id), ("q2", Status.CORRECT, None)) == {"q2"}, "of q2 nothing is said"
 
 
 def test_refusals_are_counted_in_a_row_and_an_update_without_signal_says_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from relift.config import ZppoRuleConfig
 from relift.config.recipe import load_recipe
 from relift.errors import ConfigError
-from relift.interleave import GuidedPrompt, Lesson, Moment
+from relift.interleave import Lesson, Moment
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG, Hard, ZppoRule
 from relift.records import GuidedGroup, Prefix, RolloutGroup, Status
 from tests.interleave.interleave_groups import group
@@ -85,7 +85,7 @@ def test_what_is_solved_by_less_than_half_is_asked_for_and_kept_and_no_control_o
 
 def test_a_kept_question_is_asked_as_it_is_and_shown_a_right_and_a_wrong_solution_or_wrong_ones_alone() -> None:
     asked = keeping("x", "y", "z").prompts(EMPTY)
-    assert [prompt for prompt in asked if prompt.prefix is None] == [GuidedPrompt(q, None) for q in "xyz"]
+    assert [prompt.question_id for prompt in asked if prompt.prefix is None] == list("xyz")
     shown = [prompt for prompt in asked if prompt.prefix is not None]
     assert [(p.question_id, p.demonstration_id, p.in_question) for p in shown] == [
         ("x", "d", True),
@@ -127,7 +127,7 @@ def test_a_demonstration_is_shown_first_while_it_waits_and_from_then_on_as_long_
     waits = replace(EMPTY, waiting={"x": replace(lesson("x"), demonstration_id="d")})
     assert [p.demonstration_id for p in made.prompts(waits)] == [None, "d"]
     made.advance(replace(EMPTY, guided=(beside("x", shows="d"),)))
-    assert made.hard["x"].is_shown and [p.demonstration_id for p in made.prompts(EMPTY)] == [None, "d"]
+    assert made.hard["x"].is_shown and [p.demonstration_id for p in made.prompts(EMPTY)] == ["d", "d"]
 
 
 @pytest.mark.parametrize(("right", "stays"), [(1, True), (2, False), (4, False)])

@@ -6,10 +6,8 @@ from relift.learning import group_advantages
 from relift.learning.advantages import overlong_penalty
 
 
-def advantages(rewards, graded=None, scale="none"):
-    rewards_G = torch.tensor(rewards, dtype=torch.float64)
-    graded_G = torch.ones_like(rewards_G) if graded is None else torch.tensor(graded)
-    return group_advantages(rewards_G, graded_G, scale).tolist()
+def advantages(rewards, scale="none"):
+    return group_advantages(torch.tensor(rewards, dtype=torch.float64), scale).tolist()
 
 
 def test_the_distance_to_the_mean():
@@ -22,16 +20,10 @@ def test_divided_by_the_standard_deviation_in_its_n_minus_1_form():
     assert advantages([1, 0, 0, 0], scale="std") == pytest.approx(expected, rel=1e-12)
 
 
-def test_ungraded_rollouts_take_no_part_whatever_their_reward_holds():
-    assert advantages([1, 99, 0, -7], graded=[1, 0, 1, 0]) == [0.5, 0.0, -0.5, 0.0]
-    assert advantages([1, float("nan"), 0], graded=[1, 0, 1]) == [0.5, 0.0, -0.5]
-
-
 @pytest.mark.parametrize("scale", ["none", "std"])
 def test_a_group_that_agrees_or_has_one_graded_gets_exactly_zero(scale):
     assert advantages([0.1] * 7, scale=scale) == [0.0] * 7  # 0.1 summed seven times is not 0.7
-    assert advantages([1, 0, 0], graded=[1, 0, 0], scale=scale) == [0.0] * 3
-    assert advantages([1, 0], graded=[0, 0], scale=scale) == [0.0] * 2
+    assert advantages([1], scale=scale) == [0.0]
     assert advantages([], scale=scale) == []
 
 

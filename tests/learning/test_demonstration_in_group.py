@@ -9,7 +9,7 @@ import pytest
 import torch
 from learning_helpers import adam, plain_logprobs, rl, tiny_model
 
-from relift.config import CorrectionConfig, PpoConfig, RlConfig
+from relift.config import CorrectionConfig, KlConfig, PpoConfig, RlConfig
 from relift.learning import Counts, PolicyTokens, policy_loss, rl_sequences
 from relift.learning.losses import demonstration_objective
 from relift.records import GuidedGroup, Prefix, RolloutGroup, Status, TrainingSequence
@@ -60,6 +60,29 @@ def test_the_gradient_of_the_toy_is_the_one_worked_by_hand() -> None:
         assert logprobs.grad.tolist() == pytest.approx([1 / 81] * 8 + [-2 / 81])
         assert output.metrics["clip_fraction"] == 0
         assert output.metrics.get("correction_mean", torch.tensor(9.0)) == 9
+
+
+def test_neither_kl_nor_entropy_is_of_the_demonstration() -> None:
+    """The policy did not sample it: of its token the gradient is -A p / (p + 0.1) 's alone, whatever stands beside."""
+    config = RlConfig(kl=KlConfig(weight=0.5), entropy_weight=0.3)
+    logprobs = torch.tensor([math.log(0.5), math.log(0.1)], requires_grad=True)
+    tokens = PolicyTokens(
+        logprobs_C=logprobs,
+        old_logprobs_C=logprobs.detach(),
+        sampling_logprobs_C=logprobs.detach(),
+        reference_logprobs_C=torch.tensor([math.log(0.4), 90.0]),
+        entropy_C=2 * logprobs,
+        advantages_S=torch.tensor([-0.5, 0.5]),
+        sequence_C=torch.arange(2),
+        loss_tokens_S=torch.ones(2),
+        demonstrated_S=torch.tensor([False, True]),
+    )
+    output = policy_loss(tokens, config, Counts(tokens=2, sequences=2))
+    output.loss.backward()
+    assert logprobs.grad is not None
+    of_rollout = -0.5 - 0.5 * (1 - 0.4 / 0.5) + 0.3 * 2
+    assert logprobs.grad.tolist() == pytest.approx([-of_rollout / 2, -0.5 * 0.25 / 2])
+    assert output.metrics["kl"].item() == pytest.approx(0.4 / 0.5 - math.log(0.4 / 0.5) - 1)
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 1.0])

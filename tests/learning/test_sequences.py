@@ -8,6 +8,7 @@ from relift.config import GateConfig, OverlongConfig, RlConfig, SftConfig
 from relift.interleave import Gate
 from relift.learning import demonstration_sequence, rollout_sequence, sft_minibatches
 from relift.learning import rl_sequences as sequences_of
+from relift.phases.verify import reward
 from relift.records import Completion, FinishReason, Question, Rollout, RolloutGroup, Status, Verdict
 
 C, W, T, E = Status.CORRECT, Status.WRONG, Status.TRUNCATED, Status.ERROR
@@ -30,6 +31,12 @@ def group(name, *statuses):
         for j, s in enumerate(statuses)
     )
     return RolloutGroup(question=Question(id=name, text=name, answer="1", source="test"), rollouts=rollouts)
+
+
+def rewarded(made, config):
+    """The group with the rewards that it is recorded with."""
+    rollouts = (dataclasses.replace(r, reward=reward(r.verdict, config)) for r in made.rollouts)
+    return dataclasses.replace(made, rollouts=tuple(rollouts))
 
 
 PROMPTS = dict.fromkeys("abcde", (3, 4, 5))
@@ -62,10 +69,10 @@ def test_ungraded_rollouts_leave_statistics_and_loss():
 
 def test_truncated_rollouts_count_as_zero_or_are_masked():
     cut = group("a", C, T, T, T)
-    ((*zero,),) = rl_sequences([cut], PROMPTS, config=RlConfig(truncated="zero"))
-    assert [s.advantage for s in zero] == [0.75, -0.25, -0.25, -0.25]
-    ((*masked,),) = rl_sequences([cut], PROMPTS, config=RlConfig(truncated="mask"))
-    assert [s.advantage for s in masked] == [0.0]
+    for truncated, advantages in ("zero", [0.75, -0.25, -0.25, -0.25]), ("mask", [0.0]):
+        config = RlConfig(truncated=truncated)
+        ((*found,),) = rl_sequences([rewarded(cut, config)], PROMPTS, config=config)
+        assert [s.advantage for s in found] == advantages
 
 
 def test_a_group_without_any_graded_rollout_makes_no_sequences():
@@ -92,7 +99,7 @@ def test_overlong_completions_lose_reward_in_the_statistics_of_advantages():
     ((*sequences,),) = rl_sequences([mixed], PROMPTS, config=OVERLONG)
     assert [s.advantage for s in sequences] == [0.875, 0.375, -1.125, -0.125]
     masked = OVERLONG.model_copy(update={"truncated": "mask"})
-    ((*sequences,),) = rl_sequences([mixed], PROMPTS, config=masked)
+    ((*sequences,),) = rl_sequences([rewarded(mixed, masked)], PROMPTS, config=masked)
     assert [s.advantage for s in sequences] == [0.5, 0.0, -0.5]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from relift.phases.updates import learning_rate
 from relift.records import Spent, UpdateKind
+from relift.run.recorded import phase_key
 from relift.run.run import Run
 from relift.run.spending import spent_in
 from relift.study.collect import SpentUntil
@@ -24,7 +25,11 @@ class Guided(Rule):
 
     def prompts(self, moment):
         lessons = list(moment.waiting.values())[:3]
-        guided = [GuidedPrompt(lesson.question_id, lesson.text.partition("=")[0] + "=") for lesson in lessons]
+        begun = lambda lesson: lesson.text.partition("=")[0] + "="
+        guided = [
+            GuidedPrompt(lesson.question_id, begun(lesson), demonstration_id=lesson.demonstration_id)
+            for lesson in lessons
+        ]
         return [*guided, *(GuidedPrompt(lesson.question_id, None) for lesson in lessons)]
 """
 
@@ -75,8 +80,20 @@ def test_completions_after_a_prefix_are_counted_and_their_demonstrations_too(
     )
     assert run.spent.rollouts == 5 * 64 + guided + unguided and unguided == guided > 0
     studied = SpentUntil(run.ledger.execute)
-    assert (studied.of("rollouts"), studied.of("sampled")) == (run.spent.rollouts, run.spent.sampled_tokens)
-    assert run.spent.demonstrations == questions <= 5
+    assert studied.of("rollouts") == run.spent.rollouts
+    ((used,),) = run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")
+    assert 0 < run.spent.demonstrations == studied.demonstrations() == used <= min(questions, 5)
+
+
+def test_what_a_rule_that_was_mended_has_nothing_for_any_more_is_forgotten(opener: Opener) -> None:
+    run = opener("teach.rule.batch_size=200")
+    for phase in ("sft_update", "trial"):
+        run.store.publish(
+            phase_key(0, phase), {}, inputs="of another rule", counts={"rollouts": 9, "tokens": 9}, facts={}
+        )
+    drive(run, 1)
+    assert run.spent == recounted(run)
+    assert not any(run.store.manifest(phase_key(0, phase)) for phase in ("sft_update", "trial"))
 
 
 def test_a_budget_of_rollouts_ends_the_run_at_the_first_boundary_where_it_is_used(opener: Opener) -> None:
@@ -113,13 +130,13 @@ def test_a_budget_of_flops_ends_the_run_and_its_share_moves_the_schedules(opener
 
 def test_no_more_demonstrations_are_taught_than_the_budget_has(opener: Opener) -> None:
     free = opener("checkpoint.every=100", name="free")
-    bound = opener("checkpoint.every=100", "budget.demonstrations=6", name="bound")
+    bound = opener("checkpoint.every=100", "budget.demonstrations=8", name="bound")
     drive(free, 6)
     drive(bound, 6)
     in_order = "SELECT DISTINCT ON (demonstration_id) demonstration_id FROM uses ORDER BY version, rowid"
     (taught, allowed) = ([name for (name,) in run.ledger.execute(in_order)] for run in (free, bound))
-    assert len(taught) > 6 and len(allowed) == 6
+    assert len(taught) > 8 and len(allowed) == 8
     assert set(allowed) <= set(taught), "the surplus is what is left out, not what comes first"
-    assert bound.spent.demonstrations == 6
+    assert bound.spent.demonstrations == 8
     wanted = [len(bound.store.manifest(f"iterations/{i:05d}/gate").facts["wanted"]) for i in range(6)]  # type: ignore[union-attr]
     assert wanted[0] > 0 and wanted[-1] == 0, "teachers are asked for what may not be taught"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,8 @@ from relift.phases.updates import DEMONSTRATION
 from relift.records import PhaseRef
 from relift.run.recorded import GateRecord, phase_key, read
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_intervention_run import END, SETTINGS, SHARE, busy_iteration
-from tests.phases.test_killed_after_each_phase import Outcome, drive_and_keep
+from tests.phases.test_intervention_run import END, SETTINGS, SHARE, kept_in_a_busy_iteration
+from tests.phases.test_killed_after_each_phase import Outcome
 from tests.small_run import small_config
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import KEY, FaultyServer, serving
@@ -46,20 +46,12 @@ def test_a_kill_changes_nothing_and_what_was_asked_is_not_paid_for_again(
     opener: Opener, server: FaultyServer, tmp_path: Path
 ) -> None:
     settings = (*SETTINGS, *patient(server))
-    killed_in = busy_iteration(opener, *settings[len(SETTINGS) :])
     run = opener(*settings)
-    kept: Callable[[str], Path] = lambda phase: tmp_path / f"after {phase}"  # noqa: E731
-
-    def keep(iteration: int, phase: str) -> None:
-        if iteration == killed_in and phase in ("gate", "source", "trial", "sft_update", "checkpoint"):
-            shutil.copytree(run.root, kept(phase), ignore=shutil.ignore_patterns("*.partial*"))
-
-    expected = Outcome.of(run, drive_and_keep(run, keep, END))
+    expected, kept = kept_in_a_busy_iteration(run, tmp_path)
     asked = len(server.bodies)
-    run.__exit__()
-    for phase in ("gate", "source", "trial", "sft_update", "checkpoint"):
+    for phase in ("gate", "source", "trial"):
         shutil.rmtree(run.root)
-        shutil.copytree(kept(phase), run.root)
+        shutil.copytree(kept[phase], run.root)
         again = opener(*settings)
         found = Outcome.of(again, drive(again, END)[-1])
         again.__exit__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from relift.interleave import is_control
 from relift.interleave.steps import steps_of
 from relift.ledger.check import check
+from relift.opening.run import open_run
 from relift.phases.sft_update import OWN_CORRECT, recorded_rows
 from relift.phases.trial import trials_of
 from relift.phases.updates import DEMONSTRATION
@@ -17,7 +18,8 @@ from relift.records import PhaseRef, Purpose
 from relift.run.recorded import TrialRecord, UpdateRecord, find, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
+from tests.phases.test_killed_after_each_phase import OF_A_RULE, Outcome, drive_and_keep, keep_copy, require_same_end
+from tests.small_run import small_config
 
 SHARE = 0.2
 SETTINGS = (
@@ -37,35 +39,39 @@ END = 5
 
 @pytest.mark.slow
 def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(opener: Opener, tmp_path: Path) -> None:
-    kept: Callable[[str], Path] = lambda phase: tmp_path / f"after {phase}"  # noqa: E731
-    killed_in = busy_iteration(opener)
     run = opener(*SETTINGS)
+    expected, kept = kept_in_a_busy_iteration(run, tmp_path)
+    require_same_end(opener, SETTINGS, run.root, kept, expected, END)
+
+
+def kept_in_a_busy_iteration(run: Run, folder: Path) -> tuple[Outcome, dict[str, Path]]:
+    """(what the run came to, copies of it by phase of the first iteration after the first in which something is tried
+    and something taught); the run is closed."""
+    busy = []
 
     def keep(iteration: int, phase: str) -> None:
-        if iteration == killed_in:
-            keep_copy(run, kept(phase))
+        if phase in OF_A_RULE and not busy:
+            keep_copy(run, folder / f"{iteration} {phase}")
+        made = (phase_key(iteration, each) for each in ("trial", "sft_update"))
+        if iteration and phase == "sft_update" and all(run.store.manifest(key) is not None for key in made):
+            busy.append(iteration)
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
-    run.__exit__()
-    phases = (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), "trial")
-    require_same_end(opener, SETTINGS, run.root, {phase: kept(phase) for phase in phases}, expected, END)
-
-
-def busy_iteration(opener: Opener, *settings: str) -> int:
-    """One after the first in which something is tried and something taught."""
-    run = opener(*SETTINGS, *settings, name="before")
-    drive(run, END, checkpoints=False)
-    phases = {i: [phase_key(i, phase) for phase in ("trial", "sft_update")] for i in range(1, END)}
-    busy = [i for i, keys in phases.items() if all(run.store.manifest(key) is not None for key in keys)]
     assert busy, "too little happens to show anything"
     run.__exit__()
-    return busy[0]
+    return expected, {phase: folder / f"{busy[0]} {phase}" for phase in OF_A_RULE}
 
 
-def test_what_is_trained_on_is_a_beginning_without_its_end_and_the_ledger_says_so(opener: Opener) -> None:
-    run = opener(*SETTINGS)
-    drive(run, END, checkpoints=False)
-    uses = []
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A run of END iterations, to be looked at and left as it is."""
+    with open_run(small_config(tmp_path_factory.mktemp("driven"), *SETTINGS), "small") as run:
+        drive(run, END, checkpoints=False)
+        yield run
+
+
+def test_what_is_trained_on_is_a_beginning_without_its_end_and_the_ledger_says_so(driven: Run) -> None:
+    run, uses = driven, []
     for iteration in range(END):
         key = phase_key(iteration, "sft_update")
         record = find(run.store, key, UpdateRecord)
@@ -112,9 +118,8 @@ def admitted_in(run: Run, until: int) -> dict[str, set[str]]:
     return found
 
 
-def test_continuations_count_for_nothing_but_the_rule(opener: Opener) -> None:
-    run = opener(*SETTINGS)
-    drive(run, END, checkpoints=False)
+def test_continuations_count_for_nothing_but_the_rule(driven: Run) -> None:
+    run = driven
     right, tried = run.ledger.execute("SELECT sum(correct), sum(rollouts) FROM groups WHERE purpose = 'continuation'")[
         0
     ]

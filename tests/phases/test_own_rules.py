@@ -20,11 +20,11 @@ from relift.phases.batch import guided_groups
 from relift.phases.rl_update import recorded_fates, recorded_rows
 from relift.phases.trial import trials_of
 from relift.rebuild.rebuild import rebuild
-from relift.records import PhaseRef, Purpose
+from relift.records import PhaseRef, Prefix, Purpose
 from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
-from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
+from tests.phases.test_killed_after_each_phase import OF_A_RULE, Outcome, drive_and_keep, keep_copy, require_same_end
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.2
@@ -88,9 +88,8 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(
 
     expected = Outcome.of(run, drive_and_keep(run, keep, END))
     run.__exit__()
-    trials = ("trial",) if run.interleaving.has_trials else ()
-    phases = (*(phase for phase in PHASES if phase not in ("probe", "report_iteration")), *trials)
-    require_same_end(opener, settings(name), run.root, {phase: kept(phase) for phase in phases}, expected, END)
+    phases = {phase: kept(phase) for phase in OF_A_RULE if phase != "trial" or run.interleaving.has_trials}
+    require_same_end(opener, settings(name), run.root, phases, expected, END)
 
 
 def test_only_what_was_unsolved_twice_is_asked_for_and_taught(opener: Opener) -> None:
@@ -176,6 +175,11 @@ def test_a_ledger_with_guided_groups_and_trials_is_made_again_from_the_recording
     assert rebuild(root).is_changed
     with Ledger.open(root / LEDGER, root.name) as ledger:
         assert ledger.digest() == digest
+
+
+def test_what_was_asked_beside_the_batch_of_a_run_of_relift_0_2_is_read() -> None:
+    record = RolloutRecord.from_json({"policy_version": 3, "guided": [["q", [7, 3]]]})
+    assert record.guided == (Prefix(question_id="q", token_ids=(7, 3)),)
 
 
 def test_the_rl_update_trains_on_more_than_the_batch(opener: Opener) -> None:
@@ -273,6 +277,9 @@ class Ended(Rule):
 class NoRule:
     pass
 
+class TrainsTrials(Rule):
+    trial_purpose = "train"
+
 def function():
     return Rule()
 
@@ -325,6 +332,7 @@ def test_what_a_rule_cannot_answer_is_named(name: str, message: str, opener: Ope
         (("teach.rule=twice:Twice", "teach.rule.settings.batch_size=many"), "valid integer"),
         (("teach.rule=wrong_rules:NoRule",), "a rule is a subclass of relift.interleave.Rule"),
         (("teach.rule=wrong_rules:function",), "a rule is a subclass of relift.interleave.Rule"),
+        (("teach.rule=wrong_rules:TrainsTrials",), "has trial_purpose='train'"),
         (("teach.rule=wrong_rules:Supervised", "sft=off"), "has batches for the supervised update"),
     ],
 )

@@ -125,3 +125,12 @@ def test_a_benchmark_is_asked_at_its_own_temperature(opener: Opener, tmp_path: P
     results = {r.benchmark: r for r in results_of(run, evaluate(run, 0, run.base, full=True))}
     assert (engine.asked["greedy"], engine.asked["eight"]) == ((0.0, 1), (1.0, 8))
     assert (results["greedy"].k, results["eight"].k, results["eight"].questions) == (1, 8, 1)
+
+
+def test_an_evaluation_in_between_stays_as_it_was_asked(opener: Opener) -> None:
+    run = opener()
+    first = evaluate(run, 3, run.base, full=False)
+    run.__exit__()
+    again = opener("evaluation.interim_questions=5")
+    assert evaluate(again, 3, again.base, full=False) == replace(first, reused=True)
+    assert evaluate(again, 6, again.base, full=False).counts["questions"] == 9 * 5

@@ -88,11 +88,26 @@ def group(text: str, *rewards: float) -> RolloutGroup:
     return RolloutGroup(question=Question(id=text, text=text, answer="", source=""), rollouts=rollouts)
 
 
-def test_of_a_surplus_the_first_with_signal_are_trained_on_and_what_joins_comes_beside_them(tmp_path: Path) -> None:
+def test_of_a_surplus_the_first_with_signal_are_trained_on(tmp_path: Path) -> None:
     few = ("questions.batch_size=2", "rl.questions_per_update=2")
     config = small_config(tmp_path, *few, "sampling.refill.cap=3")
     groups = [group("a", 0, 1), group("b", 0, 0), group("c", 1, 1), group("d", 1, 0), group("e", 0, 1)]
-    assert [g.question.id for g in rl_groups(config, groups, ())] == ["a", "d"]
-    assert [g.question.id for g in rl_groups(config, groups, ["b"])] == ["a", "b", "d"]
-    assert [g.question.id for g in rl_groups(config, groups[1:3] * 2, ())] == ["b", "c"], "no step is taken of them"
-    assert rl_groups(small_config(tmp_path, *few), groups, ()) is groups
+    assert [g.question.id for g in rl_groups(config, groups)] == ["a", "d"]
+    assert [g.question.id for g in rl_groups(config, groups[1:3] * 2)] == ["b", "c"], "no step is taken of them"
+    assert rl_groups(small_config(tmp_path, *few), groups) is groups
+
+
+@pytest.mark.parametrize(
+    "rule", ["{ kind = 'switch' }", "{ kind = 'insert' }", "{ kind = 'mixed', mu = 0.5, final_mu = 0.5 }"]
+)
+def test_a_demonstration_enters_one_of_the_steps_of_a_refilled_batch_and_makes_none(rule: str, opener: Opener) -> None:
+    run = opener(*REFILL, "sft=off", f"teach.rule={rule}", "rl.questions_per_update=16")
+    drive(run, 3)
+    sql = "SELECT steps + skipped + refused, sequences FROM updates WHERE kind = 'rl' ORDER BY iteration"
+    uses = "SELECT count(*) FROM uses GROUP BY iteration ORDER BY iteration"
+    signal = [min(B, json.loads(line)["signal"]) for line in (run.root / METRICS).read_text().splitlines()]
+    taught = [count for (count,) in run.ledger.execute(uses)]
+    beside = [count * (1 + G * ("insert" in rule)) for count in taught]
+    assert len(taught) == 3 and run.ledger.execute(sql) == [
+        (1, G * groups + more) for groups, more in zip(signal, beside, strict=True)
+    ]

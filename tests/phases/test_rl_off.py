@@ -8,7 +8,9 @@ import pytest
 
 from relift.errors import ConfigError
 from relift.policy.weights import weights_checksum
+from relift.rebuild.recordings import Recordings
 from relift.records import UpdateKind
+from relift.store import FolderStore
 from tests.phases.conftest import Opener, drive
 
 PROMPTED = """
@@ -32,6 +34,8 @@ def test_without_the_rl_update_gate_and_supervised_updates_go_on_and_a_replay_is
     assert list(run.policy.optimizers) == [UpdateKind.SFT]
     assert run.checked, "engine and trainer were not compared"
     digest = run.ledger.digest()
+    store = FolderStore(run.root)
+    assert not Recordings(store, run.name).missing(run.ledger), "updates that never were are not lost"
     run.__exit__()
 
     again = opener("rl=off", "checkpoint.every=100")

@@ -6,6 +6,7 @@ import pytest
 
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER
+from relift.phases.rl_update import recorded_fates
 from relift.policy.weights import weights_checksum
 from tests.phases.conftest import Opener, drive
 
@@ -41,3 +42,27 @@ def test_uses_equal_a_recount_and_a_resumed_run_ends_in_the_same_bits(opener: Op
         assert whole.ledger.execute(solved)[0][0] < sum(n for _, n in taught), "the hardest alone were taught"
     whole.__exit__()
     assert not [one for one in check(whole.root / LEDGER) if one.wrong]
+
+
+def test_what_no_update_moved_the_policy_by_is_no_use_and_waits_on(opener: Opener) -> None:
+    """Supervised updates whose every step is refused, RL updates between them that are not."""
+    run = opener("sft.optimizer.skip_above=1e-9", "checkpoint.every=2", name="refused")
+    drive(run, 3)
+    tried = run.ledger.execute("SELECT iteration FROM updates WHERE kind = 'sft' AND refused > 0 AND steps = 0")
+    assert tried and not run.ledger.execute("SELECT * FROM uses") and not run.interleaving.taught
+    assert len(run.interleaving.buffer) >= 4, "the batch that was tried, whole"
+    state = run.interleaving.to_json()
+    run.__exit__()
+    again = opener("sft.optimizer.skip_above=1e-9", "checkpoint.every=2", name="refused")
+    drive(again, 3)
+    assert again.interleaving.to_json() == state
+
+
+def test_of_an_rl_update_without_a_step_nothing_was_taught_either(opener: Opener) -> None:
+    settings = ("teach.rule={kind='insert'}", "sft=off", "rl.optimizer.skip_above=1e-9")
+    run = opener(*settings, name="refused")
+    drive(run, 2, checkpoints=False)
+    assert run.ledger.execute("SELECT refused, steps FROM updates") == [(2, 0), (2, 0)]
+    assert recorded_fates(run, 0).taught and not run.ledger.execute("SELECT * FROM uses")
+    assert set(recorded_fates(run, 0).taught) & {entry.question_id for entry in run.interleaving.buffer.waiting}
+    assert run.spent.demonstrations == 0

@@ -18,6 +18,7 @@ from relift.opening.harvest import open_harvest
 from relift.opening.run import open_run
 from relift.phases.evaluate import evaluate
 from relift.phases.source import demonstrations_of, source
+from relift.phases.warm_start import warm_start
 from relift.records import PhaseRef
 from relift.run.run import Run
 from relift.run.summary import describe_teacher
@@ -305,3 +306,35 @@ def test_the_key_is_in_no_file_and_no_log_of_a_run(
     assert len(files) > 20
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in caplog.text
+
+
+def test_a_warm_start_asks_the_api_until_enough_are_admitted_and_teaches_what_the_dataset_would(
+    opener: Opener, serve: Serve
+) -> None:
+    warm = ("warm_start={demonstrations=12, epochs=2, minibatch=4}", "teach.control_share=0.2")
+    by_dataset = opener(*warm, name="dataset")
+    expected = warm_start(by_dataset, by_dataset.base)
+    server = serve(Script(broken=0.2))
+    run = opener(*api_settings(server.url), *warm, name="api")
+    assert warm_start(run, run.base).checksum == expected.checksum != run.base.checksum
+    asked = [question for (question,) in run.ledger.execute("SELECT DISTINCT question_id FROM teacher_requests")]
+    assert 12 < len(asked) < 40, "controls are bought too, and nothing beyond what the warm start wants"
+    sent, counts = len(server.seen), run.ledger.counts()
+    run.__exit__()
+    again = opener(*api_settings(server.url), *warm, name="api")
+    assert warm_start(again, again.base).checksum == expected.checksum
+    assert (len(server.seen), again.ledger.counts()) == (sent, counts), "it is asked again for what was recorded"
+
+
+def test_a_warm_start_whose_teacher_is_down_says_so_and_goes_on_with_what_was_answered(
+    opener: Opener, serve: Serve
+) -> None:
+    server = serve(Script(slow=1))
+    settings = (*api_settings(server.url, "teacher.api.attempts=1"), "warm_start={demonstrations=12, minibatch=4}")
+    run = opener(*settings)
+    with pytest.raises(TeacherError, match=r"the warm start waits for (\d+) of \1 solutions"):
+        warm_start(run, run.base)
+    run.__exit__()
+    server.script = Script()
+    again = opener(*settings)
+    assert warm_start(again, again.base).number == 1 and again.spent.demonstrations == 12

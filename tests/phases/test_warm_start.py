@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 import torch
 
-from relift.errors import ConfigError
+from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
 from relift.learning.optimizers import optimizer_tensors
+from relift.ledger import named_queries
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER
 from relift.opening.run import open_run
@@ -20,13 +22,14 @@ from relift.phases.report import report, summary_of
 from relift.phases.warm_start import reference, start_version, warm_start
 from relift.policy.weights import weights_checksum
 from relift.rebuild.rebuild import rebuild
-from relift.records import UpdateKind
+from relift.records import PolicyVersion, Spent, UpdateKind
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.small_run import small_config
 
 ALONE = ("rl=off", "sft=off", "warm_start={demonstrations=12, epochs=3, minibatch=4, optimizer={lr=1e-3}}")
 THEN_RELIFT = ALONE[2:]
+WITH_KL = (*THEN_RELIFT, "rl.kl.weight=0.01", "iterations=3")
 
 
 def taught(run: Run) -> list[tuple[int, str, str]]:
@@ -61,26 +64,38 @@ def test_no_control_is_taught_and_their_solutions_are_bought_where_something_is_
 ) -> None:
     settings = (f"warm_start={{demonstrations={count}}}", "teach.control_share=0.4")
     run, unprobed = opener(*settings), opener(*settings, "probe=off", name="unprobed")
-    for each in (run, unprobed):
+    alone = opener(*settings, "rl=off", "sft=off", name="alone")
+    for each in (run, unprobed, alone):
         warm_start(each, each.base)
         assert not [q for _, _, q in taught(each) if is_control(q, 0.4)]
     offered = "SELECT question_id FROM demonstrations WHERE refusal IS NULL AND iteration = -1"
-    controls, none = ({q for (q,) in each.ledger.execute(offered) if is_control(q, 0.4)} for each in (run, unprobed))
-    assert len(controls) > 10 and not none
+    controls, *none = (
+        {q for (q,) in each.ledger.execute(offered) if is_control(q, 0.4)} for each in (run, unprobed, alone)
+    )
+    assert len(controls) > 10 and none == [set(), set()]
+    assert {q for (q,) in run.ledger.execute(f"FROM controls SELECT question_id INTERSECT {offered}")} == controls
+    ((_, *costs),) = run.ledger.execute(next(query.sql for query in named_queries() if query.name == "cost"))
+    assert (costs[0], costs[1], costs[6]) == (-1, -1, len(taught(run)))
     if count == "'all'":
         assert len(taught(run)) + len(controls) == len(run.questions.training)
     assert run.interleaving.probes.snapshot().waiting == (), "no gate has called them hardest"
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PolicyVersion, str, Spent]:
+    """(root, last version, digest of the ledger, what was spent) of a warm start with three iterations after it."""
+    with open_run(small_config(tmp_path_factory.mktemp("whole"), *WITH_KL), "small") as run:
+        expected = drive(run, 3)[-1]
+        digest = run.ledger.digest()
+    assert not [one for one in check(run.root / LEDGER) if one.wrong]
+    return run.root, expected, digest, run.spent
+
+
 @pytest.mark.parametrize("killed", ["source", "00000", "00001", "00002", "checkpoint", "loop"])
 def test_killed_after_each_of_its_phases_and_resumed_the_bits_are_the_uninterrupted_runs(
-    tmp_path: Path, killed: str, opener: Opener
+    tmp_path: Path, killed: str, uninterrupted: tuple[Path, PolicyVersion, str, Spent]
 ) -> None:
-    run = opener(*THEN_RELIFT, "rl.kl.weight=0.01", "iterations=3")
-    expected = drive(run, 3)[-1]
-    root, digest, spent = run.root, run.ledger.digest(), run.spent
-    run.__exit__()
-    assert not [one for one in check(root / LEDGER) if one.wrong]
+    root, expected, digest, spent = uninterrupted
     # What a kill leaves: all that came after is not there yet. The ledger may have it: nothing is written twice.
     gone = {"source": 0, "00000": 1, "00001": 2, "00002": 3}.get(killed)
     again_root = tmp_path / "again" / "small"
@@ -94,8 +109,7 @@ def test_killed_after_each_of_its_phases_and_resumed_the_bits_are_the_uninterrup
         shutil.rmtree(again_root / "checkpoints")
         for epoch in range(gone, 3):
             shutil.rmtree(again_root / "iterations" / "warm_start" / f"{epoch:05d}")
-    config = small_config(tmp_path / "again", *THEN_RELIFT, "rl.kl.weight=0.01", "iterations=3")
-    with open_run(config, "small") as again:
+    with open_run(small_config(tmp_path / "again", *WITH_KL), "small") as again:
         found = drive(again, 3)
         assert (found[-1] if found else again.resume()[1]).checksum == expected.checksum
         again.policy.at(expected)
@@ -140,6 +154,11 @@ def test_a_run_of_it_alone_says_what_base_and_end_came_to_and_its_ledger_can_be_
     (root / "hard_examples.duckdb").unlink(missing_ok=True)
     rebuilt = rebuild(root)
     assert rebuilt.after["uses"] == 36 and not rebuilt.notes[2:]
+    # An epoch whose recording is lost is kept by the ledger that has it, though the others are written again.
+    shutil.rmtree(root / "iterations" / "warm_start" / "00001")
+    with duckdb.connect(root / LEDGER) as connection:
+        connection.execute("DELETE FROM uses WHERE version = 1")
+    assert rebuild(root).after["uses"] == 36
     with open_run(small_config(root.parent, *ALONE), root.name) as again:
         assert again.ledger.digest() == digest
 
@@ -148,6 +167,10 @@ def test_a_run_of_it_alone_says_what_base_and_end_came_to_and_its_ledger_can_be_
     ("settings", "said"),
     [
         (("warm_start.demonstrations=290", "teach.control_share=0.5"), "are no controls: lower it"),
+        (
+            ("warm_start={epochs=2, optimizer={lr=1e-3, schedule={hold_share=0, final_share=0}}}",),
+            "comes to a rate of 0 in the last of 2",
+        ),
         (("warm_start.demonstrations=20", "budget.demonstrations=10"), "more than budget.demonstrations=10"),
         (("warm_start.demonstrations='all'", "budget.demonstrations=10"), "more than budget.demonstrations=10"),
         (
@@ -161,6 +184,12 @@ def test_what_cannot_be_is_refused_by_name_before_any_work(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         opener(*settings)
+
+
+def test_why_solutions_were_refused_is_said_where_too_few_are_left(opener: Opener) -> None:
+    run = opener("warm_start={demonstrations=240}", "teacher.max_tokens=12")
+    with pytest.raises(DataError, match=r"lower it, or give more .* Of \d+ solutions, \d+ were refused: .* \(\d+\)"):
+        warm_start(run, run.base)
 
 
 def test_what_it_taught_counts_in_the_budget_of_demonstrations(opener: Opener) -> None:

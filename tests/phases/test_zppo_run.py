@@ -12,11 +12,13 @@ from relift.errors import ConfigError
 from relift.interleave import is_control
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN
 from relift.ledger.check import check
+from relift.phases.batch import guided_groups
 from relift.records import Prefix, Purpose
 from relift.run.recorded import GateRecord, RolloutRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.phases.test_killed_after_each_phase import PHASES, Outcome, drive_and_keep, keep_copy, require_same_end
+from tests.phases.test_own_rules import ref
 
 RULE = "teach.rule=zppo"
 KILLED_IN, END = 3, 5
@@ -51,14 +53,17 @@ def test_what_is_shown_is_a_use_each_and_counts_for_nothing_but_the_budget(guess
     uses = Counter[tuple[int, str]]()
     moved = 0
     for iteration in range(END):
+        groups = guided_groups(run, ref(run, iteration, "rollout"), ref(run, iteration, "verify"))
+        silent = {found.prefix for found in groups if not found.group.has_signal}
         for prefix, text in shown(run, iteration):
             assert (WORDS["compared"] in text) is bool(prefix.demonstration_id)
             assert prefix.demonstration_id or WORDS["mistaken"] in text
             if prefix.demonstration_id:
                 assert texts[prefix.demonstration_id] in text
-                uses[iteration, prefix.demonstration_id] += 1
+                if prefix not in silent:
+                    uses[iteration, prefix.demonstration_id] += 1
         moved += sum(r.steps for r in read(run.store, phase_key(iteration, "rl_update"), UpdateRecord).reports)
-    assert moved and sum(uses.values()) > 3
+    assert moved and uses
     assert Counter(run.ledger.execute("SELECT iteration, demonstration_id FROM uses")) == uses
     ((train,),) = run.ledger.execute("SELECT sum(rollouts) FROM groups WHERE purpose = 'train'")
     ((all_of_them,),) = run.ledger.execute("SELECT sum(rollouts) FROM groups WHERE purpose <> 'probe'")
@@ -83,8 +88,9 @@ def test_a_budget_of_demonstrations_holds_for_those_shown_and_for_no_mistakes(gu
     run = guesser(RULE, "budget.demonstrations=1")
     drive(run, END, checkpoints=False)
     ids = [prefix.demonstration_id for iteration in range(END) for prefix, _ in shown(run, iteration)]
-    assert len({one for one in ids if one}) == 1 and ids.count("") > 2
-    assert run.spent.demonstrations == 1
+    ((used,),) = run.ledger.execute("SELECT count(DISTINCT demonstration_id) FROM uses")
+    assert any(ids) and ids.count("") > 2, "one whose group moved nothing is no use, and another may be shown"
+    assert run.spent.demonstrations == used <= 1
 
 
 def test_a_tokenizer_that_cannot_write_its_words_is_refused_before_work_starts(opener: Opener, tmp_path: Path) -> None:

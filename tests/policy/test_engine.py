@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_a_rollout_does_not_depend_on_what_is_sampled_beside_it(model: Any) -> N
     in_small_batches = make_engine(model, max_rows=4).sample(asked, request())
     assert [c.token_ids for c in alone[0]] == [c.token_ids for c in together[0]]
     assert [[c.token_ids for c in g] for g in in_small_batches] == [[c.token_ids for c in g] for g in together]
+
+
+def test_a_prompt_may_write_less_than_the_others_and_the_same_beginning(model: Any) -> None:
+    asked = prompts("17+4?", "3?", "8?")
+    engine = make_engine(model, stop_ids=())
+    whole = engine.sample(asked, request())
+    cut = engine.sample([asked[0], replace(asked[1], max_tokens=5), asked[2]], request())
+    assert [[c.token_ids for c in g] for g in cut[::2]] == [[c.token_ids for c in g] for g in whole[::2]]
+    assert [c.token_ids for c in cut[1]] == [c.token_ids[:5] for c in whole[1]]
 
 
 def test_samples_of_a_group_differ_and_so_do_iterations_and_seeds(model: Any) -> None:

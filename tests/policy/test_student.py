@@ -109,3 +109,10 @@ def test_writing_the_model_folder_anew_does_not_change_the_loaded_weights(tmp_pa
         opened.seek(file.stat().st_size // 2)
         opened.write(b"\x01" * (file.stat().st_size // 4))
     assert weights_checksum(model) == before
+
+
+def test_a_tokenizer_with_more_tokens_than_its_model_has_rows_is_refused_before_weights_are_read() -> None:
+    tokenizer = byte_tokenizer()
+    config = SimpleNamespace(max_position_embeddings=64, vocab_size=len(tokenizer) - 1)
+    with pytest.raises(ModelError, match=f"the id {len(tokenizer) - 1}, its model only {config.vocab_size} rows"):
+        make_student(tokenizer, config, None, PolicyConfig(model="m"))

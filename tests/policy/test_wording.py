@@ -49,6 +49,26 @@ def test_a_solution_has_the_tokens_that_the_whole_text_has_where_the_border_is_o
         assert [*one.prompt(QUESTION).token_ids, *one.solution_ids("The answer is 42.")[:-1]] == whole
 
 
+WHOLE = "So 6*7 is 42.\n\nThe answer is 42.\n\n  é ✓ 数 done"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_beginning_has_the_tokens_with_which_the_whole_text_begins(name: str) -> None:
+    one = student(name)
+    whole = one.opened(WHOLE)
+    for end in range(len(WHOLE) + 1):
+        ids = one.opened(WHOLE[:end], whole=WHOLE)
+        assert ids == whole[: len(ids)] and WHOLE[:end].startswith(one.decode(ids))
+        longer = one.decode(whole[: len(ids) + 1])
+        assert not WHOLE[:end].startswith(longer) or len(ids) == len(whole)
+
+
+def test_alone_a_beginning_may_have_other_tokens() -> None:
+    beginning = WHOLE[: WHOLE.index("The")]
+    ids = {name: student(name).opened(beginning) for name in FAMILIES}
+    assert any(ids[name] != student(name).opened(beginning, whole=WHOLE) for name in FAMILIES)
+
+
 def test_no_blank_is_taught_before_a_solution() -> None:
     for tokenizer in (metaspace(MISTRAL), FAMILIES["phi3"].build(), FAMILIES["gpt2, add_prefix_space"].build()):
         alone = tokenizer("The", add_special_tokens=False)["input_ids"]

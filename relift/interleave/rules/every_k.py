@@ -20,5 +20,5 @@ class EveryKRule(Rule):
     def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
         if (moment.iteration + 1) % self._config.every:
             return ()
-        newest = list(moment.waiting)[-self._config.batch_size :]
-        return [newest] if newest else ()
+        newest = moment.affordable(list(moment.waiting)[::-1])[: self._config.batch_size]
+        return [newest[::-1]] if newest else ()

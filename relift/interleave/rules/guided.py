@@ -5,6 +5,17 @@
 
 POPE (arXiv 2601.18779), PrefixRL (2601.18795) and BREAD (2506.17211). What is given is never a target: advantages are
 of the guided group alone, the prefix is masked, and what is trained on is on-policy for its prompt.
+
+Departures, from what abstracts, project pages and notes on them say:
+
+1. How much is given is found under the policy as it is and then follows the pass rate, by bounds of relift's own. POPE
+   chooses one prefix for each question before training, PrefixRL shares of a solution that do not move.
+2. BREAD searches each time that a question is sampled. Here it is searched for once, when the gate calls it hardest,
+   and then kept and asked in turns: ``capacity`` at a time, ``questions`` an iteration.
+3. The prefix opens the completion. POPE has it in the question's turn, with words around it: ``in_question``.
+4. PrefixRL's prefixes are of the base's own correct rollouts; here they are of demonstrations, as in the other two.
+5. Nothing that holds the answer is given.
+6. What guidance comes to nothing for is fine-tuned on, unless sft is off.
 """
 
 from __future__ import annotations
@@ -15,9 +26,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from relift.config import GuidedRuleConfig
+from relift.interleave.beginnings import beginnings_of
 from relift.interleave.rule import GuidedPrompt, Lesson, Moment, Rule
-from relift.interleave.steps import steps_of
+from relift.interleave.rules.relift import full_batches
 from relift.records import GuidedGroup
+from relift.verifier.extraction import AnswerForm
 
 log = logging.getLogger(__name__)
 EASY_FROM = 0.5
@@ -44,23 +57,22 @@ class Guidance:
 class GuidedRule(Rule):
     """Up to C guided prompts an iteration, those first that waited longest for their turn."""
 
-    def __init__(self, config: GuidedRuleConfig, *, mark: str) -> None:
-        """``mark``: what ends a step of a demonstration."""
+    def __init__(self, config: GuidedRuleConfig, *, form: AnswerForm) -> None:
+        """``form``: where the answer of a demonstration stands."""
         self.trial_samples = config.search_samples
         self._config = config
-        self._mark = mark
+        self._form: AnswerForm = form
         self.restore({"guided": {}, "failed": {}, "left_out": []})
 
     def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
+        # One whose demonstration left the buffer before it could guide is asked nothing.
+        there = [q for q, guidance in self.guided.items() if guidance.asked >= 0 or q in moment.waiting]
         asked = []
-        for question in list(self.guided)[: self._config.questions]:
+        for question in moment.affordable(there)[: self._config.questions]:
             guidance = self.guided[question]
-            if guidance.asked < 0 and question not in moment.waiting:
-                continue  # its demonstration left the buffer before it could guide
-            fitting = [one for one in self._beginnings(question, guidance) if moment.fits(one)]
-            asked += fitting[: guidance.given][-1:]
+            asked += self._beginnings(question, guidance, moment)[: guidance.given][-1:]
             if question not in moment.questions:
-                asked.append(GuidedPrompt(question, None))
+                asked.append(GuidedPrompt(question, None, demonstration_id=guidance.demonstration_id))
         return asked
 
     def requests(self, moment: Moment) -> Sequence[str]:
@@ -70,13 +82,14 @@ class GuidedRule(Rule):
         """One more beginning for each question whose shortest one is not found yet."""
         asked = []
         for lesson in self._searched(moment):
-            fitting = [one for one in self._beginnings(lesson.question_id, lesson) if moment.fits(one)]
+            fitting = self._beginnings(lesson.question_id, lesson, moment)
             if cut := next_cut(len(fitting), _outcomes(moment.trials, lesson.question_id)):
                 asked.append(fitting[cut - 1])
         return asked
 
     def advance(self, moment: Moment) -> None:
         searched = self._searched(moment)
+        self.failed = self._failed(moment)
         self._follow(moment)
         for lesson in searched:
             question = lesson.question_id
@@ -86,7 +99,7 @@ class GuidedRule(Rule):
                 self.guided[question] = Guidance(
                     demonstration_id=lesson.demonstration_id, text=lesson.text, given=min(led)
                 )
-                self.failed.pop(question, None)
+                self.failed.pop(question, None)  # it was unsolved again, and now one led
                 continue
             self.failed[question] = lesson.failures
             if not outcomes and question not in self.left_out:
@@ -94,10 +107,9 @@ class GuidedRule(Rule):
                 log.warning("%s is not guided: no beginning of its demonstration can be given to it", question)
 
     def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
-        """Of those that no beginning led to a correct end, the oldest first."""
-        ids, size = [question for question in moment.waiting if question in self.failed], self._config.batch_size
-        count = min(len(ids) // size, self._config.max_updates_per_iteration)
-        return [ids[i * size : (i + 1) * size] for i in range(count)]
+        """Of those that guidance came to nothing for, the oldest first."""
+        failed = [question for question in moment.waiting if question in self.failed]
+        return full_batches(moment.affordable(failed), self._config)
 
     def to_json(self) -> Any:
         guided = {question: asdict(guidance) for question, guidance in self.guided.items()}
@@ -106,22 +118,35 @@ class GuidedRule(Rule):
     def restore(self, state: Any) -> None:
         self.guided = {question: Guidance(**guidance) for question, guidance in state["guided"].items()}
         """In the order in which they have their turn."""
-        self.failed: dict[str, int] = dict(state["failed"])
-        """How often it had been unsolved when no beginning led to a correct end."""
+        self.failed = dict(state["failed"])
+        """Of those that wait, how often they had been unsolved when no beginning led to a correct end, or when guidance
+        ended."""
         self.left_out: list[str] = list(state["left_out"])
         """No beginning of their demonstrations fits, or there is none."""
 
     def _searched(self, moment: Moment) -> list[Lesson]:
-        """Those that wait and were unsolved again since they were last searched for, as many as may be guided."""
+        """Those that wait and were unsolved again since they were last searched for, as many as may be guided: what
+        is to guide already has its share of ``budget.demonstrations`` before them."""
+        failed = self._failed(moment)
         new = [
             lesson
             for question, lesson in moment.waiting.items()
-            if question not in self.guided and lesson.failures > self.failed.get(question, 0)
+            if question not in self.guided and lesson.failures > failed.get(question, 0)
         ]
-        return new[: max(0, self._config.capacity - len(self.guided))]
+        paid = set(moment.affordable([*self.guided, *(lesson.question_id for lesson in new)]))
+        affordable = [lesson for lesson in new if lesson.question_id in paid]
+        return affordable[: max(0, self._config.capacity - len(self.guided))]
+
+    def _failed(self, moment: Moment) -> dict[str, int]:
+        """Without what waits no more; what came in this iteration is another, after the first was taught or solved."""
+        before = {q for q, lesson in moment.waiting.items() if lesson.first_iteration < moment.iteration}
+        return {question: failures for question, failures in self.failed.items() if question in before}
 
     def _follow(self, moment: Moment) -> None:
-        """Give less or more by what came of the guided groups; who is solved without help leaves."""
+        """Give less or more by what came of the guided groups; who is solved without help leaves.
+
+        Whose guidance ends and whose demonstration still waits, it waits to be taught otherwise.
+        """
         plain = [*moment.groups, *(found.group for found in moment.guided if not found.is_guided)]
         solved = {group.question.id for group in plain if not group.is_unsolved}
         guided = {found.prefix.question_id: found for found in moment.guided if found.is_guided}
@@ -136,6 +161,8 @@ class GuidedRule(Rule):
                 moved = self._missed(guidance, guidance.given)
             if moved is None or question in asked:
                 del self.guided[question]
+            if moved is None and (lesson := moment.waiting.get(question)):
+                self.failed[question] = lesson.failures
             if moved is not None:  # who was asked stands behind all others again
                 self.guided[question] = replace(moved, asked=moment.iteration if question in asked else moved.asked)
 
@@ -145,39 +172,26 @@ class GuidedRule(Rule):
         return self._missed(guidance, found.prefix.given) if found.group.is_unsolved else replace(guidance, misses=0)
 
     def _missed(self, guidance: Guidance, given: int) -> Guidance | None:
-        """None where more would have to be given than may be: it waits to be taught otherwise."""
+        """None where more would have to be given than may be."""
         if guidance.misses + 1 < MISSES:
             return replace(guidance, misses=guidance.misses + 1)
-        longest = len(beginnings_of(guidance.text, self._mark, self._config))
+        longest = len(beginnings_of(guidance.text, self._form, self._config))
         return replace(guidance, given=given + 1, misses=0) if given == guidance.given < longest else None
 
-    def _beginnings(self, question: str, of: Lesson | Guidance) -> list[GuidedPrompt]:
+    def _beginnings(self, question: str, of: Lesson | Guidance, moment: Moment) -> list[GuidedPrompt]:
+        """What can be given, shortest first; ``given`` is its number among these, from 1."""
         words = IN_QUESTION if self._config.in_question else ""
-        return [
+        prompts = (
             GuidedPrompt(
                 question,
-                words + beginning,
+                words + text,
                 demonstration_id=of.demonstration_id,
-                given=cut,
                 in_question=self._config.in_question,
+                whole=of.text,
             )
-            for cut, beginning in enumerate(beginnings_of(of.text, self._mark, self._config), start=1)
-        ]
-
-
-def beginnings_of(text: str, mark: str, config: GuidedRuleConfig) -> tuple[str, ...]:
-    """What may be given of a demonstration, shortest first: h of its K parts, h / K at most ``longest``.
-
-    K is ``cuts``, or as many steps as there are if these are fewer; a part ends where a step does. The last step, which
-    holds the answer, is never among them. Cut at characters, as many beginnings are spread over all before that step.
-    """
-    steps = steps_of(text, mark)
-    if config.cut_at == "characters":
-        before = "".join(steps[:-1])
-        count = min(int(config.longest * config.cuts), len(before))
-        return tuple(before[: -(-cut * len(before) // count)] for cut in range(1, count + 1))
-    parts = min(config.cuts, len(steps))
-    return tuple("".join(steps[: cut * len(steps) // parts]) for cut in range(1, int(config.longest * parts) + 1))
+            for text in beginnings_of(of.text, self._form, self._config)
+        )
+        return [replace(one, given=number) for number, one in enumerate(filter(moment.fits, prompts), start=1)]
 
 
 def next_cut(longest: int, outcomes: Mapping[int, bool]) -> int | None:

@@ -8,7 +8,7 @@ from relift.config import InsertRuleConfig
 from relift.interleave.rule import Join, Moment, Rule
 
 
-class Insert(Rule):
+class InsertRule(Rule):
     """The demonstration is one more completion with reward 1; its tokens maximise p / (p + 0.1) * A, without a clip.
 
     Departures:

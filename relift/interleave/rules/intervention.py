@@ -6,22 +6,26 @@
     admitted          where at least one of ``samples`` continuations of it is right; the whole demonstration (t = n),
                       which leaves nothing to continue, is what the verifier admitted already
 
-Departures: the source asks the model itself, which reads d too, where y goes wrong and for the step; here the first
-step that differs from d and d_t stand for both. That a continuation has to be right is relift's own; ``samples`` off
-leaves it out.
+Departures:
+
+1. The source asks the model itself, which reads d too, where y goes wrong and for the step; here the first step that
+   differs from d, as a text, and d_t stand for both. In prose that is nearly always the first.
+2. That a continuation has to be right is relift's own; ``samples`` off leaves it out.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relift.config import InterventionRuleConfig
 from relift.interleave.rule import GuidedPrompt, Lesson, Moment, Partial, Rule
-from relift.interleave.steps import shared_steps, steps_of
+from relift.interleave.rules.relift import full_batches
+from relift.interleave.steps import after_tag, shared_steps, steps_of
 from relift.records import UNGRADED, Purpose, RolloutGroup, Status
-from relift.thinking import OPEN
 
+log = logging.getLogger(__name__)
 MOST_AWAITED = 512
 """Questions whose rollouts are kept for a demonstration that has not come yet; the oldest make way."""
 
@@ -58,7 +62,12 @@ class InterventionRule(Rule):
 
     def trials(self, moment: Moment) -> Sequence[GuidedPrompt]:
         asked = self._interventions(moment).items() if self._config.samples else ()
-        return [GuidedPrompt(q, target) for q, target in asked if not _is_solution(target, moment.waiting[q])]
+        found = ((q, target, moment.waiting[q]) for q, target in asked)
+        return [
+            GuidedPrompt(q, target, whole=lesson.text)
+            for q, target, lesson in found
+            if not _is_solution(target, lesson)
+        ]
 
     def advance(self, moment: Moment) -> None:
         right = {tried.group.question.id for tried in moment.trials if not tried.group.is_unsolved}
@@ -66,16 +75,18 @@ class InterventionRule(Rule):
         every = self._config.samples is None
         ready = {q: t for q, t in found.items() if every or q in right or _is_solution(t, moment.waiting[q])}
         self._admitted = self._kept(moment) | ready
+        if made := [moment.waiting[q] for q in found if not moment.waiting[q].is_intervention]:
+            first = sum(found[lesson.question_id] == self._step(lesson, 0) for lesson in made)
+            log.info("%d of %d interventions are the first step of a demonstration and no more", first, len(made))
         solved = {group.question.id for group in moment.groups if not group.is_unsolved}
         wrong = self._wrong | self._rollouts(moment)
         left = [(q, texts) for q, texts in wrong.items() if q not in moment.waiting and q not in solved]
         self._wrong = dict(left[-MOST_AWAITED:])
 
     def batches(self, moment: Moment) -> Sequence[Sequence[Partial]]:
-        targets = [Partial(question, target) for question, target in self._admitted.items()]
-        size = self._config.batch_size
-        count = min(len(targets) // size, self._config.max_updates_per_iteration)
-        return [targets[i * size : (i + 1) * size] for i in range(count)]
+        targets = self._admitted
+        ready = [Partial(q, targets[q], whole=moment.waiting[q].text) for q in moment.affordable(targets)]
+        return full_batches(ready, self._config)
 
     def to_json(self) -> dict[str, Any]:
         return {"wrong": self._wrong, "admitted": self._admitted}
@@ -104,12 +115,16 @@ class InterventionRule(Rule):
         if lesson.is_intervention:
             yield lesson.text
             return
-        solution = _after_tag(lesson.text)
+        solution = after_tag(lesson.text)
         steps = steps_of(solution, self._mark)
-        shared = max((shared_steps(_after_tag(text), solution, self._mark) for text in texts), default=0)
+        shared = max((shared_steps(after_tag(text), solution, self._mark) for text in texts), default=0)
         first_wrong = min(shared, len(steps) - 1)
         if len(steps[first_wrong]) <= self._config.longest_step:
-            yield lesson.text.removesuffix("".join(steps[first_wrong + 1 :]))
+            yield self._step(lesson, first_wrong)
+
+    def _step(self, lesson: Lesson, last: int) -> str:
+        """The demonstration up to its step of a number, from 0."""
+        return lesson.text.removesuffix("".join(steps_of(after_tag(lesson.text), self._mark)[last + 1 :]))
 
 
 def _is_solution(target: str, lesson: Lesson) -> bool:
@@ -118,8 +133,3 @@ def _is_solution(target: str, lesson: Lesson) -> bool:
 
 def _texts(group: RolloutGroup) -> list[str]:
     return list(dict.fromkeys(r.completion.text for r in group.rollouts if r.verdict.status not in UNGRADED))
-
-
-def _after_tag(text: str) -> str:
-    """Without the tag that opens the reasoning, which a prompt may hold and a demonstration too."""
-    return text.removeprefix(OPEN).lstrip("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,22 +25,24 @@ from relift.errors import ConfigError
 from relift.interleave.rule import Rule, state_of
 from relift.interleave.rules.every_k import EveryKRule
 from relift.interleave.rules.guided import GuidedRule
-from relift.interleave.rules.insert import Insert
+from relift.interleave.rules.insert import InsertRule
 from relift.interleave.rules.intervention import InterventionRule
-from relift.interleave.rules.mixed import Mixed
+from relift.interleave.rules.mixed import MixedRule
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
-from relift.interleave.rules.switch import Switch
+from relift.interleave.rules.switch import SwitchRule
 from relift.interleave.rules.zppo import ZppoRule
 from relift.interleave.steps import step_mark
+from relift.records import Purpose
 
+log = logging.getLogger(__name__)
 RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     ReliftRuleConfig: ReliftRule,
     RandomRuleConfig: RandomRule,
     EveryKRuleConfig: EveryKRule,
-    SwitchRuleConfig: Switch,
-    InsertRuleConfig: Insert,
-    MixedRuleConfig: Mixed,
+    SwitchRuleConfig: SwitchRule,
+    InsertRuleConfig: InsertRule,
+    MixedRuleConfig: MixedRule,
     ZppoRuleConfig: ZppoRule,
 }
 """Those that come with relift, by their settings; a rule that cuts solutions into steps is made with their mark too."""
@@ -57,9 +60,15 @@ def make_rule(config: RunConfig) -> Rule:
         return Rule()
     if isinstance(setting, InterventionRuleConfig):
         mark = step_mark(config.questions.answer_form)
+        if config.questions.answer_form != "equals" and "dataset" in config.teacher.sources:
+            log.warning(
+                "teach.rule.kind=intervention compares steps of demonstrations and rollouts as texts: in prose they "
+                "agree in nothing, and then the first line is all that is taught of a demonstration. Each iteration "
+                "says of how many that is so"
+            )
         return InterventionRule(setting, mark, shows_mistakes="api" in config.teacher.sources)
     if isinstance(setting, GuidedRuleConfig):
-        return GuidedRule(setting, mark=step_mark(config.questions.answer_form))
+        return GuidedRule(setting, form=config.questions.answer_form)
     return RULES[type(setting)](setting)
 
 
@@ -80,6 +89,11 @@ def require_rule(config: RunConfig) -> dict[str, str]:
         raise ConfigError(
             f"teach.rule.kind={setting.kind!r} has {' and '.join(of_rl)} for the RL update, which rl='off' switches "
             f"off: nothing would come of them. Leave rl=off out, or take a rule that has batches alone."
+        )
+    if rule.trial_purpose not in (Purpose.PREFIX_SEARCH, Purpose.CONTINUATION):
+        raise ConfigError(
+            f"teach.rule.kind={setting.kind!r} has trial_purpose={rule.trial_purpose!r}: its trials would count as "
+            f"something else. Leave it as it is, or set it to Purpose.CONTINUATION."
         )
     again = _made(plugin, setting)
     again.restore(state_of(rule, setting.kind))

@@ -8,7 +8,7 @@ from relift.config import MixedRuleConfig
 from relift.interleave.rule import Moment, Rule, Supervise
 
 
-class Mixed(Rule):
+class MixedRule(Rule):
     """(1 - mu) of the RL term and mu of the supervised one: by default CHORD-mu, whose mu falls from 0.9 to 0.05 over
     tokens that weigh alike; CHORD-phi has mu 0.1 throughout and weighs them by p (1 - p).
 

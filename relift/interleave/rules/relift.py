@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from relift.config import BatchRuleConfig
-from relift.interleave.rule import Moment, Rule
+from relift.interleave.rule import Moment, Partial, Rule
+
+Answer = TypeVar("Answer", str, Partial)
 
 
 class ReliftRule(Rule):
@@ -22,6 +25,11 @@ class ReliftRule(Rule):
 
     def batches(self, moment: Moment) -> Sequence[Sequence[str]]:
         """The oldest first."""
-        ids, size = list(moment.waiting), self._config.batch_size
-        count = min(len(ids) // size, self._config.max_updates_per_iteration)
-        return [ids[i * size : (i + 1) * size] for i in range(count)]
+        return full_batches(moment.affordable(moment.waiting), self._config)
+
+
+def full_batches(ready: Sequence[Answer], config: BatchRuleConfig) -> list[Sequence[Answer]]:
+    """M each, at most ``max_updates_per_iteration`` of them; the others wait."""
+    size = config.batch_size
+    count = min(len(ready) // size, config.max_updates_per_iteration)
+    return [ready[number * size : (number + 1) * size] for number in range(count)]

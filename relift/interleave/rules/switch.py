@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from relift.config import SwitchRuleConfig
 from relift.interleave.rule import Moment, Rule, Supervise
-from relift.records import Status
+from relift.records import UNGRADED, Status
+
+MAYBE_RIGHT = (Status.CORRECT, *UNGRADED)
 
 
-class Switch(Rule):
+class SwitchRule(Rule):
     """With s of G rollouts correct: s > gate: GRPO; else these leave the step and the demonstration enters it.
 
     A question without any correct rollout is switched where the gate calls it hardest, so our own failures and mere
-    lack of tokens switch nothing. One without a demonstration keeps its rollouts.
+    lack of tokens switch nothing; of one with some, what could not be graded counts as if it were right. One without a
+    demonstration keeps its rollouts.
 
     Departures:
 
@@ -38,5 +41,6 @@ class Switch(Rule):
         return [
             group.question.id
             for group in moment.groups
-            if group.question.id in hardest or 0 < group.count(Status.CORRECT) <= self._config.gate
+            if group.question.id in hardest
+            or (not group.is_unsolved and sum(map(group.count, MAYBE_RIGHT)) <= self._config.gate)
         ]

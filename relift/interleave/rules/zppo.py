@@ -42,7 +42,7 @@ class Hard:
     asked: int = -1
     """The last iteration in which it was, beside the batch; -1 before."""
     is_shown: bool = False
-    """Whether its demonstration was: it then waits no longer."""
+    """Whether its demonstration was: then it need wait no longer."""
 
 
 class ZppoRule(Rule):
@@ -56,7 +56,11 @@ class ZppoRule(Rule):
     def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
         turns = sorted(self.hard, key=lambda question: self.hard[question].asked)
         beside = [question for question in turns if question not in moment.questions]
-        again = [GuidedPrompt(question, None) for question in beside[: self._count(moment, self._config.again)]]
+        again = [
+            GuidedPrompt(question, None, demonstration_id=hard.demonstration_id if hard.is_shown else None)
+            for question in beside[: self._count(moment, self._config.again)]
+            for hard in [self.hard[question]]
+        ]
         compared = self._asked(moment, self._compared(moment, turns), self._config.compared)
         taken = {prompt.question_id for prompt in compared}
         rest = [question for question in turns if question not in taken]
