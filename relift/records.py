@@ -263,11 +263,6 @@ class Prefix:
         """Of the rollouts that are trained on."""
         return Purpose.GUIDED if self.token_ids or self.prompt_ids else Purpose.UNGUIDED
 
-    @property
-    def shows_solution(self) -> bool:
-        """Whether anything of a solution was given."""
-        return self.purpose is Purpose.GUIDED and self.demonstration_id != ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedGroup:

@@ -16,12 +16,13 @@ browsing.py    what `hard browse` shows       runs.py      which runs there are
 from relift.ledger.project import Table, open_project, query, write_init_script
 from relift.ledger.queries import NamedQuery, named_queries, named_query
 from relift.ledger.requests import RequestBook, RequestTotals, spent_usd_in
-from relift.ledger.rows import GoldStatus, LeavingRecord, RunStatus, Use
+from relift.ledger.rows import EntryRecord, GoldStatus, LeavingRecord, RunStatus, Use
 from relift.ledger.schema import snapshots
 from relift.ledger.show import QuestionHistory, question_history
 from relift.ledger.writer import Ledger
 
 __all__ = [
+    "EntryRecord",
     "GoldStatus",
     "LeavingRecord",
     "Ledger",

@@ -67,12 +67,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """One supervised update on the question; NLL in nats per token, None where it was not measured."""
+    """One update that taught the question; NLL in nats per token, None where it was not measured."""
 
     iteration: int
     version: int
     nll_before: float | None
     nll_after: float | None
+    kind: str
+    prefix_tokens: int | None
+    """So many tokens of the demonstration were given before what was trained on; None where it was trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +141,14 @@ def read_entries(store: Path, *, runs: Sequence[str] = (), most: int = MOST_QUES
 def _samplings(connection: duckdb.DuckDBPyConnection) -> dict[Key, list[Sampling]]:
     statuses: dict[tuple[Any, ...], list[tuple[str, int]]] = defaultdict(list)
     for run, question, iteration, purpose, status, count in connection.execute(
-        "SELECT run, question_id, iteration, purpose, status, count(*) AS rollouts FROM attempts "
+        "SELECT run, question_id, iteration, purpose, status, count(*) AS rollouts FROM plain_attempts "
         "SEMI JOIN shown USING (run, question_id) GROUP BY ALL ORDER BY rollouts DESC, status"
     ).fetchall():
         statuses[run, question, iteration, purpose].append((status, count))
     found: dict[Key, list[Sampling]] = defaultdict(list)
     for run, question, iteration, purpose, version, rollouts, correct, is_hardest in connection.execute(
         "SELECT run, question_id, iteration, purpose, policy_version, rollouts, correct, coalesce(is_hardest, false) "
-        "FROM groups SEMI JOIN shown USING (run, question_id) ORDER BY iteration, purpose"
+        "FROM plain_groups SEMI JOIN shown USING (run, question_id) ORDER BY iteration, purpose"
     ).fetchall():
         found[run, question].append(
             Sampling(
@@ -165,7 +168,7 @@ def _attempts(connection: duckdb.DuckDBPyConnection) -> dict[Key, list[Attempt]]
     found: dict[Key, list[Attempt]] = defaultdict(list)
     names = ("iteration", "purpose", "sample", "status", "answer", "decided_by", "reason", "tokens", "text")
     for run, question, *values in connection.execute(
-        f"SELECT run, question_id, {', '.join(names)} FROM attempts SEMI JOIN shown USING (run, question_id) "
+        f"SELECT run, question_id, {', '.join(names)} FROM plain_attempts SEMI JOIN shown USING (run, question_id) "
         f"WHERE text IS NOT NULL QUALIFY row_number() OVER (PARTITION BY run, question_id "
         f"ORDER BY iteration DESC, purpose, sample) <= {ATTEMPTS_SHOWN} ORDER BY iteration DESC, purpose, sample"
     ).fetchall():
@@ -191,7 +194,7 @@ def _offers(connection: duckdb.DuckDBPyConnection) -> dict[Key, list[Offer]]:
 
 def _lessons(connection: duckdb.DuckDBPyConnection) -> dict[Key, list[Lesson]]:
     found: dict[Key, list[Lesson]] = defaultdict(list)
-    names = ("iteration", "version", "nll_before", "nll_after")
+    names = ("iteration", "version", "nll_before", "nll_after", "kind", "prefix_tokens")
     for run, question, *values in connection.execute(
         f"SELECT run, question_id, {', '.join(names)} FROM uses SEMI JOIN shown USING (run, question_id) "
         f"ORDER BY iteration, version"

@@ -22,7 +22,9 @@ class Replaced:
     groups: frozenset[tuple[int, str]]
     """(iteration, purpose), also of attempts and their rewards."""
     updates: frozenset[tuple[int, str]]
-    """(iteration, kind), also of uses."""
+    """(iteration, kind), also of uses; none of the warm start."""
+    epochs: frozenset[int]
+    """Of the warm start, by the versions that they made."""
     evaluations: frozenset[int]
     iterations: frozenset[int]
 
@@ -39,12 +41,13 @@ def carry_over(old: Path, new: Path, replaced: Replaced) -> None:
         def fill(table: str, left_out: str = "false") -> None:
             connection.execute(f"INSERT INTO new.{table} BY NAME FROM old.{table} WHERE NOT ({left_out})")
 
+        epochs = f"(iteration < 0 AND {_in('version', replaced.epochs)})"
         for table, column, found in pairs:
-            fill(table, _any_of(found, column))
+            fill(table, _any_of(found, column) + (f" OR {epochs}" if column == "kind" else ""))
         fill("evaluations", _in("iteration", replaced.evaluations))
         fill("iterations", _in("iteration", replaced.iterations))
         fill("ingested", _in("key", replaced.keys))
-        for table in ("runs", "questions", "demonstrations", "teacher_requests", "leavings"):
+        for table in ("runs", "questions", "demonstrations", "teacher_requests", "entries", "leavings"):
             fill(table)
 
 

@@ -131,7 +131,9 @@ CHECKS = (
         name="iterations report the demonstrations that they taught",
         counted="SELECT count(*) FROM iterations",
         wrong="""
-        WITH used AS (SELECT run, iteration, count(*) AS count FROM uses GROUP BY run, iteration)
+        WITH used AS (
+            SELECT run, iteration, count(*) AS count FROM uses WHERE prefix_tokens IS NULL GROUP BY run, iteration
+        )
         SELECT concat_ws(
             ' ', run, 'iteration', iteration, 'reports', taught, 'taught and has', coalesce(count, 0), 'uses'
         )
@@ -182,6 +184,7 @@ CHECKS = (
         ANTI JOIN (FROM attempts WHERE reward IS NULL) USING (run, iteration, purpose, question_id, sample)
         """,
     ),
+    _orphans("entries", "demonstration", "demonstrations", "demonstration_id"),
     _orphans("leavings", "demonstration", "demonstrations", "demonstration_id"),
     _orphans("groups", "question", "questions", "question_id"),
     _orphans("demonstrations", "question", "questions", "question_id"),

@@ -69,11 +69,17 @@ class GateWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeavingRecord:
-    """A ``LeavingEvent`` of the buffer, which the ledger does not know, e.g. reason ``"expired"``."""
+class EntryRecord:
+    """A demonstration that came into the buffer, which the ledger does not know."""
 
     question_id: str
     demonstration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeavingRecord(EntryRecord):
+    """A ``LeavingEvent`` of the buffer, e.g. reason ``"expired"``."""
+
     reason: str
 
 
@@ -202,8 +208,8 @@ def use_rows(iteration: int, kind: UpdateKind, version: PolicyVersion, uses: Seq
     return [{"iteration": iteration, "kind": kind.value, "version": version.number, **_fields(use)} for use in uses]
 
 
-def leaving_rows(iteration: int, left: Sequence[LeavingRecord]) -> list[Row]:
-    return [{"iteration": iteration, **_fields(one)} for one in left]
+def buffer_rows(iteration: int, moved: Sequence[EntryRecord]) -> list[Row]:
+    return [{"iteration": iteration, **_fields(one)} for one in moved]
 
 
 def evaluation_rows(iteration: int, results: Sequence[EvalResult]) -> list[Row]:
@@ -237,5 +243,5 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _fields(record: UpdateReport | Use | LeavingRecord | EvalResult | IterationReport) -> Row:
+def _fields(record: UpdateReport | Use | EntryRecord | EvalResult | IterationReport) -> Row:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

@@ -169,6 +169,13 @@ CREATE TABLE uses (                 -- one row is a demonstration that one updat
     prefix_tokens INTEGER           -- so many of its tokens were given before what was trained on; NULL where it was that
 );
 
+CREATE TABLE entries (              -- one row is a demonstration that came into the buffer and was not turned out at once
+    run VARCHAR NOT NULL,
+    iteration INTEGER NOT NULL,
+    question_id VARCHAR NOT NULL,
+    demonstration_id VARCHAR NOT NULL
+);
+
 CREATE TABLE leavings (             -- one row is a demonstration that left the buffer without being taught
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
@@ -233,6 +240,16 @@ SELECT * FROM groups WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm'
 CREATE VIEW plain_attempts AS
 SELECT * FROM attempts WHERE purpose IN ('train', 'probe', 'evaluation', 'confirm');
 
+-- Questions that are never taught: those that the gate called hardest, and by the hash of their id, as
+-- relift.interleave.is_control has it, those that it was never asked about.
+CREATE VIEW controls AS
+SELECT run, question_id FROM groups WHERE is_control
+UNION
+SELECT run, question_id
+FROM questions JOIN runs USING (run)
+WHERE ('0x' || left(sha256('control' || chr(0) || question_id), 16))::UBIGINT < 18446744073709551616
+    * try_cast(CASE WHEN json_valid(config_json) THEN config_json ->> '$.teach.control_share' END AS DOUBLE);
+
 -- One row per question sampled in an iteration for a purpose, whatever that is. is_hardest and is_control are NULL where the gate was not
 -- asked. The band is its difficulty as relift.evaluation names it, stated for 8 rollouts: easy from 6 correct on,
 -- medium from 3, hard from 1, hardest at none.
@@ -264,8 +281,9 @@ FROM groups;
 --   retired               taught as often as the run allows, and not solved since the last time
 --   taught                not solved since, perhaps because it was not sampled since
 --   regressed             solved at some time after it was taught, but not by its latest rollouts
--- A demonstration waits (is_waiting, which a taught question can be too) from its delivery, or from the iteration that
--- called its question hardest again, until it is used or leaves. Within an iteration entering comes before leaving.
+-- A demonstration waits (is_waiting, which a taught question can be too, since waits_since) from the iteration in which
+-- it came into the buffer until it is trained on or leaves: one that guides waits on. Within an iteration RL updates and
+-- leavings are before entries, and supervised updates after them.
 CREATE VIEW hard_examples AS
 WITH teaching AS (
     SELECT
@@ -294,8 +312,8 @@ WITH teaching AS (
     HAVING bool_or(g.is_hardest)
 ), offered AS (
     SELECT
-        run, question_id, count(*) FILTER (refusal IS NULL) AS admitted, count(refusal) AS refused,
-        max(iteration) FILTER (refusal IS NULL) AS last_admitted
+        run, question_id, count(*) FILTER (refusal IS NULL AND kind = 'solution') AS admitted,
+        count(refusal) AS refused
     FROM demonstrations GROUP BY run, question_id
 ), asked AS (
     SELECT
@@ -307,23 +325,32 @@ WITH teaching AS (
         run, question_id, max(iteration) AS last_left, max_by(reason, (iteration, reason)) AS left_as,
         bool_or(reason = 'retired') AS is_retired
     FROM leavings GROUP BY run, question_id
+), waiting AS (
+    SELECT run, question_id, max(iteration) AS waits_since
+    FROM entries e
+    WHERE NOT EXISTS (
+        FROM leavings l
+        WHERE l.run = e.run AND l.demonstration_id = e.demonstration_id AND l.iteration > e.iteration
+    ) AND NOT EXISTS (
+        FROM uses u
+        WHERE u.run = e.run AND u.demonstration_id = e.demonstration_id AND u.prefix_tokens IS NULL
+            AND (u.iteration > e.iteration OR (u.iteration = e.iteration AND u.kind = 'sft'))
+    )
+    GROUP BY run, question_id
 ), lives AS (
-    SELECT
-        *,
-        NOT is_control AND admitted > 0 AND is_retired IS NOT TRUE
-            AND greatest(last_admitted, last_hardest) > coalesce(greatest(last_taught, last_left), -1) AS waits
     FROM hard
     LEFT JOIN teaching USING (run, question_id)
     LEFT JOIN offered USING (run, question_id)
     LEFT JOIN asked USING (run, question_id)
     LEFT JOIN gone USING (run, question_id)
+    LEFT JOIN waiting USING (run, question_id)
 )
 SELECT
     l.run, l.question_id,
     CASE
         WHEN is_control THEN 'control'
         WHEN times_taught IS NULL THEN CASE
-            WHEN waits THEN 'queued'
+            WHEN waits_since IS NOT NULL THEN 'queued'
             WHEN last_accuracy > 0 THEN 'solved'
             WHEN owed > 0 THEN 'sourcing'
             WHEN coalesce(admitted, 0) = 0 AND coalesce(answered, refused) > 0 THEN 'no_teacher_solves_it'
@@ -337,7 +364,7 @@ SELECT
     q.text, q.answer AS gold, q.source,
     times_sampled, times_hardest, times_unsolved, first_hardest, last_hardest, last_sampled, last_accuracy,
     coalesce(requests, 0) AS requests, coalesce(admitted, 0) AS admitted, coalesce(refused, 0) AS refused,
-    coalesce(waits, false) AS is_waiting, last_left, left_as,
+    waits_since IS NOT NULL AS is_waiting, waits_since, last_left, left_as,
     coalesce(times_taught, 0) AS times_taught, first_taught, last_taught, nll_before, nll_after,
     sampled_since_taught, solved_since_taught
 FROM lives l
@@ -380,8 +407,8 @@ FROM (
 -- taught anything from then on that the gate had called it hardest and a teacher had solved it: the update that would
 -- have taught it, were there no queue. is_solved: an admitted demonstration is there. A control without one would not
 -- have been taught; runs before teachers were asked for controls have such controls alone. was_hardest: the gate had
--- called it so by its anchor, as it has of every control. What was taught before that, by a warm start or a rule that
--- does not look at verdicts, was not chosen as controls are, so there is nothing to compare it with.
+-- called it so by its first use, in a warm start too, as it has every control by its anchor. What was taught before
+-- that was not chosen as controls are, so there is nothing to compare it with.
 CREATE VIEW probes AS
 WITH hard AS (
     SELECT
@@ -392,7 +419,8 @@ WITH hard AS (
     SELECT run, question_id, min(iteration) AS first_admitted
     FROM demonstrations WHERE refusal IS NULL GROUP BY run, question_id
 ), taught AS (
-    SELECT run, question_id, min(iteration) AS anchor FROM uses WHERE iteration >= 0 GROUP BY run, question_id
+    SELECT run, question_id, min(iteration) AS first_taught, min(iteration) FILTER (iteration >= 0) AS anchor
+    FROM uses GROUP BY run, question_id HAVING anchor IS NOT NULL
 ), teaching AS (
     SELECT DISTINCT run, iteration FROM uses WHERE iteration >= 0
 ), teachable AS (
@@ -400,7 +428,8 @@ WITH hard AS (
     FROM hard LEFT JOIN solved USING (run, question_id) WHERE is_control
 ), anchored AS (
     SELECT
-        run, question_id, true AS is_taught, anchor, accuracy_before, coalesce(first_hardest <= anchor, false) AS was_hardest
+        run, question_id, true AS is_taught, anchor, accuracy_before,
+        coalesce(first_hardest <= first_taught, false) AS was_hardest
     FROM taught LEFT JOIN hard USING (run, question_id)
     UNION ALL
     SELECT t.run, t.question_id, false, s.iteration, t.accuracy_before, true

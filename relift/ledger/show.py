@@ -77,14 +77,17 @@ class HistoryDemonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryUse:
-    """The question was taught; NLL in nats per token of the demonstration."""
+    """The question was taught; NLL in nats per token of the demonstration. With ``prefix_tokens`` so many tokens of the
+    demonstration were given before what was trained on, and none of it was."""
 
     run: str
     iteration: int
+    kind: str
     version: int
     demonstration_id: str
     nll_before: float | None
     nll_after: float | None
+    prefix_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,7 @@ _DEMONSTRATIONS = """
     SELECT run, iteration, demonstration_id AS id, source, text, tokens, cost_usd, refusal
     FROM demonstrations WHERE question_id = ? ORDER BY run, iteration, id"""
 _USES = """
-    SELECT run, iteration, version, demonstration_id, nll_before, nll_after
+    SELECT run, iteration, kind, version, demonstration_id, nll_before, nll_after, prefix_tokens
     FROM uses WHERE question_id = ? ORDER BY run, iteration, version"""
 _LEAVINGS = """
     SELECT run, iteration, demonstration_id, reason

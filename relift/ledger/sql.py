@@ -17,6 +17,7 @@ TABLES = (
     "teacher_requests",
     "updates",
     "uses",
+    "entries",
     "leavings",
     "evaluations",
     "iterations",

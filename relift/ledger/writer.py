@@ -21,7 +21,7 @@ import duckdb
 
 from relift.ledger import bulk, migrate, rows, schema
 from relift.ledger.requests import RequestBook
-from relift.ledger.rows import Columns, GateWord, GoldStatus, LeavingRecord, Row, RunStatus, Use
+from relift.ledger.rows import Columns, EntryRecord, GateWord, GoldStatus, LeavingRecord, Row, RunStatus, Use
 from relift.ledger.sql import TABLES, views_sql
 from relift.records import (
     Demonstration,
@@ -142,10 +142,8 @@ class Ledger:
         self, batch_key: str, questions: Sequence[Question], split: str, gold_status: str = GoldStatus.OK
     ) -> bool:
         """Questions of one split; those whose gold answer did not parse in a call of their own, as quarantined."""
-        return self._record(
-            batch_key,
-            {"questions": rows.question_rows(questions, split=split, gold_status=GoldStatus(gold_status).value)},
-        )
+        found = rows.question_rows(questions, split=split, gold_status=GoldStatus(gold_status).value)
+        return self._record(batch_key, {"questions": found})
 
     def record_attempts(
         self,
@@ -177,9 +175,13 @@ class Ledger:
             },
         )
 
+    def record_entries(self, batch_key: str, iteration: int, entered: Sequence[EntryRecord]) -> bool:
+        """Demonstrations that came into the buffer; not those that left it in the same iteration untaught."""
+        return self._record(batch_key, {"entries": rows.buffer_rows(iteration, entered)})
+
     def record_leavings(self, batch_key: str, iteration: int, left: Sequence[LeavingRecord]) -> bool:
         """Demonstrations that left the buffer without being taught."""
-        return self._record(batch_key, {"leavings": rows.leaving_rows(iteration, left)})
+        return self._record(batch_key, {"leavings": rows.buffer_rows(iteration, left)})
 
     def record_demonstrations(self, batch_key: str, iteration: int, demonstrations: Sequence[Demonstration]) -> bool:
         """Solutions that were offered, the refused ones with them."""

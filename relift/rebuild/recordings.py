@@ -78,6 +78,8 @@ class Recordings:
             "sft_update": self._write_updates,
             "evaluate": self._write_evaluation,
         }
+        self._updated = set[int]()
+        """Iterations that reported an update."""
         self._reports = self._reported()
         keys = store.folders("iterations")
         found = (recorded for key in keys if (recorded := self._recorded(key)))
@@ -104,7 +106,12 @@ class Recordings:
             updates=frozenset(
                 (recorded.iteration, recorded.phase.removesuffix("_update"))
                 for recorded in self._phases
-                if recorded.phase.endswith("_update")
+                if recorded.phase.endswith("_update") and recorded.iteration != WARM_START
+            ),
+            epochs=frozenset(
+                recorded.says(UpdateRecord).version.number
+                for recorded in self._phases
+                if recorded.phase == "sft_update" and recorded.iteration == WARM_START
             ),
             evaluations=frozenset(r.iteration for r in self._phases if r.phase == "evaluate"),
             iterations=frozenset(self._reports),
@@ -120,12 +127,12 @@ class Recordings:
     def missing(self, ledger: Ledger) -> list[str]:
         """What the run once had and the ledger has not, in sentences."""
         said = []
-        for what, table, where in (
-            ("rollouts", "groups", "purpose = 'train'"),
-            ("updates", "updates", "true"),
+        for what, table, where, reported in (
+            ("rollouts", "groups", "purpose = 'train'", set(self._reports)),
+            ("updates", "updates", "true", self._updated),
         ):
             found = {i for (i,) in ledger.execute(f"SELECT DISTINCT iteration FROM {table} WHERE {where}")}
-            if lacking := sorted(set(self._reports) - found):
+            if lacking := sorted(reported - found):
                 said.append(
                     f"The {what} of {len(lacking)} iterations ({lacking[0]} to {lacking[-1]}) are lost: their "
                     f"recordings were removed when no checkpoint needed them any more, and no ledger that can be read "
@@ -153,6 +160,7 @@ class Recordings:
                     self._store.checked_path(needed, entry.name)
             if phase in _RECORDS:
                 recorded.says(_RECORDS[phase])  # StoreError where something is not said
+            self._beside(recorded)
             if phase == "evaluate" and not any(entry.name == VERDICTS for entry in manifest.files):
                 raise StoreError("it was recorded by an earlier relift, without the verdicts")
         except StoreError as problem:
@@ -267,8 +275,11 @@ class Recordings:
         found = {}
         for number, line in metrics_lines(self._store.root / METRICS):
             try:
-                report = IterationReport.of({**json.loads(line), "updates": ()})
+                tree = json.loads(line)
+                report = IterationReport.of({**tree, "updates": ()})
                 found[int(report.iteration)] = report
+                if tree.get("updates"):
+                    self._updated.add(report.iteration)
             except (ValueError, TypeError, RecursionError):
                 why = "no iteration of this version of relift stands there"
                 self._unusable.setdefault(why, []).append(f"{METRICS} line {number}")

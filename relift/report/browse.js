@@ -170,8 +170,9 @@
   }
 
   function lessons(entry) {
-    return table(["iteration", "policy version", "NLL before", "NLL after"],
-      entry.lessons.map(([iteration, version, before, after]) => [iteration, version, before, after]));
+    return table(["iteration", "policy version", "update", "tokens given", "NLL before", "NLL after"],
+      entry.lessons.map(([iteration, version, before, after, kind, given]) =>
+        [iteration, version, kind === "sft" ? "supervised" : "RL", given ?? "", before, after]));
   }
 
   function drawOffer([run, iteration, source, tokens, cost, refusal, text]) {

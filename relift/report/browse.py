@@ -143,7 +143,12 @@ def _entry(entry: HardEntry, runs: _Numbered, sources: _Numbered, questions: _Nu
             for o in entry.offers
         ],
         "lessons": [
-            [one.iteration, one.version, _rounded(one.nll_before), _rounded(one.nll_after)] for one in entry.lessons
+            [
+                *(one.iteration, one.version, _rounded(one.nll_before), _rounded(one.nll_after)),
+                one.kind,
+                one.prefix_tokens,
+            ]
+            for one in entry.lessons
         ],
         "left": [list(one) for one in entry.leavings],
     }

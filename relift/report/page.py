@@ -49,11 +49,7 @@ def percent(share: float) -> str:
 
 
 def _lead(summary: RunSummary) -> str:
-    share = summary.demonstrations_used / max(1, summary.questions)
-    taught = (
-        f"{summary.demonstrations_used:,} demonstrations used for {summary.questions:,} training questions "
-        f"({percent(share)}), in {summary.iterations:,} iterations."
-    )
+    taught = f"{summary.used.replace('%', ' %')}, in {summary.iterations:,} iterations."
     if not summary.families:
         return escape(f"No held-out evaluation. {taught}")
     of = f"of {len(summary.families)} benchmarks" if len(summary.families) > 1 else f"on {next(iter(summary.families))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
 from relift.interleave import ALL_KEPT, Decision, Fates, Supervise
@@ -83,10 +83,13 @@ def _from_prefixes(prefixes: Sequence[Prefix]) -> list[Any]:
 
 
 def _prefixes(tree: Sequence[Any]) -> tuple[Prefix, ...]:
-    return tuple(
-        Prefix(question_id=q, token_ids=tuple(ids), prompt_ids=tuple(prompt), demonstration_id=whose, given=given)
-        for q, ids, prompt, whose, given in tree
-    )
+    """relift 0.2.0 recorded question and tokens alone."""
+
+    def prefix(question: str, ids: Sequence[int], prompt: Sequence[int] = (), *more: Any) -> Prefix:
+        made = Prefix(question_id=question, token_ids=tuple(ids), prompt_ids=tuple(prompt))
+        return replace(made, demonstration_id=more[0], given=more[1]) if more else made
+
+    return tuple(prefix(*one) for one in tree)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

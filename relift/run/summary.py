@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relift.records import EvalResult, PolicyVersion
+from relift.config.budget import BudgetConfig
+from relift.records import EvalResult, PolicyVersion, Spent
 from relift.run.identity import SUMMARY_FILE
 from relift.store import Store
 from relift.store.folder import write_atomically
@@ -70,6 +71,22 @@ class RunSummary:
     """What an API teacher was asked and what came of it, in a sentence; empty where the recipe names none."""
     weights_sha256: str = ""
     """Over sorted tensor names and bytes of the final weights."""
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(**{amount.name: getattr(self, amount.name) for amount in fields(Spent)})
+
+    @property
+    def used(self) -> str:
+        """E.g. "480 demonstrations used for 7,680 training questions (6.2%)"; the questions where any was asked."""
+        used = f"{self.demonstrations_used:,} demonstrations used"
+        if not self.questions:
+            return used
+        return f"{used} for {self.questions:,} training questions ({self.demonstrations_used / self.questions:.1%})"
+
+    def goes_on(self, budget: BudgetConfig, iterations: int | None) -> bool:
+        """Whether so many iterations leave any to run, and the budget too."""
+        return self.iterations < (iterations or 0) and (budget.share(self.spent) or 0) < 1
 
     def timed(self, *, seconds: float, prefect_share: float, prefect_start_s: float) -> RunSummary:
         return replace(self, seconds=seconds, prefect_share=prefect_share, prefect_start_s=prefect_start_s)

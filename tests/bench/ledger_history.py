@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from relift.ledger import LeavingRecord, Ledger, Use
+from relift.ledger import EntryRecord, LeavingRecord, Ledger, Use
 from relift.records import (
     Completion,
     Demonstration,
@@ -58,6 +58,10 @@ class History:
     """Taught questions and controls by the iteration they are probed from."""
     difficulty: dict[str, float] = field(default_factory=dict)
     phrases: list[str] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    """Admitted demonstrations by question."""
+    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Since when a known one waits again, as its question was hardest and no new one was admitted."""
 
     def __post_init__(self) -> None:
         self.rng.seed(self.seed)
@@ -87,6 +91,9 @@ class History:
         """The whole of it, iteration by iteration."""
         for _ in self.steps(ledger):
             pass
+        for question, (iteration, known) in self.waiting.items():
+            entry = EntryRecord(question_id=question, demonstration_id=known)
+            ledger.record_entries(f"{self.run}/entries/{question}", iteration, [entry])
 
     def steps(self, ledger: Ledger) -> Iterator[int]:
         """Write it; gives the number of each iteration that is written."""
@@ -138,6 +145,12 @@ class History:
         self._update(ledger, f"{prefix}/rl_update/0", iteration, UpdateKind.RL, [])
         by_id = {asked.id: asked for asked in hardest}
         admitted = [one for one in offered if one.is_admitted]
+        for one in offered:
+            self.waiting.pop(one.question_id, None)
+            if one.is_admitted:
+                self.known[one.question_id] = one.id
+            elif one.question_id in self.known:
+                self.waiting[one.question_id] = iteration, self.known[one.question_id]
         if admitted[:TAUGHT_AT_ONCE]:
             self._update(ledger, f"{prefix}/sft_update/0", iteration, UpdateKind.SFT, admitted[:TAUGHT_AT_ONCE])
             self.anchored[iteration] = [by_id[question] for question in control]

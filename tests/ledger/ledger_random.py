@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ledger_histories import demonstration, group, question, update, version
 
-from relift.ledger import LeavingRecord, Ledger, Use
+from relift.ledger import EntryRecord, LeavingRecord, Ledger, Use
 from relift.records import FinishReason, Purpose, Question, TeacherAnswer, TeacherRequest, UpdateKind
 
 AFTER = (1, 2, 4)
@@ -124,10 +124,16 @@ class _Iteration:
             self.ledger.record_update(self._key("rl"), self.number, update(UpdateKind.RL), made)
         left = [(one, "solved_meanwhile") for one in self.told.waiting if one in solved]
         self.told.waiting = [one for one in self.told.waiting if one not in solved]
+        before = set(self.told.waiting)
         self._ask(hardest)
         for reason in ("expired", "evicted"):
             if self.told.waiting and rng.random() < 0.1:
                 left.append((self.told.waiting.pop(0), reason))
+        entered = [
+            EntryRecord(question_id=q, demonstration_id=self.told.admitted[q])
+            for q in self.told.waiting if q not in before
+        ]  # fmt: skip
+        self.ledger.record_entries(self._key("entries"), self.number, entered)
         self._teach(left)
         if left:
             gone = [LeavingRecord(question_id=q, demonstration_id=self.told.admitted[q], reason=why) for q, why in left]

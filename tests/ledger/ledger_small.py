@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from relift.ledger import GoldStatus, LeavingRecord, Ledger, Use
+from relift.ledger import EntryRecord, GoldStatus, LeavingRecord, Ledger, Use
 from relift.records import (
     Demonstration,
     FinishReason,
@@ -113,6 +113,9 @@ def _offer(ledger: Ledger) -> None:
     ledger.record_demonstrations("0/api", 0, [_bought(REGRESSED), _bought(REFUSED, refusal="wrong: 3 is not 323")])
     ledger.record_demonstrations("0/controls", 0, [demonstration(q) for q in (CONTROL, OTHER_CONTROL)])
     ledger.record_demonstrations("1/source", 1, [demonstration(QUEUED), demonstration(OPEN)])
+    for at, one in ((1, demonstration(QUEUED)), (2, _bought(REGRESSED))):
+        entered = EntryRecord(question_id=one.question_id, demonstration_id=one.id)
+        ledger.record_entries(f"{at}/entries", at, [entered])
     gone = [
         LeavingRecord(question_id=OPEN.id, demonstration_id=demonstration(OPEN).id, reason="expired"),
         LeavingRecord(question_id=IN_VAIN.id, demonstration_id=demonstration(IN_VAIN).id, reason="retired"),

@@ -29,6 +29,7 @@ def sound(tmp_path_factory):
         history.write(ledger)
         one = ledger.execute("SELECT question_id, demonstration_id FROM demonstrations WHERE refusal IS NULL")[0]
         ledger._connection.execute("INSERT INTO leavings VALUES ('bench-0', 1, ?, ?, 'expired')", one)
+        ledger._connection.execute("INSERT INTO entries VALUES ('bench-0', 1, ?, ?)", one)
         key = "run, iteration, question_id, sample, purpose"
         for sql in (
             f"reward_parts SELECT {key}, 'all', reward FROM attempts WHERE reward > 0 ORDER BY ALL LIMIT 1",

@@ -19,12 +19,13 @@ from tests.bench.ledger_history import History
 def today(tmp_path_factory):
     """A ledger of today's schema with every purpose, and its digest."""
     path = tmp_path_factory.mktemp("today") / "bench-0" / "ledger.duckdb"
-    history = History(attempts=2000)
+    history = History(attempts=2400)
     with Ledger.open(path, history.run) as ledger:
         history.write(ledger)
         assert ledger.counts()["leavings"] == 0  # earlier schemas could not say it
         purposes = dict(ledger.execute("SELECT purpose, count(*) FROM groups GROUP BY 1"))
         assert min(purposes[purpose] for purpose in ("train", "probe", "evaluation")) > 20
+        assert ledger.counts()["entries"] > 0
         return path, ledger.digest()
 
 

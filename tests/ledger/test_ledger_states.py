@@ -3,7 +3,7 @@
 import pytest
 from ledger_histories import demonstration, group, question, update, version
 
-from relift.ledger import LeavingRecord, Ledger, Use
+from relift.ledger import EntryRecord, LeavingRecord, Ledger, Use
 from relift.records import FinishReason, Purpose, TeacherAnswer, TeacherRequest
 
 LEAVINGS = {"e": "expired", "v": "evicted", "s": "solved_meanwhile", "R": "retired"}
@@ -19,8 +19,8 @@ def live(ledger: Ledger, history: str) -> str:
     """Id of a question with that history, a word an iteration.
 
     Marks, then ``!`` hardest, ``c`` control, ``a`` asked of a teacher, ``A`` answered, ``f`` failed, ``d`` an admitted
-    demonstration, ``r`` a refused one, ``T`` taught at the iteration's end, or why it left the buffer; ``.`` is not
-    sampled.
+    demonstration, ``r`` a refused one, ``T`` taught at the iteration's end, or why it left the buffer; ``n`` hardest,
+    but its rule did not ask for it; ``.`` is not sampled.
     """
     asked = question(history)
     ledger.record_questions(f"{history}/q", [asked], "train")
@@ -43,6 +43,10 @@ def live(ledger: Ledger, history: str) -> str:
             use = Use(demonstration_id=demonstration(asked).id, question_id=asked.id, nll_before=4.0 - i, nll_after=0.5)
             ledger.record_update(f"{history}/{i}/sft", i, update(), version(2 * i + 2), [use])
         ask(ledger, TeacherRequest(key=history, question_id=asked.id, model="m", prompt="", parameters=""), word)
+        before = "".join(history.split()[:i])
+        if "d" in before + word and "R" not in before and {*word} & {*"d!"} and not {*word} & {*"cnevs"}:
+            entry = EntryRecord(question_id=asked.id, demonstration_id=demonstration(asked).id)
+            ledger.record_entries(f"{history}/{i}/entries", i, [entry])
         left = [
             LeavingRecord(question_id=asked.id, demonstration_id=demonstration(asked).id, reason=reason)
             for mark, reason in LEAVINGS.items()
@@ -87,6 +91,7 @@ def ask(ledger: Ledger, request: TeacherRequest, word: str) -> None:
         ("--!d  .  .e  -+", "solved"),
         ("--!dv", "open"),
         ("--!d  .e  --!", "queued"),
+        ("--!d  -+s  --!n", "open"),
         ("--!dT", "taught"),
         ("--!dT  .  --!", "taught"),
         ("-+  --!dT  --", "taught"),
@@ -146,6 +151,7 @@ def test_counts_of_a_life(ledger):
         ("--!d   --!", True),
         ("--!dT   ", False),
         ("--!dT   --!", True),
+        ("--!dT   --!n", False),
         ("--!dT   --!T", False),
         ("--!dTR   --!", False),
         ("--!d   .e", False),

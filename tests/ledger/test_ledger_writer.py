@@ -10,7 +10,7 @@ import pytest
 from ledger_histories import demonstration, evaluation, group, iteration, question, update, version
 
 from relift.errors import LedgerError
-from relift.ledger import GoldStatus, LeavingRecord, Ledger, RunStatus, Use, schema
+from relift.ledger import EntryRecord, GoldStatus, LeavingRecord, Ledger, RunStatus, Use, schema
 from relift.ledger.sql import TABLES, tables_sql
 from relift.records import Purpose, RewardStatus, RolloutGroup, Status, UpdateKind
 
@@ -32,11 +32,12 @@ def with_own_rewards(found: RolloutGroup) -> RolloutGroup:
 
 
 def write_everything(
-    ledger: Ledger, *, seconds: float = 0.0, config: str = "{}", parts: range = range(9)
+    ledger: Ledger, *, seconds: float = 0.0, config: str = "{}", parts: range = range(10)
 ) -> list[bool]:
     hard, easy = question("47*6?"), question("1+1?", "2")
     first = demonstration(hard)
     use = Use(demonstration_id=first.id, question_id=hard.id, nll_before=2.0, nll_after=1.0)
+    entered = EntryRecord(question_id=hard.id, demonstration_id=first.id)
     left = LeavingRecord(question_id=hard.id, demonstration_id=first.id, reason="expired")
     groups = [with_own_rewards(group(hard, "----", seconds=seconds)), group(easy, "-+-+", seconds=seconds)]
     steps = [
@@ -48,6 +49,7 @@ def write_everything(
         lambda: ledger.record_update("a/0/sft_update", 0, update(seconds=seconds), version(2), [use]),
         lambda: ledger.record_evaluations("a/0/evaluate", 0, [evaluation(0.5)]),
         lambda: ledger.record_iteration("a/0/iteration", iteration(0, seconds=seconds, updates=[update()])),
+        lambda: ledger.record_entries("a/0/entered", 0, [entered]),
         lambda: ledger.record_leavings("a/0/left", 0, [left]),
     ]
     return [steps[part]() for part in parts]
@@ -61,15 +63,15 @@ def test_every_method_writes_its_rows_once(tmp_path):
         "reward_parts": 2,
         "teacher_requests": 0,
         "updates": 2,
-        "ingested": 9,
+        "ingested": 10,
     }
     with ledger_at(tmp_path) as ledger:
-        assert write_everything(ledger) == [True] * 9
+        assert write_everything(ledger) == [True] * 10
         before = ledger.digest()
-        assert write_everything(ledger) == [False] * 9
+        assert write_everything(ledger) == [False] * 10
         assert ledger.counts() == expected
     with ledger_at(tmp_path) as ledger:
-        assert write_everything(ledger) == [False] * 9
+        assert write_everything(ledger) == [False] * 10
         assert (ledger.counts(), ledger.digest()) == (expected, before)
 
 
@@ -155,9 +157,9 @@ def test_the_status_of_a_run_is_one_of_four(tmp_path):
 def test_the_digest_knows_contents_and_neither_order_nor_wall_clock(tmp_path):
     digests = {}
     for name, seconds, config, parts in (
-        ("plain", 0.0, "{}", range(9)),
-        ("slower, elsewhere, other order", 9.0, '{"store": "elsewhere"}', range(8, -1, -1)),
-        ("a row less", 0.0, "{}", range(8)),
+        ("plain", 0.0, "{}", range(10)),
+        ("slower, elsewhere, other order", 9.0, '{"store": "elsewhere"}', range(9, -1, -1)),
+        ("a row less", 0.0, "{}", range(9)),
     ):
         with Ledger.open(tmp_path / name / "ledger.duckdb", "a") as ledger:
             write_everything(ledger, seconds=seconds, config=config, parts=parts)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.cli.run import train_command
+from relift.config import BudgetConfig
 from relift.config.recipe import load_recipe
 from relift.errors import (
     ConfigError,
@@ -23,10 +26,12 @@ from relift.errors import (
     UserError,
 )
 from relift.ledger import Ledger
+from relift.opening.check import ground
 from relift.opening.run import open_run
 from relift.policy.tiny import random_model, write_random_bytes
 from relift.records import FinishReason, Status
 from relift.run.identity import find_run
+from relift.run.summary import RunSummary, stored_summary, write_summary
 from relift.store import FolderStore
 from tests.small_run import small_config
 
@@ -215,6 +220,28 @@ def test_a_run_is_found_again_by_its_folder_and_one_of_a_newer_version_is_refuse
     (root / "run.json").write_text(json.dumps({**tree, "format": 99}))
     with pytest.raises(RunError, match="newer version"):
         open_run(config, "small")
+
+
+def test_what_was_refused_late_is_refused_before_a_run_or_a_study_begins(tmp_path: Path) -> None:
+    with ground(small_config(tmp_path)) as found, pytest.raises(DataError, match=r"300 .* do not fill a batch"):
+        found.require_runnable(small_config(tmp_path, "sampling.refill.cap=19"), asks_teacher=False)
+    config = dataset_config(tmp_path, rows_file(tmp_path, GOOD), "warm_start.demonstrations=all", "sft=off")
+    with pytest.raises(ConfigError, match=r"warm_start\.demonstrations='all', but 0 of \d+ .* have a solution"):
+        open_run(config, "small")
+
+
+def test_a_run_that_its_budget_ended_is_finished_until_it_has_more_iterations_than_that(tmp_path, capsys):
+    settings = [f"store={tmp_path}", "iterations=100", "budget.update_flops=5"]
+    with open_run(load_recipe("demo", settings), "ended") as run:
+        summary = RunSummary(run="ended", recipe="demo", seed=0, iterations=3, update_flops=5.0)
+        write_summary(run.root, summary)
+    with open_run(load_recipe("demo", settings), "ended") as run:
+        assert stored_summary(run.store) == summary
+    train_command("demo", settings, "ended", fresh=False)
+    assert "The run ended is finished." in capsys.readouterr().out
+    assert not summary.goes_on(BudgetConfig(rollouts=9), iterations=None)
+    assert replace(summary, demonstrations_used=12).used == "12 demonstrations used"
+    assert summary.goes_on(BudgetConfig(update_flops=6), iterations=4)
 
 
 def test_a_run_of_another_configuration_is_refused_with_what_differs_as_facts(tmp_path: Path) -> None:

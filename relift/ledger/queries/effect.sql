@@ -8,5 +8,5 @@ FROM uses u
 JOIN demonstrations d USING (run, demonstration_id)
 LEFT JOIN hard_examples h ON h.run = u.run AND h.question_id = u.question_id
 WHERE u.run GLOB coalesce(getvariable('run'), '*')
-  AND u.iteration >= coalesce(getvariable('since'), 0)
+  AND u.iteration >= coalesce(getvariable('since'), -1)
 ORDER BY fall DESC NULLS LAST, u.run, u.iteration, u.demonstration_id;

@@ -9,6 +9,6 @@ SELECT
     coalesce(sum(share) FILTER (to_band = 'hardest'), 0) AS hardest
 FROM noise
 WHERE run GLOB coalesce(getvariable('run'), '*')
-  AND iteration >= coalesce(getvariable('since'), 0)
+  AND iteration >= coalesce(getvariable('since'), -1)
 GROUP BY run, iteration, from_band
 ORDER BY run, iteration, list_position(['easy', 'medium', 'hard', 'hardest'], from_band);

@@ -12,6 +12,6 @@ FROM hard_examples
 WHERE state IN ('open', 'sourcing', 'no_teacher_solves_it')
   AND run GLOB coalesce(getvariable('run'), '*')
   AND last_sampled >= coalesce(getvariable('since'), 0)
-  AND question_id NOT IN (SELECT question_id FROM demonstrations WHERE refusal IS NULL)
+  AND question_id NOT IN (SELECT question_id FROM demonstrations WHERE refusal IS NULL AND kind = 'solution')
 GROUP BY question_id
 ORDER BY times_unsolved DESC, question_id;

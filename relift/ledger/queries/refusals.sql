@@ -10,6 +10,6 @@ SELECT
 FROM demonstrations
 WHERE refusal IS NOT NULL
   AND run GLOB coalesce(getvariable('run'), '*')
-  AND iteration >= coalesce(getvariable('since'), 0)
+  AND iteration >= coalesce(getvariable('since'), -1)
 GROUP BY ALL
 ORDER BY demonstrations DESC, source, kind;

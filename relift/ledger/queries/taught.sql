@@ -6,5 +6,5 @@ SELECT
 FROM hard_examples
 WHERE times_taught > 0
   AND run GLOB coalesce(getvariable('run'), '*')
-  AND last_taught >= coalesce(getvariable('since'), 0)
+  AND last_taught >= coalesce(getvariable('since'), -1)
 ORDER BY run, last_taught, question_id;

@@ -5,5 +5,5 @@ SELECT
     logprob_gap_mean, logprob_gap_max, lr, steps, skipped, refused, seconds
 FROM updates
 WHERE run GLOB coalesce(getvariable('run'), '*')
-  AND iteration >= coalesce(getvariable('since'), 0)
+  AND iteration >= coalesce(getvariable('since'), -1)
 ORDER BY run, iteration, version, kind;
