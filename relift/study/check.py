@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -9,10 +10,15 @@ from relift.config import RunConfig
 from relift.errors import ConfigError, ReliftError
 from relift.opening.check import ground
 from relift.opening.questions import digest_of
+from relift.study.collect import family_of
 from relift.study.planned import PlannedRun
 from relift.study.results import RunResult
 from relift.study.settings import changed, departures
 from relift.study.study import UNKNOWN, Method, Study
+
+log = logging.getLogger(__name__)
+FEW = 100
+"""Held-out questions: fewer are said."""
 
 
 def require_runnable(study: Study, results: Mapping[tuple[str, int], RunResult], waiting: Sequence[PlannedRun]) -> None:
@@ -54,7 +60,10 @@ def _require_budget_can_be_spent(study: Study, method: Method, config: RunConfig
 
 
 def _opened(study: Study, configs: Mapping[str, RunConfig], asked: set[str]) -> dict[str, str]:
-    """The digest of what each of these, which ask the same questions of the same model, is asked."""
+    """The digest of what each of these, which ask the same questions of the same model, is asked.
+
+    ``asked``: what need not be asked, or said, again.
+    """
     first = name = next(iter(configs))
     try:
         with ground(configs[first]) as found:
@@ -62,6 +71,19 @@ def _opened(study: Study, configs: Mapping[str, RunConfig], asked: set[str]) -> 
                 teacher = repr(config.teacher)
                 found.require_runnable(config, asks_teacher=teacher not in asked)
                 asked.add(teacher)
+            asks = [family_of(q.source) for q in (*found.questions.held_out, *found.questions.benchmarks)]
+            if unknown := [benchmark for benchmark in study.measured if benchmark not in asks]:
+                known = ", ".join(dict.fromkeys(asks))
+                raise ConfigError(f"measured names {unknown[0]!r}, of which no question is held out. Known: {known}")
+            held_out = sum(benchmark in study.measured or not study.measured for benchmark in asks)
+            if held_out < FEW and "few" not in asked:
+                asked.add("few")
+                log.warning(
+                    "%d questions are held out, so small differences will not be seen: where a fifth of them come out "
+                    "differently, an interval under one seed is %.0f points to either side. Raise "
+                    "questions.held_out_share or evaluation.questions, or name a benchmark.",
+                    *(held_out, 100 * 1.96 * (0.2 / max(1, held_out)) ** 0.5),
+                )
             return dict.fromkeys(configs, digest_of(found.questions))
     except ReliftError as problem:
         raise ConfigError(f"method {name!r} of {study.path}: {problem}") from problem

@@ -15,7 +15,7 @@ from relift.ledger.project import open_file
 from relift.ledger.schema import SNAPSHOT
 from relift.records import BUDGETED
 from relift.run.identity import read_identity
-from relift.run.summary import stored_summary
+from relift.run.summary import RunSummary, stored_summary
 from relift.store import Store
 from relift.store.manifest import digest
 from relift.study.results import Band, CurvePoint, FamilyResult, LiftResult, QuestionResults, RunResult, TrainingPoint
@@ -23,14 +23,15 @@ from relift.study.settings import departures
 
 VERSIONS = ("relift", "python", "torch", "transformers", "vllm")
 _BUDGETED = f"purpose IN ({', '.join(repr(purpose.value) for purpose in sorted(BUDGETED))})"
-_CONTROLS = "SELECT question_id FROM groups WHERE is_control"
 _SPENDING = {
     "rollouts": f"SELECT iteration, sum(rollouts)::BIGINT FROM groups WHERE {_BUDGETED} GROUP BY iteration",
-    "sampled": f"SELECT iteration, sum(tokens)::BIGINT FROM groups WHERE {_BUDGETED} GROUP BY iteration",
     "flops": "SELECT iteration, sum(flops) FROM updates GROUP BY iteration",
-    "steps": "SELECT iteration, sum(steps)::BIGINT FROM updates GROUP BY iteration",
-    "trained": "SELECT iteration, sum(tokens)::BIGINT FROM updates GROUP BY iteration",
 }
+SUMMED = (
+    *("demonstrations", "rollouts", "update_flops", "optimizer_steps", "sampled_tokens", "trained_tokens"),
+    *("controls_bought", "cost_usd", "control_cost_usd", "iterations", "weights_sha256"),
+)
+"""What the run itself has summed."""
 Ask = Callable[[str], list[Any]]
 """Rows of a query on the run's ledger."""
 At = tuple[int, int]
@@ -45,6 +46,8 @@ class Title:
     seed: int
     reference: bool
     command: str
+    measured: tuple[str, ...] = ()
+    """Benchmarks that accuracy is the mean of; empty: all."""
 
 
 def collect(store: Store, title: Title) -> RunResult:
@@ -58,7 +61,8 @@ def collect(store: Store, title: Title) -> RunResult:
     resolved, settings = identity["resolved"], departures(config)
     with open_file(store.root / SNAPSHOT) as connection:
         ask: Ask = lambda sql: connection.execute(sql).fetchall()  # noqa: E731
-        evaluated, spent = _Evaluations(ask), SpentUntil(ask)
+        evaluated, spent = _Evaluations(ask, title.measured), SpentUntil(ask)
+        _require_one_count(store, summary, spent)
         questions = evaluated.questions()
         return RunResult(
             study=title.study,
@@ -77,35 +81,40 @@ def collect(store: Store, title: Title) -> RunResult:
             mean_base=evaluated.mean(evaluated.first),
             mean_start=evaluated.mean(evaluated.start),
             families=evaluated.families(),
-            demonstrations=spent.demonstrations(),
-            rollouts=spent.of("rollouts"),
-            update_flops=float(spent.of("flops")),
-            optimizer_steps=spent.of("steps"),
-            sampled_tokens=spent.of("sampled"),
-            trained_tokens=spent.of("trained"),
-            iterations=summary.iterations,
-            weights_sha256=summary.weights_sha256,
-            curve=tuple(_point(evaluated, spent, at) for at in evaluated.points),
+            **{name: getattr(summary, name) for name in SUMMED},
+            curve=tuple(_point(evaluated, spent, at) for at in evaluated.points if evaluated.measures(at)),
             training=_training(ask, spent),
             questions=questions,
             transitions=_transitions(questions),
             forgotten=sum(before > 0.5 >= after for before, after in _shares(questions)),
             learned=sum(after > 0.5 >= before for before, after in _shares(questions)),
             lift=_lift(ask),
-            **_costs(ask),
+            seconds=_seconds(ask),
+            measured=title.measured,
         )
+
+
+def _require_one_count(store: Store, summary: RunSummary, spent: SpentUntil) -> None:
+    """The run summed the manifests of its phases while it went on; its ledger was written beside them."""
+    for name, counted in (("rollouts", spent.of("rollouts")), ("demonstrations", spent.demonstrations())):
+        if (said := getattr(summary, name)) != counted:
+            raise RunError(
+                f"the run in {store.root} spent {said} {name}, and its ledger counts {counted}, so a table of them "
+                f"would be wrong: `relift ledger check` says what is missing, `relift ledger rebuild` makes it again"
+            )
 
 
 class _Evaluations:
     """Held-out results, each at (iterations behind it, policy version)."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, measured: tuple[str, ...]) -> None:
         self.ask = ask
+        self.measured = measured
         self.of: dict[At, dict[str, tuple[float, int, str]]] = defaultdict(dict)
         """By benchmark: (accuracy, questions, kind)."""
         sql = "SELECT iteration, version, benchmark, avg_at_k, questions, kind FROM evaluations ORDER BY ALL"
         for iteration, version, benchmark, *found in ask(sql):
-            self.of[iteration, version][_family(benchmark)] = (*found,)
+            self.of[iteration, version][family_of(benchmark)] = (*found,)
         if not self.of:
             raise RunError("the run has no evaluation, so there is nothing to compare: leave evaluation=off out")
 
@@ -130,8 +139,12 @@ class _Evaluations:
     def shares(self, at: At) -> dict[str, float]:
         return {name: found[0] for name, found in self.of[at].items()}
 
+    def measures(self, at: At) -> dict[str, float]:
+        """The shares that the mean is of: none where on the way no benchmark of the study's is asked."""
+        return {name: share for name, share in self.shares(at).items() if name in self.measured or not self.measured}
+
     def mean(self, at: At) -> float:
-        return fmean(self.shares(at).values())
+        return fmean(self.measures(at).values())
 
     def is_full(self, at: At) -> bool:
         """Of few questions in between there are no benchmarks, or fewer questions of each."""
@@ -160,7 +173,7 @@ class _Evaluations:
                 list(before::INT ORDER BY question_id), list(after::INT ORDER BY question_id)
             FROM ends GROUP BY source ORDER BY source"""
         return {
-            _family(source): QuestionResults(
+            family_of(source): QuestionResults(
                 asked=digest(ids), samples=samples, before=tuple(before), after=tuple(after)
             )
             for source, ids, samples, before, after in self.ask(sql)
@@ -208,18 +221,13 @@ def _training(ask: Ask, spent: SpentUntil) -> tuple[TrainingPoint, ...]:
     )
 
 
-def _costs(ask: Ask) -> dict[str, Any]:
-    """Seconds of the phases of iterations, but for source, which runs beside an update; and what teachers took."""
-    ((seconds, cost, control_cost, controls),) = ask(f"""
+def _seconds(ask: Ask) -> float:
+    """Of the phases of iterations, but for source, which runs beside an update, and of a warm start's updates."""
+    ((seconds,),) = ask("""
         SELECT
             coalesce((SELECT sum(list_sum(map_values(seconds)) - coalesce(seconds['source'], 0)) FROM iterations), 0)
-                + coalesce((SELECT sum(seconds) FROM updates WHERE iteration < 0), 0),
-            (SELECT coalesce(sum(coalesce(cost_usd, 0) + unanswered_usd), 0) FROM teacher_requests),
-            (SELECT coalesce(sum(coalesce(cost_usd, 0) + unanswered_usd), 0) FROM teacher_requests
-             WHERE question_id IN ({_CONTROLS})),
-            (SELECT count(DISTINCT question_id) FROM demonstrations
-             WHERE refusal IS NULL AND question_id IN ({_CONTROLS}))""")
-    return {"seconds": seconds, "cost_usd": cost, "control_cost_usd": control_cost, "controls_bought": controls}
+                + coalesce((SELECT sum(seconds) FROM updates WHERE iteration < 0), 0)""")
+    return float(seconds)
 
 
 def _lift(ask: Ask) -> dict[str, LiftResult] | None:
@@ -254,5 +262,5 @@ def _band(share: float) -> Band:
     return "sometimes" if share > 0 else "unsolved"
 
 
-def _family(benchmark: str) -> str:
+def family_of(benchmark: str) -> str:
     return benchmark.removeprefix("arithmetic/")

@@ -20,6 +20,9 @@ from relift.study.settings import changed, departures
 from relift.study.study import Study, pair_name
 from relift.study.whole import study_result
 
+MADE_FROM = ("questions", "base weights", "chat template")
+"""What is the same wherever the same settings of questions and policy are."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
@@ -67,9 +70,11 @@ class Comparison:
             seed=run.seed,
             reference=run.method.reference,
             command=f"{self.command} --only {run.method.name}:{run.seed}",
+            measured=self.study.measured,
         )
         result = collect(store, title)
         if not run.again:
+            require_made_alike({**self.results, run.key: result})
             result.write(run_file(self.folder, self.study.name, *run.key))
             self.results[run.key] = result
             self.write()
@@ -104,6 +109,7 @@ def open_comparison(
     _require_writable(folder, study.name)
     results = standing(study, folder)
     require_unchanged(study, results, folder)
+    require_made_alike(results)
     waiting = _waiting(study, results, order, only)
     if waiting:
         from relift.study.check import require_runnable  # with the models' tokenizers it loads torch
@@ -155,6 +161,8 @@ def require_unchanged(study: Study, results: Mapping[tuple[str, int], RunResult]
         now = {key: value for key, value in now.items() if key not in unknown}
         if result.reference is not method.reference:
             before["reference"], now["reference"] = str(result.reference), str(method.reference)
+        if set(result.measured) != set(study.measured):
+            before["measured"], now["measured"] = (", ".join(m) or "all" for m in (result.measured, study.measured))
         lines += [f"  {name}-{seed}: {line}" for line in changed(before, now)]
     file = study_file(folder, study.name)
     if results and file.exists():
@@ -166,6 +174,22 @@ def require_unchanged(study: Study, results: Mapping[tuple[str, int], RunResult]
             f"with the others. Put the old values back, give the study another file name, or remove the results in "
             f"{folder / study.name} that are to be made again."
         )
+
+
+def require_made_alike(results: Mapping[tuple[str, int], RunResult]) -> None:
+    """Raises DataError where runs of one seed with the same settings of questions and policy, on whatever machines they
+    were done, had other questions, weights or templates."""
+    first: dict[str, RunResult] = {}
+    for (_, seed), result in sorted(results.items()):
+        of = {key: value for key, value in result.settings.items() if key.startswith(("questions.", "policy."))}
+        before = first.setdefault(repr((seed, sorted(of.items()))), result)
+        made = [name for name in MADE_FROM if name in before.made_from.keys() & result.made_from.keys()]
+        if other := [name for name in made if before.made_from[name] != result.made_from[name]]:
+            raise DataError(
+                f"{before.method}-{seed} and {result.method}-{seed} have the same settings, and were made from other "
+                f"{' and '.join(other)}: a dataset or a model has changed between them, or differs from machine to "
+                f"machine, so they could not be compared. Remove the result that is to be made again"
+            )
 
 
 def _changed_plan(study: Study, before: StudyResult) -> list[str]:

@@ -72,7 +72,7 @@ class QuestionResults:
     samples: Annotated[int, Field(ge=1)]
     """Of each question."""
     before: tuple[Count, ...]
-    """Under the model the run began with: base, or what the warm start made of it."""
+    """Under the base, or what the warm start made of it."""
     after: tuple[Count, ...]
 
 
@@ -112,7 +112,7 @@ class RunResult(Stored):
     budget: Mapping[str, Amount]
     """What the run might spend: rollouts, update_flops, demonstrations; those that were given."""
     mean: Share
-    """Of the families after training."""
+    """Of the families after training, or of those ``measured``; so are the next two, and the curve's."""
     mean_base: Share
     mean_start: Share
     families: Mapping[str, FamilyResult]
@@ -129,9 +129,8 @@ class RunResult(Stored):
     seconds: Amount
     """Wall-clock, of the processes that ran it."""
     cost_usd: Amount
-    """Of all teachers."""
     control_cost_usd: Amount
-    """Of that, what the controls' solutions cost."""
+    """Of that of all teachers, what the controls' solutions cost."""
     iterations: Count
     weights_sha256: str
     curve: tuple[CurvePoint, ...]
@@ -146,11 +145,19 @@ class RunResult(Stored):
     """The reverse."""
     lift: Mapping[str, LiftResult] | None
     """By iterations after teaching; None where it is not defined."""
+    measured: tuple[str, ...] = ()
+    """Benchmarks that the study asks for; empty: all."""
 
     @property
-    def asked(self) -> int:
-        """Held-out questions."""
+    def asked(self) -> int:  # held-out questions
         return sum(len(found.after) for found in self.questions.values())
+
+    @property
+    def budget_used(self) -> float | None:
+        """Share of the budget of rollouts or update FLOPs that was spent, e.g. 1.004 where the last iteration went over
+        it, below 1 where ``iterations`` ended the run before; None where neither was given."""
+        given = self.budget.keys() & {"rollouts", "update_flops"}
+        return max((getattr(self, what) / self.budget[what] for what in given), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +176,8 @@ class StudyRun:
     seconds: Amount
     cost_usd: Amount
     weights_sha256: str
+    budget_used: Amount | None = None
+    """As of ``RunResult``."""
 
     @classmethod
     def of(cls, run: RunResult) -> StudyRun:
@@ -228,7 +237,7 @@ class StudyResult(Stored):
     recipe: str
     seeds: tuple[Count, ...]
     questions: Count
-    """Held-out questions of each run."""
+    """Held-out questions of each run, of those measured."""
     budget: Mapping[str, str]
     """Of all methods, as the study says it."""
     methods: Mapping[str, Mapping[str, StudyRun]]
@@ -243,6 +252,35 @@ class StudyResult(Stored):
     """By ``"first - second"``, the planned ones first."""
     missing: tuple[str, ...] = field(default=())
     """``method-seed`` of the runs that have not ended."""
+
+    @property
+    def budget_used(self) -> dict[str, float]:
+        """Share of its budget that each run spent, by ``method-seed``; without those that have none."""
+        return {
+            f"{method}-{seed}": run.budget_used
+            for method, runs in self.methods.items()
+            for seed, run in runs.items()
+            if run.budget_used is not None
+        }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of runs that ended before their budget was spent, and of those that came to the same weights."""
+        early = (
+            f"{name} ended by iterations, with {share:.1%} of its budget spent: it is not at equal cost"
+            for name, share in self.budget_used.items()
+            if share < 1
+        )
+        alike: dict[tuple[str, str], list[str]] = {}
+        for method, runs in self.methods.items():
+            for seed, run in runs.items():
+                alike.setdefault((seed, run.weights_sha256), []).append(f"{method}-{seed}")
+        same = (
+            f"{' and '.join(names)} came to the same weights: what they differ in changed nothing"
+            for names in alike.values()
+            if len(names) > 1
+        )
+        return (*early, *same)
 
     @property
     def losses_first(self) -> tuple[PairResult, ...]:

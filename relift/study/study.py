@@ -44,6 +44,7 @@ class _File(BaseModel):
     planned: tuple[tuple[str, str], ...] = ()
     expected: dict[str, float] = {}
     against: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,8 @@ class Study:
     """Least difference of a planned pair, by ``"first - second"``."""
     against: tuple[str, ...]
     """Methods that all others are compared with beside what was planned."""
+    measured: tuple[str, ...]
+    """Benchmarks that accuracy is the mean of; empty: all of them."""
     settings: tuple[str, ...]
     """Of the command line, over those of all methods and under each method's own."""
 
@@ -141,6 +144,7 @@ def load_study(path: Path, settings: tuple[str, ...] = ()) -> Study:
         planned=file.planned,
         expected=file.expected,
         against=file.against or tuple(name for name in ("relift", "grpo") if name in file.methods),
+        measured=file.measured,
         settings=settings,
     )
 
@@ -207,7 +211,7 @@ def _require_budget(path: Path, budget: Mapping[str, int | float | str], methods
             f"[budget] with rollouts or update_flops, a number or a method's name"
         )
     for key, value in budget.items():
-        if not isinstance(value, str) and not value > 0:
+        if key != "demonstrations" and not isinstance(value, str) and not value > 0:
             raise ConfigError(f"{path}: budget.{key}={value} leaves nothing to train with: give a number above 0")
 
 
@@ -254,9 +258,13 @@ def _method(path: Path, file: _File, name: str, over: Tree) -> Method:
     below = laid_over(below, {"budget": budget} if budget else {})
     tree = laid_over(laid_over(below, over), own)
     references = tuple(_references(path, file.methods, name, tree))
-    if not reference and len(file.methods) > 1 and not tree.get("budget", {}).keys() & {"rollouts", "update_flops"}:
+    ends = sorted(tree.get("budget", {}).keys() & {"rollouts", "update_flops"})
+    if not reference and len(file.methods) > 1 and len(ends) != 1:
         raise ConfigError(
-            f"{path}: nothing ends the runs of {name!r}, by which the others' budgets go: write "
+            f"{path}: runs of {name!r} end by whichever of {' and '.join(ends)} is spent first, so they would not be "
+            f"equal in either: leave one of them out"
+            if ends
+            else f"{path}: nothing ends the runs of {name!r}, by which the others' budgets go: write "
             f"[methods.{name}.budget] with rollouts or update_flops"
         )
     return Method(name=name, reference=reference, tree=tree, references=references)

@@ -15,7 +15,7 @@ Results = Mapping[tuple[str, int], RunResult]
 
 
 def study_result(study: Study, results: Results, *, command: str, versions: Mapping[str, str]) -> StudyResult:
-    """Pairs and means are over the seeds that have ended."""
+    """Pairs and means are over the seeds that have ended, versions those of their runs, or ``versions`` without any."""
     by_method = {
         name: {seed: results[name, seed] for seed in study.seeds if (name, seed) in results} for name in study.methods
     }
@@ -25,11 +25,11 @@ def study_result(study: Study, results: Results, *, command: str, versions: Mapp
         title=study.title,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
-        versions=versions,
+        versions={name: _versions(name, results) or now for name, now in versions.items()},
         machines=tuple(machines),
         recipe=study.recipe,
         seeds=study.seeds,
-        questions=max((run.asked for run in results.values()), default=0),
+        questions=max((len(_measured(run)) for run in results.values()), default=0),
         budget={measure: str(amount) for measure, amount in study.budget.items()},
         methods={name: {str(seed): StudyRun.of(run) for seed, run in runs.items()} for name, runs in by_method.items()},
         means={name: _mean(runs) for name, runs in by_method.items() if runs},
@@ -38,6 +38,10 @@ def study_result(study: Study, results: Results, *, command: str, versions: Mapp
         pairs=_pairs(study, by_method),
         missing=tuple(f"{m.name}-{seed}" for m, seed in study.runs() if (m.name, seed) not in results),
     )
+
+
+def _versions(name: str, results: Results) -> str:
+    return ", ".join(dict.fromkeys(run.versions[name] for run in results.values() if name in run.versions))
 
 
 def _mean(runs: Mapping[int, RunResult]) -> MethodMean:
@@ -87,6 +91,7 @@ def _measured(run: RunResult) -> list[Measured]:
     return [
         Measured(question=f"{found.asked}/{position}", benchmark=benchmark, value=right / found.samples)
         for benchmark, found in sorted(run.questions.items())
+        if benchmark in run.measured or not run.measured
         for position, right in enumerate(found.after)
     ]
 
@@ -97,8 +102,8 @@ def _pair(first: str, second: str, by_seed: Mapping[int, Sequence[Measured]], *,
         first=first,
         second=second,
         mean=found.mean,
-        low=found.low,
-        high=found.high,
+        low=max(-1.0, found.low),
+        high=min(1.0, found.high),
         p=found.p,
         p_adjusted=found.p,
         planned=planned,

@@ -120,27 +120,7 @@ def made_run(
     demonstrations = (
         max(0, round(demonstrations * (1 + draw.gauss(0, 0.05)))) if demonstrations < 7000 else demonstrations
     )
-    share_at = {i: i / iterations for i in range(0, iterations + 1, 20)} if iterations else {0: 0.0}
-    curve = []
-    for iteration, share in share_at.items():
-        risen = 1 - (1 - share) ** 2.2
-        mean = min(1.0, start + (final - start) * risen + (draw.gauss(0, 0.015) if 0 < share < 1 else 0))
-        spent = (0.15 * warm + (1 - 0.15 * warm) * share if iterations else 1.0) * flops
-        taught = round(demonstrations * (share if iterations else 1))
-        curve.append(
-            CurvePoint(
-                iteration=iteration, rollouts=512 * iteration, update_flops=spent, demonstrations=taught, mean=mean,
-                families={}, full=share in (0, 1),
-            )
-        )  # fmt: skip
-    gain = (final - BASE) / (1 - BASE)
-    families = {
-        name: FamilyResult(
-            kind=kind, base=base, start=base + (start - BASE) * (1 - base),
-            after=max(0.0, base + gain * (1 - base) - 0.02), questions=EACH,
-        )
-        for name, (kind, base) in FAMILIES.items()
-    }  # fmt: skip
+    curve = made_curve(draw, start, final, iterations, warm, flops, demonstrations)
     total = EACH * len(FAMILIES)
     learned, forgotten = round(max(0.0, final - start + 0.02) * total), round(draw.uniform(0.01, 0.04) * total)
     cost = demonstrations * 0.002
@@ -154,13 +134,13 @@ def made_run(
             **({"warm_start.demonstrations": "all" if demonstrations > 7000 else str(demonstrations)} if warm else {}),
             "teach.rule.kind": method if spec[4] == 0 and method not in ("grpo", "intervention") else "relift",
         },
-        fingerprint="0" * 64, made_from={"questions": "d" * 16}, budget={"rollouts": 61440.0},
-        mean=final, mean_base=BASE, mean_start=start, families=families,
+        fingerprint="0" * 64, made_from={"questions": "d" * 16}, budget={"rollouts": 61440.0} if iterations else {},
+        mean=final, mean_base=BASE, mean_start=start, families=made_families(start, final),
         demonstrations=demonstrations, controls_bought=demonstrations // 9, rollouts=rollouts,
         update_flops=flops, optimizer_steps=2 * iterations + demonstrations // 2, sampled_tokens=14 * rollouts,
         trained_tokens=9 * rollouts, seconds=100 + 40 * (flops / 1e15) + draw.uniform(0, 9), cost_usd=1.1 * cost,
         control_cost_usd=0.1 * cost, iterations=iterations, weights_sha256=f"{draw.getrandbits(256):064x}",
-        curve=tuple(curve),
+        curve=curve,
         training=tuple(TrainingPoint(iteration=i, rollouts=512 * i, accuracy=0.5, unsolved=7) for i in (0, 9)),
         questions={
             name: QuestionResults(asked=name, samples=1, before=(0,) * EACH, after=(1,) * EACH) for name in FAMILIES
@@ -175,3 +155,33 @@ def made_run(
             for distance, at in (("1", 0.12 + draw.gauss(0, 0.02)), ("5", 0.2 + draw.gauss(0, 0.02)), ("20", 0.31))
         } if is_lifted else None,
     )  # fmt: skip
+
+
+def made_curve(
+    draw: random.Random, start: float, final: float, iterations: int, warm: int, flops: float, demonstrations: int
+) -> tuple[CurvePoint, ...]:
+    base = CurvePoint(iteration=0, rollouts=0, update_flops=0, demonstrations=0, mean=BASE, families={}, full=True)
+    curve = [base] * warm
+    for iteration in range(0, iterations + 1, 20):
+        share = iteration / iterations if iterations else 0.0
+        risen = 1 - (1 - share) ** 2.2
+        curve.append(
+            CurvePoint(
+                iteration=iteration, rollouts=512 * iteration, families={}, full=share in (0, 1),
+                mean=min(1.0, start + (final - start) * risen + (draw.gauss(0, 0.015) if 0 < share < 1 else 0)),
+                update_flops=(0.15 * warm + (1 - 0.15 * warm) * share if iterations else 1.0) * flops,
+                demonstrations=round(demonstrations * (share if iterations else 1)),
+            )
+        )  # fmt: skip
+    return tuple(curve)
+
+
+def made_families(start: float, final: float) -> dict[str, FamilyResult]:
+    gain = (final - BASE) / (1 - BASE)
+    return {
+        name: FamilyResult(
+            kind=kind, base=base, start=base + (start - BASE) * (1 - base),
+            after=max(0.0, base + gain * (1 - base) - 0.02), questions=EACH,
+        )
+        for name, (kind, base) in FAMILIES.items()
+    }  # fmt: skip

@@ -118,6 +118,16 @@ def test_questions_that_have_changed_since_are_refused(folder: Path) -> None:
         opened(folder, only=("relift", 1))
 
 
+def test_what_was_made_from_other_weights_elsewhere_is_refused(folder: Path) -> None:
+    for method, weights in (("grpo", "b"), ("relift", "c")):
+        result = dataclasses.replace(
+            write_result(folder, method, 1), made_from={"questions": "d", "base weights": weights}
+        )
+        result.write(run_file(folder / "docs", "tiny", method, 1))
+    with pytest.raises(DataError, match=r"grpo-1 and relift-1 have the same settings.*made from other base weights"):
+        opened(folder)
+
+
 def test_methods_that_are_asked_other_questions_or_evaluated_otherwise_are_refused(folder: Path) -> None:
     change(folder, 'sft = "off"', "questions.count = 99")
     with pytest.raises(ConfigError, match="'grpo' is asked other questions than 'relift'"):
@@ -142,6 +152,16 @@ def test_methods_that_are_asked_other_questions_or_evaluated_otherwise_are_refus
 def test_a_budget_that_a_method_could_not_spend_is_refused(folder: Path, old: str, new: str, message: str) -> None:
     change(folder, old, new)
     with pytest.raises(ConfigError, match=message):
+        opened(folder)
+
+
+def test_accuracy_may_be_that_of_named_families_alone(folder: Path) -> None:
+    change(folder, "seeds = [1, 2]", 'seeds = [1, 2]\nmeasured = ["mul9"]')
+    with pytest.raises(ConfigError, match=r"measured names 'mul9', of which no question is held out. Known: add3"):
+        opened(folder, only=("grpo", 1))
+    change(folder, "mul9", "mul2")
+    write_result(folder, "grpo", 1)
+    with pytest.raises(ConfigError, match="grpo-1: measured: all -> mul2"):
         opened(folder)
 
 
@@ -173,6 +193,13 @@ def test_a_folder_that_cannot_be_written_and_a_run_that_is_none_are_refused(fold
 def test_what_no_run_could_begin_with_is_refused_by_its_method(folder: Path, settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         opened(folder, *settings)
+
+
+def test_guidance_that_could_give_nothing_is_refused_by_its_method(folder: Path) -> None:
+    change(folder, "[methods.rest]", '[methods.guided]\nteach.rule = { kind = "guided" }\n[methods.rest]')
+    opened(folder)
+    with pytest.raises(ConfigError, match=r"(?s)method 'guided' .*rollout.max_tokens=4 can give no beginning"):
+        opened(folder, "rollout.max_tokens=4")
 
 
 def own_questions(folder: Path, *, solutions: bool) -> None:

@@ -15,7 +15,7 @@ from relift.study.page.curves import FLOPS, ROLLOUTS, band
 from relift.study.page.differences import pooled_lift
 from relift.study.page.drawing import DASHES, MARKERS
 from relift.study.page.view import differing_settings, study_view
-from relift.study.results import LiftResult, PairResult
+from relift.study.results import LiftResult, PairResult, QuestionResults, StudyRun
 from relift.study.study import load_study
 from relift.study.whole import study_result
 from tests.report import headless
@@ -210,12 +210,37 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path):
     )
 
 
+def test_a_benchmark_that_is_sampled_several_times_has_its_pass_rate_too(tmp_path):
+    result, runs = made_study(FEW, (0, 1))
+    assert "pass@" not in words(write_page(result, runs, tmp_path / "once").read_text())
+    sampled = QuestionResults(asked="s", samples=8, before=(0, 0, 0, 1), after=(0, 3, 8, 1))
+    runs = [dataclasses.replace(run, questions={**run.questions, "svamp-8": sampled}) for run in runs]
+    text = section(write_page(result, runs, tmp_path / "often").read_text(), "Families before and after")
+    assert "svamp-8, pass@8 at the start svamp-8, pass@8 after" in text and "relift 25.0 75.0" in text
+
+
 def test_under_four_seeds_the_interval_is_said_to_be_over_questions(tmp_path):
     few = words(write_page(*made_study(FEW, (0,), planned={}), tmp_path / "few").read_text())
     assert "There are fewer than four seeds" in few and "would lie" not in few
     four = words(write_page(*made_study(FEW, (0, 1, 2, 3)), tmp_path / "four").read_text())
     assert "There are fewer than four seeds" not in four and "An interval is over seeds" in four
     assert "sft-n no rollouts" in four and "Methods without rollouts are reference rows" in four
+
+
+def test_what_is_not_at_equal_cost_stands_first_and_what_nothing_was_taught_to_is_said(tmp_path):
+    result, runs = made_study(FEW, (0, 1))
+    early, none, over, *rest = runs
+    early = dataclasses.replace(early, rollouts=30720)
+    none = dataclasses.replace(none, budget={**none.budget, "demonstrations": 0.0})
+    over = dataclasses.replace(over, rollouts=62054, weights_sha256=early.weights_sha256)
+    runs = [early, none, over, *rest]
+    methods = {m: {str(r.seed): StudyRun.of(r) for r in runs if r.method == m} for m in result.methods}
+    page = write_page(dataclasses.replace(result, methods=methods), runs, tmp_path).read_text()
+    assert "grpo-0 ended by iterations, with 50.0% of its budget spent" in section(page, "Losses first")
+    assert "grpo-0 and relift-0 came to the same weights" in section(page, "Losses first")
+    assert page.count("ended by iterations") == 1, "a reference row has no budget to spend"
+    assert "spent: most of it was spent by relift-0, 101.0%" in words(page)
+    assert "demonstrations that grpo-1 might teach is 0" in words(page)
 
 
 def test_settings_that_all_methods_share_are_left_out_and_a_seed_is_none():

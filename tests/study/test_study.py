@@ -74,6 +74,8 @@ def test_a_value_may_be_what_another_methods_run_of_that_seed_came_to(tmp_path: 
         (TWO.replace("rollouts = 64000", ""), "no budget in common"),
         (TWO.replace("64000", "0"), "leaves nothing to train"),
         (TWO.replace("64000", "'sft'"), "budget.rollouts of 'relift' is 'sft', which is no method"),
+        (TWO.replace("64000", "64000\nupdate_flops = 1e9"), "runs of 'relift' end by whichever of rollouts"),
+        (TWO + "budget.update_flops = 1e9\n", "runs of 'grpo' end by whichever"),
         (TWO.replace("64000", "'grpo'"), "nothing ends the runs of 'grpo'"),
         (TWO + "budget.rollouts = 5\n", "budget.rollouts is 5 and that of all methods 64000"),
         (TWO + "budget.demonstrations = 'grpo'\n", "waits for its own run"),
@@ -92,6 +94,20 @@ def test_a_study_that_cannot_be_run_is_refused_by_what_is_wrong_with_it(
         found = study(tmp_path, text)
         for method in found.methods.values():
             found.config(method, 1, None)
+
+
+def test_what_goes_by_a_run_that_taught_nothing_can_be_run(tmp_path: Path) -> None:
+    warm = "warm_start.demonstrations = 'relift'\n"
+    text = (
+        TWO
+        + f"budget.demonstrations = 'relift'\n{warm}[methods.sft-n]\nreference = true\nrl = 'off'\nsft = 'off'\n{warm}"
+    )
+    found = study(tmp_path, text)
+    none = {"relift": run_result(demonstrations=0)}
+    config = found.config(found.methods["grpo"], 1, none)
+    assert config.warm_start and (config.budget.demonstrations, config.warm_start.updates) == (0, 0)
+    alone = found.config(found.methods["sft-n"], 1, none)
+    assert not alone.has_iterations and not alone.needs_teachers
 
 
 def test_the_command_line_may_not_make_a_run_what_the_study_does_not_call_it(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_BANDS = 4
 """Methods whose bands are told apart in one panel."""
 COLUMNS = 3
-LAST = -1
+BASE, LAST = -2, -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,14 @@ def band(method: Method, spent: Spent) -> list[BandPoint]:
 
 
 def _points(run: RunResult, spent: Spent) -> dict[float, tuple[float, float]]:
-    keys = [*(point.iteration for point in run.curve[:-1]), LAST]
+    base, *others = run.curve
+    if not others or others[0].iteration > 0:
+        others = [base, *others]  # it is the start
+    keys = [*(point.iteration for point in others[:-1]), LAST]
     found: dict[float, tuple[float, float]] = {
-        key: (spent.of(point), point.mean) for key, point in zip(keys, run.curve, strict=True)
+        key: (spent.of(point), point.mean) for key, point in zip(keys, others, strict=True)
     }
-    if spent.from_base and spent.of(run.curve[0]) > 0:
-        return {-2: (0.0, run.mean_base), **found}
-    return found
+    return {BASE: (0.0, base.mean), **found} if spent.from_base and base is not others[0] else found
 
 
 def draw_overview(methods: Sequence[Method], spent: Spent) -> Figure:

@@ -152,6 +152,26 @@ def _share(runs: Sequence[object], names: tuple[str, ...], moment: str) -> str:
     return f"<b>{shown}</b>" if len(names) > 1 else shown
 
 
+def pass_table(view: StudyView) -> str:
+    """pass@k of the benchmarks that are sampled more than once; empty where none is."""
+    runs = [run for method in view.methods for run in method.runs]
+    sampled = {name: found.samples for run in runs for name, found in run.questions.items() if found.samples > 1}
+    rows = []
+    for m in view.ranked if sampled else ():
+        row = [_name(m)]
+        for name in sampled:
+            of = [run.questions[name] for run in m.runs if name in run.questions]
+            row += [
+                percent(fmean(fmean(count > 0 for count in getattr(found, moment)) for found in of)) if of else ""
+                for moment in ("before", "after")
+            ]
+        rows.append(row)
+    heads = [
+        f"{escape(name)}, pass@{k} {moment}" for name, k in sampled.items() for moment in ("at the start", "after")
+    ]
+    return table(["method", *heads], rows) if rows else ""
+
+
 def transitions_table(view: StudyView) -> str:
     """Held-out questions from band to band, means over the seeds."""
     moves = [run.transitions for method in view.methods for run in method.runs]
@@ -202,11 +222,12 @@ def settings_table(view: StudyView) -> str:
 def runs_table(view: StudyView) -> str:
     flops_head, flops = flops_in(view.methods)
     heads = ["run", "seed", "after", "demon\N{SOFT HYPHEN}strations", "rollouts", flops_head, "optimizer steps"]
-    heads += ["iterations", "seconds", "weights, SHA-256"]
+    heads += ["iterations", "of the budget", "seconds", "weights, SHA-256"]
     rows = [
         [
             named(run.method), str(run.seed), percent(run.mean), amount(run.demonstrations), amount(run.rollouts),
-            flops(run.update_flops), amount(run.optimizer_steps), amount(run.iterations), amount(run.seconds),
+            flops(run.update_flops), amount(run.optimizer_steps), amount(run.iterations),
+            "" if run.budget_used is None else f"{percent(run.budget_used)} %", amount(run.seconds),
             f"<code>{escape(run.weights_sha256[:12])}</code>",
         ]
         for method in view.methods for run in method.runs

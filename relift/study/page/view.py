@@ -50,6 +50,16 @@ class StudyView:
         return any(method.is_reference for method in self.methods)
 
     @property
+    def untaught(self) -> tuple[str, ...]:
+        """Runs to which a warm start or a budget gave no demonstration."""
+        return tuple(
+            f"{run.method}-{run.seed}"
+            for method in self.methods
+            for run in method.runs
+            if run.budget.get("demonstrations") == 0 or run.settings.get("warm_start.demonstrations") == "0"
+        )
+
+    @property
     def families(self) -> dict[str, FamilyResult]:
         """Every family in the order of the first run that has it, by kind as they come."""
         found: dict[str, FamilyResult] = {}

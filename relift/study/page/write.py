@@ -16,6 +16,7 @@ from relift.study.page.tables import (
     lift_table,
     methods_table,
     pairs_table,
+    pass_table,
     percent,
     runs_table,
     settings_table,
@@ -64,7 +65,7 @@ def render_page(view: StudyView, figures: dict[str, StudyFigure]) -> str:
     ]
     if view.methods:
         parts += [
-            f"<h2>Families before and after</h2>\n{families_table(view)}\n"
+            f"<h2>Families before and after</h2>\n{families_table(view)}\n{pass_table(view)}\n"
             '<p class="note">Percent of held-out questions right, means over the seeds.</p>',
             _shown("Difficulty, forgotten and learned", figures, ["changes"], transitions_table(view) + BANDS_NOTE),
             _shown("Lift by method", figures, ["lift"], lift_table(view)),
@@ -126,6 +127,7 @@ def _losses(view: StudyView) -> str:
             f"<b>{escape(method.name)}</b> is below grpo: {percent(method.mean.mean)} % against "
             f"{percent(grpo.mean.mean)} %{' (it spends no rollouts)' if method.is_reference else ''}"
         )
+    items += [f"<b>{escape(said)}</b>" for said in view.result.warnings]
     if items:
         shown = "<ul>\n" + "\n".join(f"<li>{item}</li>" for item in items) + "\n</ul>"
     elif view.planned:
@@ -205,6 +207,14 @@ def _to_know(view: StudyView) -> str:
         items.append(
             "The study is not finished. Numbers are of the runs that have ended, and methods are not at the same seeds."
         )
+    if used := view.result.budget_used:
+        most = max(used, key=lambda name: used[name])
+        items.append(
+            f"A run ends at the first iteration boundary where its budget is spent: most of it was spent by {most}, "
+            f"{used[most]:.1%}."
+        )
+    if untaught := ", ".join(view.untaught):
+        items.append(f"The number of demonstrations that {untaught} might teach is 0: what it goes by taught none.")
     items += [
         "Seconds are what the machine took, beside whatever else it did; they were never held equal.",
         "Rollouts are completions sampled to train on; probes and evaluations are none. Update FLOPs are those of all "
