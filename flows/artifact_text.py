@@ -121,13 +121,11 @@ def _course(reports: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _spent(summary: RunSummary) -> str:
-    share = summary.demonstrations_used / max(1, summary.questions)
     return "\n".join(
         [
             "## What it took",
             "",
-            f"- {summary.iterations:,} iterations over {summary.questions:,} questions",
-            f"- {summary.demonstrations_used:,} demonstrations taught ({share:.1%} of the questions)",
+            f"- {summary.iterations:,} iterations, {summary.used}",
             f"- {summary.rollouts:,} rollouts, {summary.optimizer_steps:,} optimizer steps, {summary.update_flops:.3g} "
             f"FLOPs of updates",
             f"- {summary.seconds:,.0f} s in the process that finished it, {summary.prefect_share:.1%} of them outside "

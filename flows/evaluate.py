@@ -28,7 +28,7 @@ async def evaluate(config: RunConfig, name: str = "") -> list[EvalResult]:
     """
     async with opened(config, name, teaches=False) as run:
         progress = await post_progress(run.name)
-        ref = await evaluate_task(run.ref, 0, run.base, full=True)
+        ref = await evaluate_task(run.ref, run.first, run.base, full=True)
         results = results_of(run, ref)
         await asyncio.to_thread(report_evaluation, run, results)
         await asyncio.to_thread(run.complete)  # with it the ledger is where the links lead

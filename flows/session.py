@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from flows.run_name import require_project, run_name
 from flows.server.outage import LINE, begun, ended
+from relift import errors
 from relift.config import RunConfig
 from relift.errors import Interrupted, SelfCheckFailed, UserError
 from relift.interrupt import StopFlag
@@ -133,8 +135,10 @@ class WithoutTracebacksOfUsers(logging.Filter):
             record.exc_info = None
             record.exc_text = None
             return self.keep_message
-        said = record.getMessage()
-        return self.keep_message or ("exception Interrupted" not in said and "exception: Interrupted" not in said)
+        named = re.search(r"exception:? (\w+)", record.getMessage())
+        kind = getattr(errors, named[1], None) if named else None
+        is_ours = isinstance(kind, type) and issubclass(kind, Interrupted | UserError | SelfCheckFailed)
+        return self.keep_message or not is_ours
 
 
 def quiet_prefect(*, keep_message: bool = False) -> None:

@@ -62,7 +62,7 @@ def _train(config: RunConfig, name: str, *, advice: str, fresh: bool = False) ->
     root = store.root
     if not fresh:
         require_same_configuration(store, config)
-        if (ended := stored_summary(store)) and (config.iterations or 0) <= ended.iterations:
+        if (ended := stored_summary(store)) and not ended.goes_on(config.budget, config.iterations):
             print_summary(ended, config)
             console.print(f"The run {name} is finished. To train again, {advice}.", highlight=False)
             return
@@ -211,11 +211,9 @@ def print_summary(summary: RunSummary, config: RunConfig) -> None:
     start = [f"{summary.mean_start:.1%}" for _ in started]
     table.add_row("mean", "", f"{summary.mean_base:.1%}", *start, f"{summary.mean_after:.1%}", "")
     console.print(table)
-    share = summary.demonstrations_used / max(1, summary.questions)
     console.print(
-        f"{summary.demonstrations_used} demonstrations used for {summary.questions} questions ({share:.1%}), "
-        f"{summary.iterations} iterations, {summary.rollouts:,} rollouts, {summary.update_flops:.3g} FLOPs of updates, "
-        f"{summary.seconds:.0f} s",
+        f"{summary.used}, {summary.iterations} iterations, {summary.rollouts:,} rollouts, "
+        f"{summary.update_flops:.3g} FLOPs of updates, {summary.seconds:.0f} s",
         highlight=False,
     )
     if summary.teacher:

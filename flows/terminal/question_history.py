@@ -102,7 +102,11 @@ def _use(use: HistoryUse) -> Iterator[RenderableType]:
     likelihood = ""
     if use.nll_before is not None and use.nll_after is not None:
         likelihood = f"; NLL {use.nll_before:.3f} -> {use.nll_after:.3f} nats per token"
-    yield _headline(use.iteration, "taught", f"supervised update to policy version {use.version}{likelihood}")
+    update = f"{'supervised' if use.kind == 'sft' else 'RL'} update to policy version {use.version}{likelihood}"
+    if use.prefix_tokens is None:
+        yield _headline(use.iteration, "taught", update)
+    else:
+        yield _headline(use.iteration, "guided", f"by {use.prefix_tokens} tokens of its demonstration, {update}")
 
 
 def _leaving(gone: HistoryLeaving) -> RenderableType:

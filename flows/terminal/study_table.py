@@ -19,6 +19,8 @@ def print_study(console: Console, study: StudyResult) -> None:
             "Intervals are over questions, given these seeds (fewer than 4): they say nothing of other seeds.",
             highlight=False,
         )
+    for said in study.warnings:
+        console.print(f"{said}.", style="red", highlight=False, markup=False)
     if study.missing:
         console.print(f"{len(study.missing)} runs have not ended: {', '.join(study.missing)}", highlight=False)
 

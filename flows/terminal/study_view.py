@@ -47,8 +47,12 @@ class StudyView:
                 quietly(self.console, live.stop)
 
     def began(self, child: Child) -> None:
-        waits = ", as the budget says by " + ", ".join(child.run.method.waits_for) if child.run.method.waits_for else ""
-        self._line(f"{child.run}: {'goes on' if child.share_at_begin else 'begins'}{waits} (log: {child.log})")
+        results, seed = self.comparison.results, child.run.seed
+        given = [
+            f", {section}.{key} {getattr(results[of, seed], key):.12g} as of {of}"
+            for (section, key), of in child.run.method.references
+        ]
+        self._line(f"{child.run}: {'goes on' if child.share_at_begin else 'begins'}{''.join(given)} (log: {child.log})")
 
     def look(self, children: Sequence[Child]) -> None:
         self.children = list(children)
@@ -60,7 +64,7 @@ class StudyView:
         self.seconds.append(seconds)
         self._line(
             f"{child.run}: mean {result.mean_base:.1%} -> {result.mean:.1%}, {result.demonstrations} demonstrations, "
-            f"{result.rollouts} rollouts, {as_clock(seconds)}; {self._left()}"
+            f"{result.rollouts} rollouts{_of_budget(result)}, {as_clock(seconds)}; {self._left()}"
         )
 
     def failed(self, child: Child) -> None:
@@ -93,6 +97,10 @@ class StudyView:
 
     def _line(self, text: str) -> None:
         quietly(self.console, lambda: self.console.print(text, highlight=False, markup=False))
+
+
+def _of_budget(result: RunResult) -> str:
+    return "" if result.budget_used is None else f" ({result.budget_used:.1%} of the budget)"
 
 
 def _percent(child: Child) -> str:

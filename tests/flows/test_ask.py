@@ -11,7 +11,7 @@ from flows.cli import ask
 from flows.terminal.tables import cell, fit, print_table
 from relift.errors import LedgerError, ModelError, RunError
 from relift.ledger import LeavingRecord, Ledger, Table, Use
-from relift.records import Purpose
+from relift.records import Purpose, UpdateKind
 from relift.run.summary import FamilyScore, RunSummary
 from tests.ledger.ledger_histories import demonstration, group, question, update, version
 
@@ -102,6 +102,16 @@ def test_a_story_is_told_in_the_order_it_happened(store, capsys):
     for part in in_order:
         index = told.index(part, index) + 1
     assert "refused: wrong: 281 is not 282" in told and "\x1b" not in told
+
+
+def test_what_only_gave_its_beginning_is_told_as_that(tmp_path, capsys):
+    with Ledger.open(tmp_path / "a" / "ledger.duckdb", "a") as ledger:
+        ledger.record_questions("questions", [HARD], "train")
+        use = Use(demonstration_id="d", question_id=HARD.id, prefix_tokens=3)
+        ledger.record_update("0/rl", 0, update(UpdateKind.RL), version(1), [use])
+        ledger.publish(tmp_path / "a" / "hard_examples.duckdb")
+    ask.print_story(tmp_path, HARD.id)
+    assert "guided        by 3 tokens of its demonstration, RL update to policy version 1" in capsys.readouterr().out
 
 
 def test_a_control_and_a_question_that_was_never_hard_are_told_as_such(store, capsys):

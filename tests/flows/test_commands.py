@@ -64,10 +64,15 @@ def test_a_finished_run_leaves_a_model_a_report_metrics_and_a_summary(tmp_path: 
 
 
 def test_evaluate_prints_and_records_every_family_without_training(tmp_path: Path, prefect_api: str) -> None:
-    arguments = small_arguments(tmp_path / "runs", "evaluation.samples=2", "evaluation.temperature=1.0")
+    settings = ("evaluation.samples=2", "evaluation.temperature=1.0", "warm_start.demonstrations=5")
+    arguments = small_arguments(tmp_path / "runs", *settings)
     code, output = command(["evaluate", *arguments[1:]], tmp_path, prefect_api).finish()
     assert code == 0, output
     rows = query(tmp_path / "runs", "SELECT benchmark, k, questions FROM evaluations ORDER BY ALL").rows
     assert len(rows) == 9
     assert {(k, n) for _, k, n in rows} == {(2, 6)}
+    begun = query(
+        tmp_path / "runs", "SELECT DISTINCT iteration FROM evaluations UNION SELECT iteration FROM groups"
+    ).rows
+    assert begun == ((-1,),), "where a run of that name evaluates the base"
     assert query(tmp_path / "runs", "SELECT count(*) FROM updates").rows == ((0,),)

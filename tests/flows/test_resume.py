@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from relift.ledger import Ledger
+from relift.opening.run import open_run
 from tests.flows.conftest import command
-from tests.small_run import small_arguments
+from tests.phases.conftest import drive
+from tests.small_run import small_arguments, small_config
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow]
+pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.alone]
 
 # `make test-kill` sets ten; each kill costs a start of the process.
 KILLS = int(os.environ.get("RELIFT_TEST_KILLS", "2"))
@@ -56,7 +58,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights_and_ledger(
 
 
 def test_ctrl_c_ends_within_five_seconds_leaves_no_process_and_loses_nothing(
-    uninterrupted: tuple[Path, float], tmp_path: Path
+    uninterrupted: tuple[Path, float], tmp_path: Path, prefect_api: str
 ) -> None:
     whole, _ = uninterrupted
     root = tmp_path / "runs" / "small"
@@ -75,7 +77,7 @@ def test_ctrl_c_ends_within_five_seconds_leaves_no_process_and_loses_nothing(
     assert "ERROR" not in output and "Traceback" not in output and "leaked" not in output
     assert not run.living()
 
-    code, output = command(small_arguments(tmp_path / "runs"), tmp_path).finish()
+    code, output = command(small_arguments(tmp_path / "runs"), tmp_path, prefect_api).finish()
     assert code == 0, output
     assert outcome(root) == outcome(whole)
 
@@ -120,3 +122,26 @@ def test_the_command_of_a_finished_run_prints_its_table(uninterrupted: tuple[Pat
     assert code == 0
     assert "mulsub" in output
     assert "--fresh" in output
+
+
+def test_a_run_with_a_warm_start_killed_within_it_and_after_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, prefect_api: str
+) -> None:
+    settings = ("iterations=3", "warm_start={demonstrations=12, epochs=3, minibatch=4, optimizer={lr=1e-3}}")
+    with open_run(small_config(tmp_path / "whole", *settings), "small") as whole:
+        expected = drive(whole, 3)[-1].checksum
+    root = tmp_path / "runs" / "small"
+    for recorded in ("warm_start/00000", "00001/rollout"):
+        run = command(small_arguments(tmp_path / "runs", *settings), tmp_path, prefect_api)
+        run.wait_for((root / "iterations" / recorded / "manifest.json").exists)
+        run.signal_group(signal.SIGKILL)
+        run.process.communicate()
+    code, output = command(small_arguments(tmp_path / "runs", *settings), tmp_path, prefect_api).finish()
+    assert code == 0 and "warm start" in output, output
+    summary = json.loads((root / "summary.json").read_text())
+    assert summary["weights_sha256"] == expected
+    assert summary["mean_start"] != summary["mean_base"] and summary["demonstrations"] >= 12
+    with Ledger.open(root / "ledger.duckdb", "small") as ledger:
+        [(uses,)] = ledger.execute("SELECT count(*) FROM uses WHERE iteration = -1")
+        evaluated = ledger.execute("SELECT DISTINCT iteration, version FROM evaluations ORDER BY ALL")
+    assert uses == 3 * 12 and evaluated[:2] == [(-1, 0), (0, 3)]

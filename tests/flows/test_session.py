@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import SimpleNamespace
 
 import pytest
 
-from flows.session import watched
+from flows.session import WithoutTracebacksOfUsers, watched
 from relift.errors import Interrupted, SelfCheckFailed, StoreError
 from relift.interrupt import StopFlag
 
@@ -21,7 +22,8 @@ class Unpublishable:
         self.statuses: list[str] = []
         self.ledger = SimpleNamespace(set_status=self.statuses.append)
 
-    def publish(self) -> None:
+    def end(self, status: str) -> None:
+        self.statuses.append(status)
         raise self.problem
 
     def complete(self) -> None:
@@ -51,3 +53,11 @@ def test_a_last_snapshot_that_cannot_be_published_hides_nothing(
         asyncio.run(work())
     assert run.statuses == ["running", status]
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "is_kept"), [("RunError", False), ("Interrupted", False), ("ValueError", True)])
+def test_prefect_does_not_say_again_what_the_command_says(kind: str, is_kept: bool) -> None:
+    said = f"Finished in state Failed('Flow run encountered an exception: {kind}: 4 runs failed')"
+    record = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, said, (), None)
+    assert WithoutTracebacksOfUsers(keep_message=False).filter(record) is is_kept
+    assert WithoutTracebacksOfUsers(keep_message=True).filter(record)

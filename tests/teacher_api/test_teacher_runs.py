@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relift.ledger import Ledger, query
+from relift.opening.run import open_run
 from tests.flows.conftest import Command, command
-from tests.small_run import small_arguments
+from tests.phases.conftest import drive
+from tests.small_run import small_arguments, small_config
 from tests.teacher.api_settings import api_settings
 from tests.teacher.faulty_server import FAULTY, KEY, FaultyServer, Script
 
@@ -38,7 +40,7 @@ def test_a_run_killed_again_and_again_pays_for_no_answer_twice_and_learns_nothin
     server = serve(FAULTY)
     root = tmp_path / "runs" / "small"
     in_flight = 0
-    for number in range(3):
+    for number in range(2):
         run = train(tmp_path, prefect_api, *settings(server.url))
         before = sum(server.answered.values())
         # In the middle of sourcing, at another point each time.
@@ -56,8 +58,8 @@ def test_a_run_killed_again_and_again_pays_for_no_answer_twice_and_learns_nothin
     assert {key: server.answered[key] for key in recorded} == {key: counts[key] for key in recorded}
     # What was answered into a process that was dying is all that can have been asked again.
     paid_twice = sum(server.answered.values()) - len(server.answered)
-    assert paid_twice <= in_flight <= 3 * CONCURRENCY
-    print(f"answered {len(server.answered)}, in flight at 3 kills {in_flight}, paid twice {paid_twice}")
+    assert paid_twice <= in_flight <= 2 * CONCURRENCY
+    print(f"answered {len(server.answered)}, in flight at 2 kills {in_flight}, paid twice {paid_twice}")
 
     admitted = query(
         tmp_path / "runs",
@@ -82,10 +84,8 @@ def test_with_the_teacher_down_all_the_time_the_command_completes_and_says_so(tm
     summary = json.loads((tmp_path / "runs" / "small" / "summary.json").read_text())
     assert summary["demonstrations_used"] == 0
 
-    code, output = train(tmp_path, prefect_api, "sft=off", f"store={tmp_path / 'grpo'}").finish()
-    assert code == 0, output
-    grpo = json.loads((tmp_path / "grpo" / "small" / "summary.json").read_text())
-    assert grpo["weights_sha256"] == summary["weights_sha256"]
+    with open_run(small_config(tmp_path / "grpo", "sft=off"), "small") as grpo:
+        assert drive(grpo, 8)[-1].checksum == summary["weights_sha256"]
 
 
 def test_a_teacher_that_dies_in_the_middle_does_not_stop_the_run(
@@ -99,14 +99,12 @@ def test_a_teacher_that_dies_in_the_middle_does_not_stop_the_run(
     assert code == 0, output
 
 
-def test_a_wrong_key_a_missing_one_and_an_unknown_model_are_one_message_each(
+def test_a_wrong_key_and_a_teacher_that_is_not_there_are_one_message_each(
     tmp_path: Path, prefect_api: str, serve: Serve
 ) -> None:
     server = serve(Script())
     for more, message in (
-        (["teacher.api.model=absent"], "knows no model 'absent'"),
         (["teacher.api.key_variable=HOME"], "refused the key from HOME"),
-        (["teacher.api.key_variable=ABSENT_KEY"], "ABSENT_KEY is not set"),
         (["teacher.api.base_url=http://127.0.0.1:9/v1"], "does not answer: connection failed"),
     ):
         code, output = train(tmp_path, prefect_api, *api_settings(server.url, *more)).finish()
