@@ -47,8 +47,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test-slow: setup  ## what is left out of `make test` for its time: kills, ranks, waits, whole datasets; one at a time, since some look at the clock
-	$(BIN)/pytest -m slow -rs --ignore tests/s3
+test-slow: setup  ## what is left out of `make test` for its time: kills, ranks, waits, whole datasets; what looks at the clock has the machine for itself
+	$(BIN)/pytest -m "slow and not alone" -rs -n 2 --dist loadfile --ignore tests/s3
+	$(BIN)/pytest -m "slow and alone" -rs --ignore tests/s3
 
 test-kill: setup  ## the resume tests with ten kills instead of two
 	RELIFT_TEST_KILLS=10 $(BIN)/pytest -m slow tests/flows/test_resume.py
@@ -72,7 +73,7 @@ $(SERVED): tests/teacher_api/requirements.txt | setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .serve -r $< && touch $@
 
 test-teacher: setup $(SERVED)  ## whole runs with API teachers: killed, lied to, left alone; and with `transformers serve`
-	$(BIN)/pytest -m "teacher or not teacher" tests/teacher tests/teacher_api
+	$(BIN)/pytest -m teacher -n 2 --dist loadfile tests/teacher_api
 
 serve: setup  ## Prefect server, work pools, deployments and workers on this machine, until Ctrl-C
 	$(BIN)/relift serve
