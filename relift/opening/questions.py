@@ -17,6 +17,7 @@ from relift.interleave.rules.guided import IN_QUESTION
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
 from relift.ledger import GoldStatus, Ledger
 from relift.opening.groundwork import record_start
+from relift.phases.prompts import with_text
 from relift.policy.student import SAMPLES, Student
 from relift.questions import QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import Question
@@ -171,7 +172,7 @@ def require_guidance(config: RunConfig, student: Student, questions: QuestionSet
         for beginning in beginnings_of(solution, config.questions.answer_form, rule):
             count += 1
             if rule.in_question:
-                asked = dataclasses.replace(question, text=f"{question.text}\n\n{IN_QUESTION}{beginning.rstrip()}")
+                asked = with_text(question, IN_QUESTION + beginning)
                 is_any |= len(student.prompt(asked).token_ids) <= prompt
             else:
                 is_any |= 0 < len(student.opened(beginning, whole=solution)) < limit

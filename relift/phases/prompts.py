@@ -62,24 +62,29 @@ def prefix_of(run: Run, answer: str, prompt: GuidedPrompt) -> Prefix:
     if prompt.prefix is None:
         return made
     if prompt.in_question:
-        return replace(made, prompt_ids=_with_text(run, answer, prompt))
+        return replace(made, prompt_ids=_ids_with_text(run, answer, prompt))
     limit = run.config.rollout.max_tokens
     rest = f", so that of rollout.max_tokens={limit} one at least is left to sample"
     ids = _beginning_ids(run, prompt.prefix, prompt.whole, f"{answer} gives the prefix", limit - 1, rest)
     return replace(made, token_ids=ids)
 
 
-def _with_text(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
+def with_text(question: Question, text: str) -> Question:
+    """Asked with a text after it, in its turn."""
+    return replace(question, text=f"{question.text}\n\n{text.rstrip()}")
+
+
+def _ids_with_text(run: Run, answer: str, prompt: GuidedPrompt) -> tuple[int, ...]:
     """The prompt of a question in whose turn a text stands after it."""
     question, limit = run.questions.by_id[prompt.question_id], run.config.policy.max_prompt_tokens
     what = f"teach.rule.kind={run.config.teach.rule.kind!r}: {answer} puts {prompt.prefix!r:.80} into the question"
     if not isinstance(prompt.prefix, str) or not prompt.prefix.strip():
         raise RuleError(f"{what}: only a text can stand there")
-    shown = f"\n\n{prompt.prefix.rstrip()}"
-    if fault := run.student.write(shown).fault:
+    asked = with_text(question, prompt.prefix)
+    if fault := run.student.write(asked.text.removeprefix(question.text)).fault:
         raise RuleError(f"{what}: {fault}")
     try:
-        ids = run.student.prompt(replace(question, text=question.text + shown)).token_ids
+        ids = run.student.prompt(asked).token_ids
     except ModelError as problem:  # what a policy wrote may be anything
         raise RuleError(f"{what}: {problem}") from problem
     if len(ids) > limit:

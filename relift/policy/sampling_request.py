@@ -40,9 +40,13 @@ class Prompt:
     max_tokens: int | None = None
     """Of its completions, where that is not the request's."""
 
+    def longest(self, request: SamplingRequest) -> int:
+        """Tokens that a completion of it may have."""
+        return self.max_tokens or request.max_tokens
+
 
 def by_max_tokens(prompts: Sequence[Prompt], request: SamplingRequest) -> Iterator[tuple[list[int], SamplingRequest]]:
     """Positions of the prompts whose completions may be equally long, and the request for these."""
-    limits = [prompt.max_tokens or request.max_tokens for prompt in prompts]
+    limits = [prompt.longest(request) for prompt in prompts]
     for limit in dict.fromkeys(limits):
         yield [i for i, one in enumerate(limits) if one == limit], replace(request, max_tokens=limit)

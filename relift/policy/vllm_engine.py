@@ -136,9 +136,7 @@ class VllmEngine:
             )
         self._require_room(prompts, request)
         rows = [
-            _Row(p.token_ids, _seed(request, p, s), p.max_tokens or request.max_tokens)
-            for p in prompts
-            for s in range(request.samples)
+            _Row(p.token_ids, _seed(request, p, s), p.longest(request)) for p in prompts for s in range(request.samples)
         ]
         with self._stepping():
             try:
@@ -318,7 +316,7 @@ class VllmEngine:
         )
 
     def _require_room(self, prompts: Sequence[Prompt], request: SamplingRequest) -> None:
-        lengths = [(len(p.token_ids), p.max_tokens or request.max_tokens) for p in prompts]
+        lengths = [(len(p.token_ids), p.longest(request)) for p in prompts]
         longest, more = max(lengths, key=sum, default=(0, 0))
         if longest + more > self.max_length:
             raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -103,3 +103,10 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         if checkpoints and iteration % run.config.checkpoint.every == 0:
             checkpoint(run, iteration, version)
     return versions
+
+
+def driven_run(folder: Path, settings: Sequence[str], end: int) -> Iterator[Run]:
+    """What a fixture yields: the small run after so many iterations, to be looked at and left as it is."""
+    with open_run(small_config(folder, *settings), "small") as run:
+        drive(run, end, checkpoints=False)
+        yield run

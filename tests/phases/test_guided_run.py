@@ -18,7 +18,6 @@ from relift.interleave.steps import steps_of
 from relift.ledger import Ledger
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER, SNAPSHOT
-from relift.opening.run import open_run
 from relift.phases.batch import batch_of, guided_groups
 from relift.phases.prompts import continuations, request_of
 from relift.phases.rounds import recorded_rounds
@@ -29,9 +28,8 @@ from relift.rebuild.rebuild import rebuild
 from relift.records import Completion, PhaseRef, Prefix, Purpose
 from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
 from relift.run.run import Run
-from tests.phases.conftest import Opener, drive
+from tests.phases.conftest import Opener, drive, driven_run
 from tests.phases.test_killed_after_each_phase import OF_A_RULE, Outcome, drive_and_keep, keep_copy, require_same_end
-from tests.small_run import small_config
 
 SHARE = 0.2
 SETTINGS = (
@@ -94,10 +92,7 @@ def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(ope
 
 @pytest.fixture(scope="module")
 def driven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run of END iterations, to be looked at and left as it is."""
-    with open_run(small_config(tmp_path_factory.mktemp("driven"), *SETTINGS), "small") as run:
-        drive(run, END, checkpoints=False)
-        yield run
+    yield from driven_run(tmp_path_factory.mktemp("driven"), SETTINGS, END)
 
 
 def test_what_is_guided_is_asked_as_it_is_too_and_is_a_use_of_the_rl_update_and_no_more(driven: Run) -> None:

@@ -10,16 +10,14 @@ import pytest
 from relift.interleave import is_control
 from relift.interleave.steps import steps_of
 from relift.ledger.check import check
-from relift.opening.run import open_run
 from relift.phases.sft_update import OWN_CORRECT, recorded_rows
 from relift.phases.trial import trials_of
 from relift.phases.updates import DEMONSTRATION
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import TrialRecord, UpdateRecord, find, phase_key, read
 from relift.run.run import Run
-from tests.phases.conftest import Opener, drive
+from tests.phases.conftest import Opener, driven_run
 from tests.phases.test_killed_after_each_phase import OF_A_RULE, Outcome, drive_and_keep, keep_copy, require_same_end
-from tests.small_run import small_config
 
 SHARE = 0.2
 SETTINGS = (
@@ -64,10 +62,7 @@ def kept_in_a_busy_iteration(run: Run, folder: Path) -> tuple[Outcome, dict[str,
 
 @pytest.fixture(scope="module")
 def driven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run of END iterations, to be looked at and left as it is."""
-    with open_run(small_config(tmp_path_factory.mktemp("driven"), *SETTINGS), "small") as run:
-        drive(run, END, checkpoints=False)
-        yield run
+    yield from driven_run(tmp_path_factory.mktemp("driven"), SETTINGS, END)
 
 
 def test_what_is_trained_on_is_a_beginning_without_its_end_and_the_ledger_says_so(driven: Run) -> None:
