@@ -81,14 +81,17 @@ async def iterate(run: Run, iteration: int, version: PolicyVersion) -> tuple[Pol
     # The teachers are asked beside the RL update, or before it where the rule teaches in it; what has not come when
     # it is done, or begins, comes with a later iteration.
     sourcing = asyncio.create_task(source(run.ref, iteration, gated))
-    first = await sourcing if run.interleaving.needs_demonstrations_first else None
+    first = trials = None
+    if run.interleaving.needs_demonstrations_first:
+        first = await sourcing
+        if run.interleaving.has_trials:
+            trials = await trial(run.ref, iteration, rollouts, verdicts, gated, first, version)
     try:
         with run.teachers.answering():
-            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version, first)
+            version = await rl_update(run.ref, iteration, rollouts, verdicts, gated, version, first, trials)
     finally:
         sourced = await sourcing
-    trials = None
-    if run.interleaving.has_trials:
+    if run.interleaving.has_trials and first is None:
         trials = await trial(run.ref, iteration, rollouts, verdicts, gated, sourced, version)
     version = await sft_update(run.ref, iteration, rollouts, verdicts, gated, sourced, version, trials)
     return version, await report_iteration(run.ref, iteration, rollouts, verdicts, gated)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from relift.config import RunConfig
     from relift.config.recipe import load_recipe, recipe_names
     from relift.errors import ReliftError, UserError
-    from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, Supervise
+    from relift.interleave.rule import Distil, Drop, GuidedPrompt, Join, Moment, Partial, Rule, Supervise
     from relift.learning.tokens import Objective, PolicyTokens
     from relift.ledger import Ledger, Table, open_project, query
     from relift.opening.run import open_run
@@ -40,7 +40,7 @@ _HOMES = {
     "relift.config": ("RunConfig",),
     "relift.config.recipe": ("load_recipe", "recipe_names"),
     "relift.errors": ("ReliftError", "UserError"),
-    "relift.interleave.rule": ("Drop", "GuidedPrompt", "Join", "Moment", "Partial", "Rule", "Supervise"),
+    "relift.interleave.rule": ("Distil", "Drop", "GuidedPrompt", "Join", "Moment", "Partial", "Rule", "Supervise"),
     "relift.learning.tokens": ("Objective", "PolicyTokens"),
     "relift.ledger": ("Ledger", "Table", "open_project", "query"),
     "relift.policy.own_engine": ("EngineInputs",),
@@ -71,6 +71,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Completion",
     "Demonstration",
+    "Distil",
     "Drop",
     "EngineInputs",
     "EvalResult",

@@ -89,6 +89,8 @@ class Purpose(StrEnum):
     """After a prefix, to find how much of a demonstration has to be given; trained on by nothing, like the next."""
     CONTINUATION = "continuation"
     """After a step that was put into a rollout, to see whether it leads to a correct end."""
+    IN_VIEW = "in_view"
+    """With a demonstration in view, and of the same question without, to see what the view is worth."""
 
 
 BUDGETED = frozenset(Purpose) - {Purpose.PROBE, Purpose.EVALUATION, Purpose.CONFIRM}
@@ -369,6 +371,15 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation:
+    """How a rollout is drawn towards what the start model would write with more in view, e.g. weight 1.0."""
+
+    weight: float
+    prompt_ids: tuple[int, ...]
+    """What the start model reads in place of the prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSequence:
     """What either loss trains on: a prompt and the tokens after it.
 
@@ -384,6 +395,8 @@ class TrainingSequence:
     """One value for the whole sequence; None for a demonstration that is in no group."""
     supervision: Supervision | None = None
     """Of a demonstration beside the groups of an RL update."""
+    distillation: Distillation | None = None
+    """Of a rollout beside them; it then has neither advantage nor log-probabilities."""
 
     @property
     def loss_tokens(self) -> int:

@@ -29,6 +29,11 @@ def thinking_of(opening: str) -> Thinking:
     return Thinking.UNSAID if closed < 0 else Thinking.CLOSED
 
 
+def without_reasoning(text: str) -> str:
+    """What a completion says after its reasoning; all of it where it closes none."""
+    return text.rpartition(CLOSE)[2].strip()
+
+
 def opens_twice(opening: str) -> bool:
     """Whether it opens reasoning that is open already, as a template and a suffix do that both write the tag."""
     return any(part.count(OPEN) > 1 for part in opening.split(CLOSE))

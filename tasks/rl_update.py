@@ -20,6 +20,7 @@ async def rl_update(
     gated: PhaseRef,
     version: PolicyVersion,
     sourced: PhaseRef | None = None,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The policy version after the update."""
-    return await in_compute("rl_update", body, run, iteration, rollouts, verdicts, gated, version, sourced)
+    return await in_compute("rl_update", body, run, iteration, rollouts, verdicts, gated, version, sourced, trials)

@@ -20,5 +20,5 @@ async def trial(
     sourced: PhaseRef,
     version: PolicyVersion,
 ) -> PhaseRef | None:
-    """What the rule wants continued, under the version that the RL update made."""
+    """What the rule wants continued, under the version before the RL update or after it."""
     return await in_compute("trial", body, run, iteration, rollouts, verdicts, gated, sourced, version)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relift.config import BatchRuleConfig, GuidedRuleConfig, InterventionRuleConfig, RunConfig, ZppoRuleConfig
+from relift.config import (
+    BatchRuleConfig,
+    GuidedRuleConfig,
+    InterventionRuleConfig,
+    RunConfig,
+    SelfDistilRuleConfig,
+    ZppoRuleConfig,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,9 @@ def _checking_lines(config: RunConfig, asked: int, of_run: Callable[[int], str])
                 f"{', '.join(str(distance) for distance in probe.after)} iterations after teaching",
             )
         )
+    if isinstance(rule := config.teach.rule, SelfDistilRuleConfig) and config.teaches:
+        how = f"{rule.gap_questions} questions x 2 x {rule.gap_samples}, in all of the run"
+        lines.append(Line("completions for the gap, at most", f"{2 * rule.gap_questions * rule.gap_samples:,}", how))
     if (api := config.teacher.api) and config.teaches:
         lines.append(
             Line(

@@ -53,8 +53,8 @@ class ReliftRuleConfig(BatchRuleConfig):
     """A supervised update whenever M demonstrations of the hardest questions wait (ReLIFT, arXiv 2506.07527)."""
 
     kind: Literal["relift"] = "relift"
-    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo or the import path of one's own,
-    package.module:Name."""
+    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo, self-distil or the import path of
+    one's own, package.module:Name."""
 
 
 class RandomRuleConfig(BatchRuleConfig):
@@ -179,6 +179,28 @@ class ZppoRuleConfig(InUpdateRuleConfig):
         return self
 
 
+class SelfDistilRuleConfig(InUpdateRuleConfig):
+    """Rollouts are drawn, token by token, towards what the start model writes with the demonstration in view (SDFT,
+    arXiv 2601.19897; OPSD, 2601.18734). Harms models that think; what it may gain is measured before it teaches."""
+
+    kind: Literal["self-distil"] = "self-distil"
+    """As in the rule relift."""
+    on: Literal["hardest", "all"] = "hardest"
+    """Whose rollouts: of the questions that the gate calls hardest, or of all."""
+    weight: float = Field(1.0, gt=0)
+    """Of the divergence, mean over these rollouts' tokens, beside the RL loss."""
+    gap_questions: int = Field(64, ge=1)
+    """Hardest questions, the first with a demonstration, of which the gap is measured: accuracy with the demonstration
+    in view less accuracy without."""
+    gap_samples: int = Field(4, ge=1)
+    """Rollouts of each, with it and without."""
+    least_gap: float = Field(0.1, ge=-1, le=1)
+    """Nothing is taught while the gap is smaller, and nothing more once that is so of all these questions."""
+    thinks: bool = False
+    """Teach although the prompt opens the reasoning, which was measured to cost up to 40 % elsewhere (arXiv
+    2603.24472)."""
+
+
 RuleConfig = Annotated[
     Annotated[ReliftRuleConfig, Tag("relift")]
     | Annotated[RandomRuleConfig, Tag("random")]
@@ -189,8 +211,11 @@ RuleConfig = Annotated[
     | Annotated[MixedRuleConfig, Tag("mixed")]
     | Annotated[GuidedRuleConfig, Tag("guided")]
     | Annotated[ZppoRuleConfig, Tag("zppo")]
+    | Annotated[SelfDistilRuleConfig, Tag("self-distil")]
     | Annotated[PluginConfig, Tag(BY_IMPORT)],
-    by_kind("relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided", "zppo"),
+    by_kind(
+        "relift", "random", "every-k", "intervention", "switch", "insert", "mixed", "guided", "zppo", "self-distil"
+    ),
 ]
 
 
@@ -198,9 +223,9 @@ class TeachConfig(Section):
     """Which questions are taught, when and by what."""
 
     rule: RuleConfig = ReliftRuleConfig()
-    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo or one's own, each with its own
-    settings. What it teaches by the supervised update needs the section sft, what it teaches in the RL update the
-    section rl."""
+    """relift, every-k, random, intervention, switch, insert, mixed, guided, zppo, self-distil or one's own, each with
+    its own settings. What it teaches by the supervised update needs the section sft, what it teaches in the RL update
+    the section rl."""
     control_share: Share = 0.0
     """Share of questions, chosen by a hash of the id, that no rule ever teaches, guides or joins with a demonstration,
     to measure what teaching does. Where something is probed, teachers are asked for them as for the others, and an API

@@ -11,7 +11,7 @@ from relift.interleave.fates import ALL_KEPT, Fates
 from relift.interleave.gate import Gate, is_control
 from relift.interleave.own_correct import OwnCorrect, OwnCorrectPool
 from relift.interleave.probes import ProbeSchedule, ProbeSnapshot
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
+from relift.interleave.rule import Distil, Drop, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
 from relift.interleave.rules.make import make_rule, require_rule
 from relift.interleave.rules.relift import ReliftRule
 from relift.interleave.state import Interleaving
@@ -22,6 +22,7 @@ __all__ = [
     "BufferSnapshot",
     "Decision",
     "DemonstrationBuffer",
+    "Distil",
     "Drop",
     "Entry",
     "Fates",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from relift.errors import ReliftError, RuleError
 from relift.interleave.fates import Fates
-from relift.interleave.rule import Drop, GuidedPrompt, Join, Moment, Partial, Rule, Supervise, state_of
+from relift.interleave.rule import Distil, Drop, Fate, GuidedPrompt, Join, Moment, Partial, Rule, Supervise, state_of
 from relift.records import Prefix
 
 A_QUESTION = "a training question"
@@ -49,20 +49,19 @@ class Answers:
     def trials(self, moment: Moment, encode: Encode) -> list[Prefix]:
         return self._prefixes("trials", moment, encode)
 
-    def groups(self, moment: Moment) -> Fates:
-        found = self._each("groups", self._listed("groups", moment), (Drop, Join, Supervise))
+    def groups(self, moment: Moment, encode: Encode) -> Fates:
+        asked = replace(moment, fits=partial(_fits, encode, "groups"))
+        found = self._each("groups", self._listed("groups", asked), (Drop, Join, Supervise, Distil))
         answers = self._about(found, "groups", frozenset(moment.questions), "a question of the batch")
         for answer in answers:
-            if not isinstance(answer, Drop) and answer.question_id not in moment.waiting:
-                verb = "joins" if isinstance(answer, Join) else "supervises"
-                raise self._wrong("groups", f"{verb} {answer.question_id!r}, for which no admitted demonstration waits")
-            if isinstance(answer, Supervise):
-                self._require_a_term(answer)
-        joins = {answer.question_id for answer in answers if isinstance(answer, Join)}
-        if any(r.reward_status is not None for g in moment.groups if g.question.id in joins for r in g.rollouts):
-            said = "joins a demonstration with reward 1, which nothing is known of on the scale of your own rl.reward"
-            raise self._wrong("groups", f"{said}: answer Supervise, or set rl.reward=correct")
-        answers = [one for one in answers if not isinstance(one, Join) or one.question_id in moment.joinable]
+            self._require_possible(answer, moment, encode)
+        graded = {g.question.id for g in moment.groups if any(r.reward is not None for r in g.rollouts)}
+        answers = [
+            one
+            for one in answers
+            if not isinstance(one, Join | Distil)
+            or one.question_id in (moment.joinable if isinstance(one, Join) else graded)
+        ]
         weight = self._asked("rl_weight", moment)
         if not _is_number(weight) or weight < 0:
             raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")
@@ -133,8 +132,8 @@ class Answers:
     def _prefixes(self, what: str, moment: Moment, encode: Encode) -> list[Prefix]:
         found = self._each(what, self._listed(what, replace(moment, fits=partial(_fits, encode, what))), GuidedPrompt)
         plain = [prompt for prompt in found if prompt.prefix is None]
-        if plain and what == "trials":
-            raise self._wrong(what, f"asks {plain[0].question_id!r} without a prefix, of which there is nothing to try")
+        if what == "trials":
+            self._about(found, what, self.known, A_QUESTION)  # with or without a prefix: a group each
         guided = self._about([one for one in found if one.prefix is not None], what, self.known, A_QUESTION)
         nameless = [prompt for prompt in guided if prompt.demonstration_id is None]
         if nameless and what == "prompts" and self.most_taught is not None:
@@ -199,11 +198,27 @@ class Answers:
         named = set(self._ids(what, [answer.question_id for answer in found], known, meant))
         return [answer for answer in found if answer.question_id in named]
 
-    def _require_a_term(self, answer: Supervise) -> None:
+    def _require_possible(self, answer: Fate, moment: Moment, encode: Encode) -> None:
+        question = answer.question_id
+        if not isinstance(answer, Drop) and question not in moment.waiting:
+            verb = f"{type(answer).__name__}s".lower()
+            raise self._wrong("groups", f"{verb} {question!r}, for which no admitted demonstration waits")
+        if isinstance(answer, Supervise | Distil):
+            self._require_a_term(answer)
+        rollouts = (rollout for group in moment.groups if group.question.id == question for rollout in group.rollouts)
+        if isinstance(answer, Join) and any(rollout.reward_status is not None for rollout in rollouts):
+            said = "joins a demonstration with reward 1, which nothing is known of on the scale of your own rl.reward"
+            raise self._wrong("groups", f"{said}: answer Supervise, or set rl.reward=correct")
+        if isinstance(answer, Distil):
+            if not self.rule.distils:
+                raise self._wrong("groups", "answered a Distil, and its class does not say distils = True")
+            encode("groups", answer.prompt)
+
+    def _require_a_term(self, answer: Supervise | Distil) -> None:
         """What was made of Python values by hand may hold anything."""
         if not _is_number(answer.weight) or answer.weight <= 0:
             raise self._wrong("groups", f"answered {answer!r}, whose weight is no number above 0")
-        if answer.token_weights not in ("none", "p(1-p)"):
+        if isinstance(answer, Supervise) and answer.token_weights not in ("none", "p(1-p)"):
             raise self._wrong("groups", f"answered {answer!r}, whose token_weights are neither 'none' nor 'p(1-p)'")
 
     def _wrong(self, what: str, said: str) -> RuleError:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from relift.interleave.rule import Drop, Join, Supervise
+from relift.interleave.rule import Distil, Drop, Fate, Join, Supervise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,12 @@ class Fates:
     """Their demonstrations enter their groups."""
     supervised: tuple[Supervise, ...] = ()
     """Their demonstrations enter the optimizer step of their groups."""
+    distilled: tuple[Distil, ...] = ()
+    """Their rollouts enter it once more, to be drawn towards the start model."""
     rl_weight: float = 1.0
 
     @classmethod
-    def of(cls, answers: Iterable[Drop | Join | Supervise], rl_weight: float) -> Self:
+    def of(cls, answers: Iterable[Fate], rl_weight: float) -> Self:
         found = tuple(answers)
         supervised = tuple(answer for answer in found if isinstance(answer, Supervise))
         replaced = {answer.question_id for answer in supervised if answer.drop}
@@ -30,13 +32,15 @@ class Fates:
             dropped=tuple(a.question_id for a in found if isinstance(a, Drop) or a.question_id in replaced),
             joined=tuple(answer.question_id for answer in found if isinstance(answer, Join)),
             supervised=supervised,
+            distilled=tuple(answer for answer in found if isinstance(answer, Distil)),
             rl_weight=rl_weight,
         )
 
     @property
     def taught(self) -> tuple[str, ...]:
-        """Whose demonstrations the update trains on."""
-        return (*self.joined, *(answer.question_id for answer in self.supervised))
+        """Whose demonstrations the update trains on, or has in view."""
+        supervised = (answer.question_id for answer in self.supervised)
+        return (*self.joined, *supervised, *(answer.question_id for answer in self.distilled))
 
 
 ALL_KEPT = Fates()

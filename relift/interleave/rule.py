@@ -3,8 +3,9 @@
     prompts  -> rollouts that begin with a given prefix, in groups of their own        asked before the rollouts
     requests -> which questions teachers are asked for                                 asked once these are verified
     groups   -> what becomes of each group in the RL batch: kept, dropped, joined,     asked before the RL update
-                or with a supervised term beside it; and the weight of the RL term
-    trials   -> where beginnings of completions lead: sampled, verified, never trained on  asked after the RL update
+                or with a supervised or a distilled term beside it; and the weight of the RL term
+    trials   -> where beginnings of completions lead: sampled, verified, never trained on  asked after the RL update,
+                or before it where the rule needs demonstrations first
     advance                                                                            the one change of its state
     batches  -> what the supervised updates train on                                     asked after it
 
@@ -63,7 +64,8 @@ class Moment:
     hardest: tuple[str, ...] = ()
     """Ids of the questions that the gate called hardest and that may be taught: controls are not among them."""
     fits: Callable[[GuidedPrompt], bool] = lambda prompt: True
-    """For ``prompts`` and ``trials``: whether a prompt leaves a token to sample, and can be written and asked."""
+    """For ``prompts``, ``groups`` and ``trials``: whether a prompt leaves a token to sample, and can be written and
+    asked."""
     affordable: Callable[[Iterable[str]], list[str]] = list
     """Of questions those that ``budget.demonstrations`` still lets be taught, in their order; all without one. What is
     answered beyond it is left out, of a batch too."""
@@ -84,8 +86,8 @@ class GuidedPrompt:
     question_id: str
     """Any training question's: once with a prefix in an iteration, and once without."""
     prefix: str | tuple[int, ...] | None
-    """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens. None, which
-    trials have not: the question as it is, beside the batch."""
+    """Text, or token ids. With what is sampled after it, it has at most ``rollout.max_tokens`` tokens. None: the
+    question as it is, beside the batch or in a trial."""
     demonstration_id: str | None = None
     """Whose beginning it is: the RL update that trains on what follows uses the demonstration, which waits on. None
     counts as no use, and "" says that there is nothing of one in it. Where the question is asked as it is: what waits
@@ -136,6 +138,30 @@ class Supervise:
 
 
 @dataclass(frozen=True, slots=True)
+class Distil:
+    """The graded rollouts of a question's group are drawn towards what the start model would write in their place with
+    a text in view: ``relift.learning.losses.distillation_term``.
+
+    The text is of the demonstration that waits for the question, which waits no longer afterwards. The group is kept;
+    one without a graded rollout is left as it is.
+    """
+
+    question_id: str
+    in_view: str
+    """Stands after the question in its turn, as of a ``GuidedPrompt`` that is ``in_question``."""
+    weight: float = 1.0
+    """Above 0."""
+
+    @property
+    def prompt(self) -> GuidedPrompt:
+        """What the start model reads."""
+        return GuidedPrompt(self.question_id, self.in_view, in_question=True)
+
+
+Fate = Drop | Join | Supervise | Distil
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The first part of a solution in place of the demonstration that waits, e.g. beginning ``"40*6+7*6=240+42="``.
 
@@ -153,19 +179,22 @@ class Rule:
     """Teaches nothing; a rule overrides what it is for. All answers name questions by their ids."""
 
     needs_demonstrations_first: ClassVar[bool] = False
-    """The RL update waits for the teachers, so that ``groups`` is asked with what they sent in the same iteration; else
-    they are asked beside it."""
+    """The RL update waits for the teachers, so that ``groups`` is asked with what they sent in the same iteration, and
+    for the rule's ``trials``; else they are asked beside it."""
+
+    distils: ClassVar[bool] = False
+    """Its ``groups`` may answer ``Distil``: the start model is kept, or found under the adapters of ``policy.lora``."""
 
     trial_samples = 4
     trial_rounds = 8
     trial_purpose = Purpose.PREFIX_SEARCH
-    """Of its trials in the ledger: ``PREFIX_SEARCH`` or ``CONTINUATION``."""
+    """Of its trials in the ledger: ``PREFIX_SEARCH``, ``CONTINUATION`` or ``IN_VIEW``."""
 
     def prompts(self, moment: Moment) -> Sequence[GuidedPrompt]:
         """To be sampled beside the batch, ``rollout.samples`` completions each. ``moment`` has no groups yet."""
         return ()
 
-    def groups(self, moment: Moment) -> Sequence[Drop | Join | Supervise]:
+    def groups(self, moment: Moment) -> Sequence[Fate]:
         """What becomes of groups of the batch; one that is not named is kept."""
         return ()
 
@@ -185,7 +214,8 @@ class Rule:
         """Beginnings of completions to see where they lead: ``trial_samples`` continuations of each, never trained on.
 
         Asked after the RL update, whose version is sampled, with all that waits for ``advance``; and then again, with
-        what came of it in ``moment.trials``, until it answers nothing or for the ``trial_rounds``-th time.
+        what came of it in ``moment.trials``, until it answers nothing or for the ``trial_rounds``-th time. Of a rule
+        that ``needs_demonstrations_first``: before the RL update, under the version that sampled the batch.
         """
         return ()
 

@@ -93,7 +93,7 @@ class Interleaving:
         return self.rule.rule.needs_demonstrations_first
 
     def fates(
-        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration]
+        self, batch: Batch, decision: Decision, demonstrations: Iterable[Demonstration], encode: Encode
     ) -> tuple[Fates, list[Lesson]]:
         """What becomes of the groups in the RL update, and what it is to teach; it changes nothing of the state.
 
@@ -103,7 +103,7 @@ class Interleaving:
         buffer = DemonstrationBuffer(self._buffer_config, self.buffer.snapshot())
         _add(buffer, arrived, batch.iteration)
         waiting = self._lessons(buffer, arrived)
-        fates = self.rule.groups(replace(self._moment_of(batch, decision.hardest), waiting=waiting))
+        fates = self.rule.groups(replace(self._moment_of(batch, decision.hardest), waiting=waiting), encode)
         return fates, [waiting[question] for question in fates.taught]
 
     @property

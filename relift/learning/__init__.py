@@ -13,9 +13,11 @@ from relift.learning.optimizers import (
     schedule_factor,
 )
 from relift.learning.own_loss import require_loss
+from relift.learning.passes import Sizes
 from relift.learning.selfcheck import Agreement, agreement
 from relift.learning.sequences import (
     demonstration_sequence,
+    distilled_sequences,
     has_signal,
     rl_sequences,
     rollout_sequence,
@@ -24,7 +26,7 @@ from relift.learning.sequences import (
 from relift.learning.sharding import Ranks, full_tensors, shard, shares_of, torchrun_ranks
 from relift.learning.throughput import free_memory
 from relift.learning.tokens import Objective, PolicyTokens
-from relift.learning.updates import Conduct, SftOutcome, Sizes, rl_update, sft_update
+from relift.learning.updates import Conduct, SftOutcome, rl_update, sft_update
 
 __all__ = [
     "Agreement",
@@ -42,6 +44,7 @@ __all__ = [
     "build_optimizer",
     "chunk_tokens_for",
     "demonstration_sequence",
+    "distilled_sequences",
     "free_memory",
     "full_tensors",
     "group_advantages",

@@ -15,7 +15,7 @@ from relift.errors import ModelError
 from relift.learning.attention import WAY_OUT, packed_hidden_states
 from relift.learning.batching import MicroBatch, micro_batches
 from relift.learning.branches import Span
-from relift.learning.head import Entropy, logprobs_and_entropy
+from relift.learning.head import Entropy, logprobs_and_entropy, most_likely
 from relift.learning.packing import Packing, can_share_prompts
 from relift.records import TrainingSequence
 
@@ -34,9 +34,11 @@ def token_logprobs(
     vocabulary: int,
     chunk_tokens: int,
     entropy: Entropy = Entropy.NONE,
+    targets_CN: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """(C,) log-probability of each token in the loss, in nats, and the (C,) entropy it was drawn at, if asked for.
 
+    With ``targets_CN`` the first is (C, N): of these tokens, where each token in the loss is predicted.
     Both come from the logits of the first ``vocabulary`` ids divided by ``temperature``, in float32: padding of the
     vocabulary is never sampled, so it may hold no mass here either. Only the hidden states that predict a token in the
     loss go through the head, ``chunk_tokens`` at a time.
@@ -49,12 +51,21 @@ def token_logprobs(
         hidden_PD.index_select(0, batch.predictors_C),
         weight_VD,
         bias_V,
-        batch.targets_C,
+        batch.targets_C if targets_CN is None else targets_CN,
         temperature=temperature,
         vocabulary=vocabulary,
         chunk_tokens=chunk_tokens,
         entropy=entropy,
     )
+
+
+@torch.no_grad()
+def most_likely_tokens(
+    model: PreTrainedModel, batch: MicroBatch, *, count: int, vocabulary: int, chunk_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """(C, N) log-probabilities and ids of the ``count`` likeliest tokens where each token in the loss is predicted."""
+    hidden_CD = _hidden_states(model, batch).index_select(0, batch.predictors_C)
+    return most_likely(hidden_CD, *_head(model), count=count, vocabulary=vocabulary, chunk_tokens=chunk_tokens)
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def logprobs_and_entropy(
     hidden_CD: Tensor,
     weight_VD: Tensor,
     bias_V: Tensor | None,
-    targets_C: Tensor,
+    targets: Tensor,
     *,
     temperature: float,
     vocabulary: int,
@@ -53,6 +53,7 @@ def logprobs_and_entropy(
 ) -> tuple[Tensor, Tensor | None]:
     """(C,) log-probability of each target in nats, and the (C,) entropy it was drawn at, None where not asked for.
 
+    With N (C, N) ``targets`` for each token the first is (C, N).
     Both come from the first ``vocabulary`` logits ``hidden @ weight.T + bias`` divided by ``temperature``, in float32
     (float64 for float64 states). Under autocast the products are taken in its type, all else stays float32.
 
@@ -62,16 +63,35 @@ def logprobs_and_entropy(
     """
     device = hidden_CD.device.type
     product_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
-    logprobs_C, entropy_C = _Head.apply(  # type: ignore[no-untyped-call]
-        hidden_CD, weight_VD, bias_V, targets_C, temperature, vocabulary, chunk_tokens, entropy, product_type
+    targets_CN = targets.unsqueeze(1) if targets.dim() == 1 else targets
+    logprobs_CN, entropy_C = _Head.apply(  # type: ignore[no-untyped-call]
+        hidden_CD, weight_VD, bias_V, targets_CN, temperature, vocabulary, chunk_tokens, entropy, product_type
     )
-    return logprobs_C, entropy_C
+    return logprobs_CN.squeeze(1) if targets.dim() == 1 else logprobs_CN, entropy_C
+
+
+@torch.no_grad()
+def most_likely(
+    hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, *, count: int, vocabulary: int, chunk_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """(C, N) log-probabilities in nats of the ``count`` likeliest tokens, or of all where there are fewer, likeliest
+    first, and their (C, N) ids; at temperature 1, of the same softmax and in the same chunks as above."""
+    device = hidden_CD.device.type
+    product_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
+    head = _Linear(weight_VD, bias_V, vocabulary, product_type)
+    logprobs_CN = hidden_CD.new_empty(len(hidden_CD), min(count, vocabulary), dtype=_sums_in(hidden_CD))
+    ids_CN = torch.empty_like(logprobs_CN, dtype=torch.int64)
+    work = _buffers(logprobs_CN, chunk_tokens, vocabulary)
+    for rows in _chunks(len(hidden_CD), chunk_tokens):
+        _, logprobs_KV = head.log_softmax(hidden_CD[rows], 1.0, *work)
+        logprobs_CN[rows], ids_CN[rows] = logprobs_KV.topk(logprobs_CN.shape[1], dim=1)
+    return logprobs_CN, ids_CN
 
 
 class _Head(torch.autograd.Function):
     """The logits' gradient, 1/T times (with p the softmax, H the entropy, t the target, g and h their gradients):
 
-    g (1[v = t] - p_v) - h p_v (log p_v + H)
+    g (1[v = t] - p_v) - h p_v (log p_v + H), the first summed over the targets of a token
 
     All chunks are worked on in the same two (K, V) buffers: fresh memory costs more than what is computed in it.
     """
@@ -82,7 +102,7 @@ class _Head(torch.autograd.Function):
         hidden_CD: Tensor,
         weight_VD: Tensor,
         bias_V: Tensor | None,
-        targets_C: Tensor,
+        targets_CN: Tensor,
         temperature: float,
         vocabulary: int,
         chunk_tokens: int,
@@ -92,27 +112,30 @@ class _Head(torch.autograd.Function):
         ctx.settings = temperature, vocabulary, chunk_tokens, product_type
         ctx.set_materialize_grads(False)
         head = _Linear(weight_VD, bias_V, vocabulary, product_type)
-        logprobs_C = hidden_CD.new_empty(len(hidden_CD), dtype=_sums_in(hidden_CD))
-        entropy_C = None if entropy is Entropy.NONE else torch.empty_like(logprobs_C)
-        work = _buffers(logprobs_C, chunk_tokens, vocabulary)
+        logprobs_CN = hidden_CD.new_empty(targets_CN.shape, dtype=_sums_in(hidden_CD))
+        entropy_C = None if entropy is Entropy.NONE else logprobs_CN.new_empty(len(hidden_CD))
+        work = _buffers(logprobs_CN, chunk_tokens, vocabulary)
         for rows in _chunks(len(hidden_CD), chunk_tokens):
             scratch_KV, logprobs_KV = head.log_softmax(hidden_CD[rows], temperature, *work)
-            logprobs_C[rows] = logprobs_KV.gather(1, targets_C[rows].unsqueeze(1)).squeeze(1)
+            logprobs_CN[rows] = logprobs_KV.gather(1, targets_CN[rows])
             if entropy_C is not None:
                 entropy_C[rows] = -torch.exp(logprobs_KV, out=scratch_KV).mul_(logprobs_KV).sum(dim=1)
         if entropy is Entropy.VALUE:
             ctx.mark_non_differentiable(entropy_C)
         kept_KV = work[1] if len(hidden_CD) <= chunk_tokens else None
-        ctx.save_for_backward(hidden_CD, weight_VD, bias_V, targets_C, entropy_C, kept_KV)
-        return logprobs_C, entropy_C
+        ctx.save_for_backward(hidden_CD, weight_VD, bias_V, targets_CN, entropy_C, kept_KV)
+        return logprobs_CN, entropy_C
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_C: Tensor | None, h_C: Tensor | None) -> tuple[Tensor | None, ...]:
-        hidden_CD, weight_VD, bias_V, targets_C, entropy_C, kept_KV = ctx.saved_tensors
+    def backward(ctx: Any, g_CN: Tensor | None, h_C: Tensor | None) -> tuple[Tensor | None, ...]:
+        hidden_CD, weight_VD, bias_V, targets_CN, entropy_C, kept_KV = ctx.saved_tensors
         temperature, vocabulary, chunk_tokens, product_type = ctx.settings
         head = _Linear(weight_VD, bias_V, vocabulary, product_type)
-        g_C = hidden_CD.new_zeros(len(hidden_CD), dtype=_sums_in(hidden_CD)) if g_C is None else g_C / temperature
+        if g_CN is None:
+            g_CN = hidden_CD.new_zeros(targets_CN.shape, dtype=_sums_in(hidden_CD))
+        g_CN = g_CN / temperature
+        g_C = g_CN.sum(dim=1)
         h_C = None if h_C is None else h_C / temperature
         rest_C = None if h_C is None else h_C * entropy_C + g_C
         hidden_gradient_CD = torch.empty_like(hidden_CD) if ctx.needs_input_grad[0] else None
@@ -132,7 +155,7 @@ class _Head(torch.autograd.Function):
             else:  # -p (h log p + h H + g)
                 h_K1, rest_K1 = h_C[rows].unsqueeze(1), rest_C[rows].unsqueeze(1)
                 slope_KV.mul_(torch.addcmul(-rest_K1, logprobs_KV, -h_K1, out=scratch_KV))
-            slope_KV.scatter_add_(1, targets_C[rows].unsqueeze(1), g_C[rows].unsqueeze(1))
+            slope_KV.scatter_add_(1, targets_CN[rows], g_CN[rows])
             if bias_gradient_V is not None:
                 bias_gradient_V[:vocabulary] += slope_KV.sum(dim=0)
             slope_KV = slope_KV.to(product_type)

@@ -190,6 +190,21 @@ def supervised_term(
     return LossOutput(loss=-(weights_C * logprobs_C).sum() / token_count, tokens=logprobs_C.new_zeros(()), metrics={})
 
 
+def distillation_term(logprobs_CN: Tensor, teacher_CN: Tensor, weights_C: Tensor, *, token_count: int) -> LossOutput:
+    """Rollouts beside the groups of an RL step: sum of weight * KL(q || p), over ``token_count``.
+
+    q is what is left of the teacher's distribution in its N likeliest tokens, renormalised: ``teacher_CN`` are their
+    log-probabilities. ``logprobs_CN`` are the policy's of the same tokens, of its softmax over the whole vocabulary, so
+    that mass anywhere else costs too: a logit's gradient is weight * (p - q). Both are at temperature 1, and the count
+    is of all such tokens of the whole step. It measures nothing, as ``supervised_term``.
+    """
+    log_q_CN = torch.log_softmax(teacher_CN, dim=1)
+    q_CN = log_q_CN.exp()
+    apart_CN = torch.where(q_CN > 0, log_q_CN - logprobs_CN, 0.0)
+    loss = (weights_C * (q_CN * apart_CN).sum(dim=1)).sum() / token_count
+    return LossOutput(loss=loss, tokens=logprobs_CN.new_zeros(()), metrics={})
+
+
 def likelihood_weights(
     logprobs_C: Tensor, entropy_C: Tensor | None, kind: TokenWeights, entropy_threshold: float | None
 ) -> Tensor:

@@ -17,8 +17,8 @@ from relift.learning.batching import micro_batches
 from relift.learning.forward import packing_error, token_logprobs
 from relift.learning.losses import Counts, policy_loss
 from relift.learning.packing import can_share_prompts
+from relift.learning.passes import Sizes
 from relift.learning.tokens import PolicyTokens
-from relift.learning.updates import Sizes
 from relift.records import TrainingSequence
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from numpy.random import Generator
 
 from relift.config import RlConfig, SftConfig
 from relift.learning.advantages import group_advantages, overlong_penalty
-from relift.records import Completion, GuidedGroup, Rollout, RolloutGroup, TrainingSequence
+from relift.learning.beside import is_beside
+from relift.records import Completion, Distillation, GuidedGroup, Rollout, RolloutGroup, TrainingSequence
 
 
 def rl_sequences(
@@ -20,7 +21,7 @@ def rl_sequences(
     config: RlConfig,
     max_completion_tokens: int,
     dropped: Collection[str] = (),
-    demonstrations: Sequence[TrainingSequence] = (),
+    taught: Sequence[TrainingSequence] = (),
     further: Sequence[RolloutGroup] = (),
     guided: Sequence[GuidedGroup] = (),
 ) -> list[list[TrainingSequence]]:
@@ -31,15 +32,16 @@ def rl_sequences(
     ``overlong`` the advantages are those of rewards less a penalty on completions near ``max_completion_tokens``; the
     rollouts, their verdicts and their rewards stay as recorded, and so does what counts as hardest.
 
-    Groups of the questions ``dropped`` (ids) leave the step that they would be in. Of the ``demonstrations`` those with
-    a supervision stand in the step of their question's group as they are, behind all groups, and the others enter the
-    group with reward 1. The ``guided`` groups, whose advantages are their own, are spread over the steps in their
-    order, so that there are as many steps as without them. So are the ``further`` groups, those of demonstrations whose
-    questions are not among ``groups``: with the demonstration that joins them, else without their rollouts.
+    Groups of the questions ``dropped`` (ids) leave the step that they would be in. Of what is ``taught`` the sequences
+    with a supervision or a distillation stand in the step of their question's group as they are, behind all groups, and
+    the others, demonstrations, enter the group with reward 1. The ``guided`` groups, whose advantages are their own,
+    are spread over the steps in their order, so that there are as many steps as without them. So are the ``further``
+    groups, those of taught questions that are not among ``groups``: with the demonstration that joins them, else
+    without their rollouts.
     """
     size = config.questions_per_update
-    joined = {one.question_id: one for one in demonstrations if one.supervision is None}
-    beside = {one.question_id: one for one in demonstrations if one.supervision is not None}
+    beside = [one for one in taught if is_beside(one)]
+    joined = {one.question_id: one for one in taught if not is_beside(one)}
     asked = [list(groups[start : start + size]) for start in range(0, len(groups), size)]
     for position, group in enumerate(further):
         asked[position * len(asked) // len(further)].append(group)
@@ -60,7 +62,7 @@ def rl_sequences(
         longest = max_completion_tokens - len(found.prefix_ids)
         steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
     for step, of_step in zip(steps, asked, strict=True):
-        step += [beside[group.question.id] for group in of_step if group.question.id in beside]
+        step += [one for group in of_step for one in beside if one.question_id == group.question.id]
     return steps
 
 
@@ -81,6 +83,16 @@ def rollout_sequence(
         sampling_logprobs=(0.0,) * len(prompt_ids) + completion.logprobs,
         advantage=advantage,
     )
+
+
+def distilled_sequences(
+    prompt_ids: tuple[int, ...], group: RolloutGroup, distillation: Distillation
+) -> list[TrainingSequence]:
+    """The graded rollouts of a group, to be drawn towards what the start model writes."""
+    made = [
+        rollout_sequence(prompt_ids, group.question.id, r.completion) for r in group.rollouts if r.reward is not None
+    ]
+    return [replace(one, sampling_logprobs=None, distillation=distillation) for one in made]
 
 
 def demonstration_sequence(

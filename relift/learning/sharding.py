@@ -214,7 +214,8 @@ def require_together(
 
 
 def _weight(sequence: TrainingSequence) -> float:
-    return sequence.supervision.weight if sequence.supervision else 0.0
+    beside = sequence.supervision or sequence.distillation
+    return beside.weight if beside else 0.0
 
 
 def whole(tensor: Tensor) -> Tensor:

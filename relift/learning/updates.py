@@ -11,7 +11,8 @@ once; a step whose gradient is not finite, or above a limit, is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -21,14 +22,14 @@ import torch
 from torch import Tensor
 
 from relift.config import RlConfig, SftConfig
-from relift.learning.batching import MicroBatch, micro_batches
-from relift.learning.forward import token_logprobs
+from relift.learning.batching import MicroBatch
+from relift.learning.beside import is_beside, parts_beside
 from relift.learning.head import Entropy
 from relift.learning.likelihoods import Likelihoods, others, per_token
-from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss, supervised_term
+from relift.learning.losses import Counts, LossOutput, policy_loss, sft_loss
 from relift.learning.own_loss import needs_every_sequence
-from relift.learning.packing import can_share_prompts
-from relift.learning.sharding import ALONE, Ranks, inside_forward, require_together
+from relift.learning.passes import Forward, Sizes
+from relift.learning.sharding import ALONE, Ranks, require_together
 from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
 from relift.learning.throughput import peak_flops, peak_memory, update_flops
 from relift.learning.tokens import PolicyTokens
@@ -36,21 +37,6 @@ from relift.records import TrainingSequence, UpdateKind, UpdateReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """How a forward pass is cut up, e.g. vocabulary 151665, micro_batch_tokens 16384, chunk_tokens 2048.
-
-    Resolved once per run: another cut is another sum in the last bits (contract 4).
-    """
-
-    vocabulary: int
-    """Real tokens; what pads the embedding holds no probability."""
-    micro_batch_tokens: int
-    """Packed tokens of a micro-batch, at most."""
-    chunk_tokens: int
-    """Tokens whose logits exist at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +49,8 @@ class Conduct:
     """Runs between micro-batches; when it raises, weights may have moved."""
     rl_weight: float = 1.0
     """Factor on the RL term, beside which demonstrations may stand."""
+    start: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
+    """The start model, for as long as it is read, whole on each rank; of what is distilled from it alone."""
     ranks: Ranks = ALONE
 
 
@@ -89,21 +77,23 @@ def rl_update(
 ) -> UpdateReport:
     """One pass over the steps of ``rl_sequences``: an optimizer step for each that has signal, or is taught something.
 
-    Sequences with a supervision are a term of their own, ``supervised_term``: in micro-batches of their own, at
-    temperature 1. The old log-probabilities are those of the weights at entry: the first step's own, detached, and for
-    later steps one pass without gradient before anything moves. ``reference`` is the start model, needed with
-    ``config.kl`` alone. ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained
-    rollouts' tokens'. All ranks are given the same steps and return the same report.
+    Sequences with a supervision are a term of their own, ``supervised_term``, and so are those with a distillation,
+    ``distillation_term``, which needs ``conduct.start``: in micro-batches of their own, at temperature 1. The old
+    log-probabilities are those of the weights at entry: the first step's own, detached, and for later steps one pass
+    without gradient before anything moves. ``reference`` is the start model, needed with ``config.kl`` alone.
+    ``tokens`` and ``sequences`` of the report are the denominators', the other figures the trained rollouts' tokens'.
+    All ranks are given the same steps and return the same report.
     """
     started = time.perf_counter()
     sizes, ranks = conduct.sizes, conduct.ranks
     require_together(model, optimizer, ranks, steps)
     check = ranks.together(conduct.check)
     tally = Tally()
-    sampled, taught = [[s for s in step if s.supervision is None] for step in steps], [*map(_supervised, steps)]
+    sampled = [[s for s in step if not is_beside(s)] for step in steps]
+    taught = [[s for s in step if is_beside(s) and s.loss_tokens] for step in steps]
     counts = [Counts.of(step, max_completion_tokens=max_completion_tokens) for step in sampled]
     kept = [_with_gradient(step, config) if count.tokens else [] for step, count in zip(sampled, counts, strict=True)]
-    forward, plain = (_Forward(model, sizes, heat, ranks) for heat in (temperature, 1.0))
+    forward, plain = (Forward(model, sizes, heat, ranks) for heat in (temperature, 1.0))
     weigh_entropy = Entropy.GRADIENT if config.entropy_weight else Entropy.VALUE
 
     def loss(batch: MicroBatch, old_C: Tensor | None, count: Counts) -> LossOutput:
@@ -124,7 +114,7 @@ def rl_update(
         ]
         for (count, batches, lessons), old in zip(todo, olds, strict=True):
             of_rollouts = (loss(batch, old_C, count) for batch, old_C in zip(batches, old, strict=True))
-            parts = chain(of_rollouts, _supervised_parts(plain, lessons))
+            parts = chain(of_rollouts, parts_beside(plain, lessons, conduct.start))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
     report = tally.over(ranks).report(UpdateKind.RL, [*counts, *map(Counts.of, taught)], conduct.lr)
     return _measured(report, model, [*kept, *taught], started, ranks)
@@ -153,7 +143,7 @@ def sft_update(
     tally = Tally()
     counts = [Counts.of(minibatch) for minibatch in minibatches]
     taught = [(count, minibatch) for count, minibatch in zip(counts, minibatches, strict=True) if count.tokens]
-    forward = _Forward(model, conduct.sizes, 1.0, ranks)
+    forward = Forward(model, conduct.sizes, 1.0, ranks)
     before, after = Likelihoods(demonstrations), Likelihoods(demonstrations)
 
     def loss(step: int, batch: MicroBatch) -> LossOutput:
@@ -187,53 +177,6 @@ def sft_update(
     return SftOutcome(report=report, nll_before=nll_before, nll_after=nll_after)
 
 
-@dataclass(frozen=True, slots=True)
-class _Forward:
-    """A model with all that its log-probabilities depend on."""
-
-    model: PreTrainedModel
-    sizes: Sizes
-    temperature: float
-    ranks: Ranks
-
-    def split(self, sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
-        """This rank's micro-batches; on every rank the same number, none where there are no sequences."""
-        batches = micro_batches(
-            sequences,
-            max_tokens=self.sizes.micro_batch_tokens,
-            count_multiple=self.ranks.size,
-            share_prompts=can_share_prompts(self.model.device),
-        )
-        return [batch.to(self.model.device) for batch in self.ranks.share(batches)]
-
-    def logprobs(self, batch: MicroBatch, entropy: Entropy = Entropy.NONE) -> tuple[Tensor, Tensor | None]:
-        compute = partial(
-            token_logprobs,
-            self.model,
-            batch,
-            temperature=self.temperature,
-            vocabulary=self.sizes.vocabulary,
-            chunk_tokens=self.sizes.chunk_tokens,
-            entropy=entropy,
-        )
-        return inside_forward(self.model, compute)
-
-    def without_gradient(self, batches: Sequence[MicroBatch], check: Callable[[], None]) -> list[Tensor]:
-        results = []
-        for batch in batches:
-            with torch.no_grad():
-                results.append(self.logprobs(batch)[0])
-            check()
-        return results
-
-    def measure(
-        self, sequences: Sequence[TrainingSequence], likelihoods: Likelihoods, check: Callable[[], None]
-    ) -> None:
-        batches = self.split(sequences)
-        for batch, logprobs_C in zip(batches, self.without_gradient(batches, check), strict=True):
-            likelihoods.add(sequences, batch, logprobs_C)
-
-
 def _policy_tokens(
     batch: MicroBatch, logprobs_C: Tensor, old_C: Tensor, reference_C: Tensor | None, entropy_C: Tensor | None
 ) -> PolicyTokens:
@@ -251,19 +194,6 @@ def _policy_tokens(
     )
 
 
-def _supervised(step: Sequence[TrainingSequence]) -> list[TrainingSequence]:
-    return [sequence for sequence in step if sequence.supervision is not None and sequence.loss_tokens]
-
-
-def _supervised_parts(forward: _Forward, lessons: Sequence[TrainingSequence]) -> Iterator[LossOutput]:
-    """The losses of a step's demonstrations, computed as they are asked for."""
-    count = Counts.of(lessons).tokens
-    for batch in forward.split(lessons):
-        supervisions = [found for index in batch.indices if (found := lessons[index].supervision) is not None]
-        logprobs_C, _ = forward.logprobs(batch)
-        yield supervised_term(logprobs_C, batch.sequence_C, supervisions, token_count=count)
-
-
 def _with_gradient(step: Sequence[TrainingSequence], config: RlConfig) -> list[TrainingSequence]:
     """The sequences that move the weights: those with an advantage, where the loss needs no others."""
     return [s for s in step if s.advantage != 0.0] if not needs_every_sequence(config) else list(step)
@@ -274,7 +204,7 @@ def _reference_logprobs(
     reference: PreTrainedModel | None, batch: MicroBatch, sizes: Sizes, temperature: float
 ) -> Tensor:
     assert reference is not None, "a KL penalty needs the start model"
-    return _Forward(reference, sizes, temperature, ALONE).logprobs(batch)[0]
+    return Forward(reference, sizes, temperature, ALONE).logprobs(batch)[0]
 
 
 def _measured(

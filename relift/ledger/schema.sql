@@ -57,7 +57,8 @@ CREATE TABLE attempts (             -- one row is a rollout
     purpose VARCHAR NOT NULL,       -- train; probe: did teaching last; evaluation; confirm: an evaluation with other draws;
                                     -- guided: with the beginning of a solution given, or solutions shown, wrong ones
                                     -- too; unguided: a question as it is, asked beside the batch; prefix_search,
-                                    -- continuation: to see where a beginning leads
+                                    -- continuation: to see where a beginning leads; in_view: the first half of a
+                                    -- question's samples with its demonstration in view, the rest without
     policy_version INTEGER NOT NULL,
     status VARCHAR NOT NULL,        -- correct, wrong, no_answer, malformed, truncated, timeout, error, bad_gold
     reward DOUBLE,                  -- NULL when it could not be graded, or the reward failed
@@ -160,13 +161,14 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
 CREATE TABLE uses (                 -- one row is a demonstration that one update trained on, or on what followed its beginning
     run VARCHAR NOT NULL,
     iteration INTEGER NOT NULL,
-    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group, stood beside it or guided one
+    kind VARCHAR NOT NULL,          -- of the update: sft; rl, where it joined a group, stood beside it or guided one, or was in view
     version INTEGER NOT NULL,       -- the policy version after the update
     demonstration_id VARCHAR NOT NULL,
     question_id VARCHAR NOT NULL,
     nll_before DOUBLE,              -- nats per token under the policy before the update, and after; NULL if not measured
     nll_after DOUBLE,
-    prefix_tokens INTEGER           -- so many of its tokens were given before what was trained on; NULL where it was that
+    prefix_tokens INTEGER           -- so many of its tokens were given before what was trained on; NULL where it was that,
+                                    -- or was in the start model's view
 );
 
 CREATE TABLE entries (              -- one row is a demonstration that came into the buffer and was not turned out at once

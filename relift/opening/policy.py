@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from relift.config import RunConfig
+from relift.interleave import Rule
 from relift.policy.policy import Policy
 from relift.policy.student import Student
 from relift.records import Spent, UpdateKind
@@ -26,14 +27,14 @@ def load_policy_model(config: RunConfig, student: Student) -> Any:
     return model
 
 
-def make_policy(config: RunConfig, model: Any, student: Student, *, is_same_machine: bool) -> Policy:
+def make_policy(config: RunConfig, model: Any, student: Student, rule: Rule, *, is_same_machine: bool) -> Policy:
     """At no version yet. Its replays are bit-equal where machine and versions are those that the run began with."""
     return Policy(
         model,
         student,
         _optimizers(config, model),
         is_exact=is_same_machine and (model.device.type == "cpu" or config.policy.deterministic),
-        reference=_reference(config) if config.rl and config.rl.kl else None,
+        reference=_reference(config) if _needs_a_second_model(config, rule.distils) else None,
         warm_start=_warm_start_optimizer(config, model),
     )
 
@@ -55,6 +56,13 @@ def _warm_start_optimizer(config: RunConfig, model: Any) -> Any:
     from relift.learning import build_optimizer
 
     return build_optimizer(model, config.warm_start.optimizer) if config.warm_start else None
+
+
+def _needs_a_second_model(config: RunConfig, distils: bool) -> bool:
+    """For a KL term, or to distil from: there the policy itself is the start model with its adapters off, unless a warm
+    start has trained them."""
+    is_inside = config.policy.lora is not None and config.warm_start is None
+    return config.rl is not None and (config.rl.kl is not None or (distils and not is_inside))
 
 
 def _reference(config: RunConfig) -> Any:

@@ -9,11 +9,12 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig, ZppoRuleConfig
+from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig, SelfDistilRuleConfig, ZppoRuleConfig
 from relift.errors import ConfigError, DataError
 from relift.interleave import is_control
 from relift.interleave.beginnings import beginnings_of
 from relift.interleave.rules.guided import IN_QUESTION
+from relift.interleave.rules.self_distil import IN_VIEW
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
 from relift.ledger import GoldStatus, Ledger
 from relift.opening.groundwork import record_start
@@ -22,6 +23,7 @@ from relift.policy.student import SAMPLES, Student
 from relift.questions import QuestionSet, load_questions, render_solution, with_benchmarks
 from relift.records import Question
 from relift.store.manifest import digest
+from relift.thinking import without_reasoning
 from relift.verifier import Verifier
 from relift.verifier.configured import make_verifier
 from relift.verifier.extraction import AnswerForm
@@ -194,15 +196,23 @@ def require_words(config: RunConfig, student: Student, questions: QuestionSet) -
             f"teach.rule.in_question puts words around the beginning of a solution: {fault}. Leave it out, so that the "
             f"completion begins with it."
         )
-    if not isinstance(rule, ZppoRuleConfig):
+    if not isinstance(rule, ZppoRuleConfig | SelfDistilRuleConfig):
         return
-    if fault := student.write(COMPARED.format("", "") + MISTAKEN.format(WRONG.format("", ""))).fault:
+    words = COMPARED + MISTAKEN + WRONG if isinstance(rule, ZppoRuleConfig) else IN_VIEW
+    if fault := student.write(words.replace("{}", "")).fault:
         raise ConfigError(
             f"teach.rule.kind={rule.kind!r} puts words into the prompt: {fault}. Take a model whose tokenizer can "
             f"write them, or another rule."
         )
+    if isinstance(rule, SelfDistilRuleConfig) and student.thinks and not rule.thinks:
+        raise ConfigError(
+            f"teach.rule.kind={rule.kind!r} with {student.model_name}, whose prompt opens the reasoning: models that "
+            f"think lose up to 40 % elsewhere by it (arXiv 2603.24472). Take another rule, close the reasoning "
+            f"(policy.chat_template_kwargs), or set teach.rule.thinks=true to do it all the same."
+        )
     solved = [question for question in questions.training if question.solution][:SAMPLES]
-    texts = [COMPARED.format(render_solution(question, config.questions), "") for question in solved]
+    shown = COMPARED if isinstance(rule, ZppoRuleConfig) else IN_VIEW
+    texts = [shown.format(without_reasoning(render_solution(q, config.questions)), "") for q in solved]
     lengths = [len(student.prompt(q).token_ids) + len(student.opened(t)) for q, t in zip(solved, texts, strict=True)]
     shortest = min(lengths, default=0)
     if config.teacher.sources == ("dataset",) and shortest > config.policy.max_prompt_tokens:

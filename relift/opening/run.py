@@ -150,7 +150,7 @@ def _assemble(
         order=order,
         student=student,
         teachers=ground.teachers(api, ledger),
-        policy=make_policy(config, model, student, is_same_machine=is_same_machine),
+        policy=make_policy(config, model, student, interleaving.rule.rule, is_same_machine=is_same_machine),
         engine=own
         or make_engine(config, model=model, student=student, resolved=resolved, questions=questions.training),
         base=base,

@@ -53,8 +53,8 @@ def _publish(run: Run) -> None:
 
 
 def _is_start_needed(run: Run) -> bool:
-    """Whether a KL term compares with what the warm start came to: its checkpoint holds that."""
-    return bool(run.config.warm_start and run.config.rl and run.config.rl.kl)
+    """Whether updates compare with what the warm start came to: its checkpoint holds that."""
+    return bool(run.config.warm_start and run.compares_with_start)
 
 
 def _drop_old_rollouts(run: Run) -> None:

@@ -78,7 +78,7 @@ def _redo(run: Run, policy: Policy, iteration: int, key: str, update: UpdateReco
         rollouts, verdicts = (recorded_rounds(run.store, one, rounds) for one in (update.rollouts, update.verdicts))
         # Not kept: the iteration that needs the weights has its own to go on with.
         batch = batch_of(run, iteration, rollouts, verdicts, keep=False)
-        rl_update.perform(run, batch, update, rl_update.recorded_rows(run, key, update))
+        rl_update.perform(run, batch, update, rl_update.recorded_rows(run, key))
     else:
         sft_update.perform(run, iteration, sft_update.recorded_rows(run, key), update.lr)
     made = committed_version(run, key)

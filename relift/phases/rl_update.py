@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from relift.errors import SelfCheckFailed
-from relift.interleave import ALL_KEPT, Batch, Fates
-from relift.learning import agreement, has_signal, rl_sequences, rollout_sequence
+from relift.interleave import ALL_KEPT, Batch, Distil, Fates
+from relift.learning import agreement, distilled_sequences, has_signal, rl_sequences, rollout_sequence
 from relift.learning import rl_update as learn
 from relift.ledger import Use
 from relift.phases.batch import batch_of
 from relift.phases.phase import finished
+from relift.phases.prompts import prefix_of
 from relift.phases.rounds import rl_groups
+from relift.phases.sampling import trials_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, to_parquet
 from relift.phases.updates import (
@@ -22,15 +26,18 @@ from relift.phases.updates import (
     conduct_of,
     demonstration_row,
     learning_rate,
+    prompt_ids,
     record_update,
     recorded_update,
     sizes_of,
 )
 from relift.phases.verify import groups_of
 from relift.phases.warm_start import reference
+from relift.policy.lora import without_adapters
 from relift.policy.model import autocast
 from relift.records import (
     Demonstration,
+    Distillation,
     PhaseRef,
     PolicyVersion,
     Supervision,
@@ -53,24 +60,29 @@ def rl_update(
     gated: PhaseRef,
     version: PolicyVersion,
     sourced: PhaseRef | None = None,
+    trials: PhaseRef | None = None,
 ) -> PolicyVersion:
     """The version after the update; the same one when no group had signal and nothing is taught in it, or with the
     update off.
 
     When it is recorded, its version is returned and nothing is computed: the weights come when somebody needs them.
-    ``sourced`` is read where the rule needs the iteration's demonstrations first.
+    ``sourced`` is read where the rule needs the iteration's demonstrations first, and ``trials`` are of such a rule.
     """
     if run.config.rl is None:
         if run.policy.version == version.number:  # else nothing was sampled from it in this process
             _check(run, iteration, rollouts, verdicts)
         return version
-    batch = batch_of(run, iteration, rollouts, verdicts)
+    batch = replace(batch_of(run, iteration, rollouts, verdicts), trials=trials_of(run, trials))
     came: list[Demonstration] = []
     if run.interleaving.needs_demonstrations_first:
         assert sourced is not None, "the rule needs the iteration's demonstrations before its RL update"
         came = demonstrations_of(run, sourced)
-    fates, taught = run.interleaving.fates(batch, read(run.store, gated.key, GateRecord).decision, came)
-    rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in taught]
+    decision = read(run.store, gated.key, GateRecord).decision
+    fates, taught = run.interleaving.fates(batch, decision, came, partial(prefix_of, run))
+    targets = {*fates.joined, *(answer.question_id for answer in fates.supervised)}
+    rows = [
+        demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in taught if d.question_id in targets
+    ]
     others = () if fates == ALL_KEPT else (asdict(fates),)
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows, *others)
     if ref := finished(run, iteration, "rl_update", inputs):
@@ -105,11 +117,11 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
     """
     config, fates = run.config.rl, fates_of(run, update)
     assert config is not None
-    conduct = replace(conduct_of(run, update.lr), rl_weight=fates.rl_weight)
+    conduct = replace(conduct_of(run, update.lr), rl_weight=fates.rl_weight, start=partial(_start, run))
     asked = [*batch.groups, *(guided.group for guided in batch.guided)]
     prompts = {group.question.id: run.student.prompt(group.question).token_ids for group in asked}
     groups = rl_groups(run.config, batch.groups)
-    further = {row["question_id"] for row in rows}.difference(group.question.id for group in groups)
+    further = {*fates.taught}.difference(group.question.id for group in groups)
     with run.policy.changing(), autocast(run.config.policy, run.resolved.device):
         return learn(
             run.policy.model,
@@ -120,7 +132,7 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
                 config=config,
                 max_completion_tokens=run.config.rollout.max_tokens,
                 dropped=frozenset(fates.dropped),
-                demonstrations=_demonstrations(fates, rows),
+                taught=[*_demonstrations(fates, rows), *_distilled(run, fates, batch, prompts)],
                 further=[group for group in batch.groups if group.question.id in further],
                 guided=batch.guided,
             ),
@@ -132,10 +144,26 @@ def perform(run: Run, batch: Batch, update: UpdateRecord, rows: Sequence[Mapping
         )
 
 
-def recorded_rows(run: Run, key: str, update: UpdateRecord) -> list[dict[str, Any]]:
-    """Of an update that taught demonstrations; none of any other."""
-    are_trained_on = any(use.prefix_tokens is None for use in update.used_by(0))
-    return from_parquet(run.store.read(key, TRAINED)) if are_trained_on else []
+def recorded_rows(run: Run, key: str) -> list[dict[str, Any]]:
+    """Of an update that trained on demonstrations; none of any other."""
+    manifest = run.store.manifest(key)
+    has_rows = manifest is not None and any(entry.name == TRAINED for entry in manifest.files)
+    return from_parquet(run.store.read(key, TRAINED)) if has_rows else []
+
+
+def _view(run: Run, answer: Distil) -> tuple[int, ...]:
+    """What the start model reads in place of a question's prompt."""
+    return prefix_of(run, "groups", answer.prompt).prompt_ids
+
+
+@contextmanager
+def _start(run: Run) -> Iterator[Any]:
+    """The start model: the second one, or the policy's with its adapters off."""
+    if (model := reference(run)) is not None:
+        yield model
+    else:
+        with without_adapters(run.policy.model):
+            yield run.policy.model
 
 
 def _guides(run: Run, batch: Batch) -> list[Use]:
@@ -145,8 +173,7 @@ def _guides(run: Run, batch: Batch) -> list[Use]:
         Use(
             demonstration_id=prefix.demonstration_id,
             question_id=prefix.question_id,
-            prefix_tokens=len(prefix.token_ids)
-            or len(prefix.prompt_ids) - len(run.student.prompt(run.questions.by_id[prefix.question_id]).token_ids),
+            prefix_tokens=len(prefix.token_ids) or len(prefix.prompt_ids) - len(prompt_ids(run, prefix.question_id)),
         )
         for found in batch.guided
         if found.is_guided and (prefix := found.prefix).demonstration_id
@@ -182,6 +209,19 @@ def _demonstrations(fates: Fates, rows: Sequence[Mapping[str, Any]]) -> list[Tra
         for answer in fates.supervised
     }
     return [replace(sequence_of(row), supervision=beside.get(row["question_id"])) for row in rows]
+
+
+def _distilled(run: Run, fates: Fates, batch: Batch, prompts: Mapping[str, tuple[int, ...]]) -> list[TrainingSequence]:
+    groups = {group.question.id: group for group in batch.groups}
+    return [
+        sequence
+        for answer in fates.distilled
+        for sequence in distilled_sequences(
+            prompts[answer.question_id],
+            groups[answer.question_id],
+            Distillation(weight=answer.weight, prompt_ids=_view(run, answer)),
+        )
+    ]
 
 
 def _check(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from relift.phases import rollout, verify
 from relift.phases.prompts import completions_of
 from relift.phases.tables import completions_from_parquet, groups_from_parquet, rollouts_to_parquet, verdicts_to_parquet
 from relift.policy.sampling_request import SamplingRequest
-from relift.records import Completion, PhaseRef, PolicyVersion, Question, Rewarded, Rollout, RolloutGroup, Verdict
+from relift.records import (
+    Completion,
+    GuidedGroup,
+    PhaseRef,
+    PolicyVersion,
+    Question,
+    Rewarded,
+    Rollout,
+    RolloutGroup,
+    Verdict,
+)
+from relift.run.recorded import TrialRecord, read
 from relift.run.run import Run
 from relift.verifier import Verifier
 
@@ -76,3 +88,22 @@ def recorded_groups(run: Run, ref: PhaseRef, prefix: str = "") -> list[RolloutGr
         [run.store.read(ref.key, prefix + verify.FILE)],
         run.questions.by_id,
     )
+
+
+def trials_of(run: Run, trials: PhaseRef | None) -> list[GuidedGroup]:
+    """What was recorded, a group for each prefix in the order in which the rule gave them; none without a phase."""
+    return [] if trials is None else by_prefix(read(run.store, trials.key, TrialRecord), recorded_groups(run, trials))
+
+
+def by_prefix(record: TrialRecord, groups: Sequence[RolloutGroup]) -> list[GuidedGroup]:
+    """The groups of a trial, whose samples are those of all rounds, for each prefix of each round."""
+    of_question: Mapping[str, RolloutGroup] = {group.question.id: group for group in groups}
+    taken: dict[str, int] = {}
+    found = []
+    for prefix in (prefix for prefixes in record.rounds for prefix in prefixes):
+        start = taken.get(prefix.question_id, 0)
+        taken[prefix.question_id] = start + record.samples
+        group = of_question[prefix.question_id]
+        rollouts: tuple[Rollout, ...] = group.rollouts[start : start + record.samples]
+        found.append(GuidedGroup(prefix=prefix, group=replace(group, rollouts=rollouts)))
+    return found

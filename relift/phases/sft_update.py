@@ -17,9 +17,9 @@ from relift.phases.batch import batch_of
 from relift.phases.phase import finished, forget
 from relift.phases.prompts import partial_ids
 from relift.phases.rl_update import after_rl_update
+from relift.phases.sampling import trials_of
 from relift.phases.source import demonstrations_of
 from relift.phases.tables import SEQUENCES, from_parquet, sequence_of, sequence_row, to_parquet
-from relift.phases.trial import trials_of
 from relift.phases.updates import (
     DEMONSTRATION,
     TRAINED,

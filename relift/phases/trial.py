@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +10,9 @@ from relift.phases.batch import batch_of
 from relift.phases.phase import finish, finished, forget
 from relift.phases.prompts import continuations, prefix_of, request_of
 from relift.phases.rl_update import after_rl_update
-from relift.phases.sampling import group_files, judged_groups, recorded_groups
+from relift.phases.sampling import by_prefix, group_files, judged_groups, recorded_groups
 from relift.phases.source import demonstrations_of
-from relift.records import GuidedGroup, PhaseRef, PolicyVersion, Prefix, Rollout, RolloutGroup
+from relift.records import GuidedGroup, PhaseRef, PolicyVersion, Prefix, RolloutGroup
 from relift.run.recorded import GateRecord, TrialRecord, phase_key, read
 from relift.run.run import Run
 from relift.store.manifest import digest
@@ -27,8 +27,8 @@ def trial(
     sourced: PhaseRef,
     version: PolicyVersion,
 ) -> PhaseRef | None:
-    """Continuations under the version that the RL update made, round by round until the rule asks for no more; None
-    where it asks for none.
+    """Continuations under the version that the RL update made, or that the iteration starts with where the rule needs
+    demonstrations first, round by round until the rule asks for no more; None where it asks for none.
 
     They go into the ledger and to the rule, and nowhere else: no figure counts them.
     """
@@ -49,7 +49,7 @@ def trial(
         groups = recorded_groups(run, ref)
     else:
         groups = _sampled(run, iteration, record, version)
-        while len(record.rounds) < rule.trial_rounds and (prefixes := ask(_by_prefix(record, groups))):
+        while len(record.rounds) < rule.trial_rounds and (prefixes := ask(by_prefix(record, groups))):
             record = replace(record, rounds=(*record.rounds, prefixes))
             groups = _together([*groups, *_sampled(run, iteration, record, version)])
     run.ledger.record_attempts(batch_key, iteration, groups, purpose=record.purpose)
@@ -66,11 +66,6 @@ def trial(
     return finish(run, iteration, "trial", group_files(groups), inputs=inputs, counts=counts, facts=record.to_json())
 
 
-def trials_of(run: Run, trials: PhaseRef | None) -> list[GuidedGroup]:
-    """What was recorded, a group for each prefix in the order in which the rule gave them; none without a phase."""
-    return [] if trials is None else _by_prefix(read(run.store, trials.key, TrialRecord), recorded_groups(run, trials))
-
-
 def _asked(
     run: Run,
     iteration: int,
@@ -81,7 +76,11 @@ def _asked(
     trials: Sequence[GuidedGroup],
 ) -> tuple[Prefix, ...]:
     """What the rule wants continued next."""
-    batch = replace(after_rl_update(run, batch_of(run, iteration, rollouts, verdicts)), trials=trials)
+    batch = batch_of(run, iteration, rollouts, verdicts)
+    # Asked before the RL update it is asked again without it, though a resumed run has recorded that.
+    if not run.interleaving.needs_demonstrations_first:
+        batch = after_rl_update(run, batch)
+    batch = replace(batch, trials=trials)
     decision = read(run.store, gated.key, GateRecord).decision
     return tuple(run.interleaving.trials(batch, decision, demonstrations_of(run, sourced), partial(prefix_of, run)))
 
@@ -111,16 +110,3 @@ def _together(groups: Iterable[RolloutGroup]) -> list[RolloutGroup]:
         numbered = tuple(replace(rollout, sample=sample) for sample, rollout in enumerate(rollouts))
         found[group.question.id] = replace(group, rollouts=numbered)
     return list(found.values())
-
-
-def _by_prefix(record: TrialRecord, groups: Sequence[RolloutGroup]) -> list[GuidedGroup]:
-    of_question: Mapping[str, RolloutGroup] = {group.question.id: group for group in groups}
-    taken: dict[str, int] = {}
-    found = []
-    for prefix in (prefix for prefixes in record.rounds for prefix in prefixes):
-        start = taken.get(prefix.question_id, 0)
-        taken[prefix.question_id] = start + record.samples
-        group = of_question[prefix.question_id]
-        rollouts: tuple[Rollout, ...] = group.rollouts[start : start + record.samples]
-        found.append(GuidedGroup(prefix=prefix, group=replace(group, rollouts=rollouts)))
-    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -79,6 +80,21 @@ def target_layers(model: Any, targets: str | tuple[str, ...]) -> list[str]:
             f"layers are called: {known}."
         )
     return chosen
+
+
+@contextmanager
+def without_adapters(model: Any) -> Iterator[Any]:
+    """The model as it was before they were put on it; they train on after it."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    try:
+        for layer in layers:
+            layer.enable_adapters(False)
+        yield model
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def adapter_tensors(model: Any) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
-from relift.interleave import ALL_KEPT, Decision, Fates, Supervise
+from relift.interleave import ALL_KEPT, Decision, Distil, Fates, Supervise
 from relift.ledger import Use
 from relift.questions import Position
 from relift.records import EvalResult, PolicyVersion, Prefix, Purpose, UpdateKind, UpdateReport
@@ -188,6 +188,7 @@ def fates_from_json(tree: Mapping[str, Any]) -> Fates:
         dropped=tuple(tree.get("dropped", ())),
         joined=tuple(tree.get("joined", ())),
         supervised=tuple(Supervise(**answer) for answer in tree.get("supervised", ())),
+        distilled=tuple(Distil(**answer) for answer in tree.get("distilled", ())),
         rl_weight=tree.get("rl_weight", 1.0),
     )
 

@@ -48,7 +48,7 @@ class Run(Session):
     noted_trouble: str = ""
     """What was last said about teachers that do not answer."""
     has_reference: bool = False
-    """Whether the start model of a KL term holds what the warm start came to."""
+    """Whether the start model holds what the warm start came to."""
     checked: bool = False
     """Whether the self-checks of engine and trainer have passed in this process."""
     decoded: DecodedRollouts = dataclasses.field(default_factory=DecodedRollouts)
@@ -66,6 +66,11 @@ class Run(Session):
         checkpoint.put_weights(policy.model, self.base_weights)
         for optimizer in filter(None, (*policy.optimizers.values(), policy.warm_start)):
             optimizer.state.clear()
+
+    @property
+    def compares_with_start(self) -> bool:
+        """Whether its RL updates read the start model: for a KL term, or since the rule distils from it."""
+        return self.config.rl is not None and (self.config.rl.kl is not None or self.interleaving.rule.rule.distils)
 
     @property
     def first(self) -> int:

@@ -19,6 +19,7 @@ PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 NAMES = [
     "Completion",
     "Demonstration",
+    "Distil",
     "Drop",
     "EngineInputs",
     "EvalResult",

@@ -9,7 +9,19 @@ import pytest
 
 from relift.config import ReliftRuleConfig
 from relift.errors import RuleError
-from relift.interleave import ALL_KEPT, Drop, Fates, GuidedPrompt, Join, Lesson, Moment, Partial, Rule, Supervise
+from relift.interleave import (
+    ALL_KEPT,
+    Distil,
+    Drop,
+    Fates,
+    GuidedPrompt,
+    Join,
+    Lesson,
+    Moment,
+    Partial,
+    Rule,
+    Supervise,
+)
 from relift.interleave.answers import Answers
 from relift.interleave.rules.relift import ReliftRule
 from relift.records import RewardStatus, Status
@@ -36,8 +48,8 @@ class Said(Rule):
 
 def asked(what: str, said: Any) -> Any:
     answers = Answers(rule=Said(said), name="x:Y", known={"a", "b", "c", "d"}, is_control=lambda q: q == "c")
-    encode = {"prompts": [prefix_of], "trials": [prefix_of], "batches": [encoded]}
-    return getattr(answers, what)(MOMENT, *encode.get(what, []))
+    encode = {"requests": [], "batches": [encoded]}
+    return getattr(answers, what)(MOMENT, *encode.get(what, [prefix_of]))
 
 
 def encoded(part: Partial) -> tuple[int, ...]:
@@ -73,6 +85,10 @@ def test_controls_are_left_out_of_every_answer() -> None:
         ("groups", [Supervise("a", weight=0.0)], "whose weight is no number above 0"),
         ("groups", [Supervise("a", weight=float("nan"))], "whose weight is no number above 0"),
         ("groups", [Supervise("a", token_weights="p")], "whose token_weights are neither"),  # type: ignore[arg-type]
+        ("groups", [Distil("b", "1")], "distils 'b', for which no admitted demonstration waits"),
+        ("groups", [Distil("a", "1", weight=-1.0)], "whose weight is no number above 0"),
+        ("groups", [Distil("a", "1")], "its class does not say distils = True"),
+        ("trials", [GuidedPrompt("a", "1"), GuidedPrompt("a", None)], "names 'a' twice"),
         ("requests", "abc", "which is no list"),
         ("requests", None, "which is no list"),
         ("requests", [3], "which is no str"),
@@ -137,14 +153,16 @@ def test_nothing_joins_a_group_whose_rewards_are_of_another_scale() -> None:
     rollouts = tuple(replace(one, reward_status=RewardStatus.GIVEN) for one in wrong.rollouts)
     answers = Answers(rule=Said([Join("a")]), name="x:Y", known=LESSONS, is_control=lambda q: False)
     with pytest.raises(RuleError, match=r"groups joins a demonstration with reward 1.*your own rl.reward"):
-        answers.groups(replace(MOMENT, groups=(replace(wrong, rollouts=rollouts),)))
+        answers.groups(replace(MOMENT, groups=(replace(wrong, rollouts=rollouts),)), prefix_of)
 
 
 def test_nothing_is_answered_by_default() -> None:
     answers = Answers(rule=Rule(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     now = replace(MOMENT, hardest=())
     assert not answers.prompts(now, prefix_of) and not answers.trials(now, prefix_of)
-    assert answers.groups(now) == ALL_KEPT and not answers.requests(now) and not answers.batches(now, encoded)
+    assert (
+        answers.groups(now, prefix_of) == ALL_KEPT and not answers.requests(now) and not answers.batches(now, encoded)
+    )
     answers.advance(now)
     assert Rule().to_json() is None
 
@@ -157,7 +175,7 @@ def test_a_weight_of_the_rl_term_that_is_no_weight_is_named(weight: Any) -> None
 
     answers = Answers(rule=Weighs(), name="x:Y", known=LESSONS, is_control=lambda q: False)
     with pytest.raises(RuleError, match=r"x:Y'.*rl_weight answered .*no number of at least 0"):
-        answers.groups(MOMENT)
+        answers.groups(MOMENT, prefix_of)
 
 
 def test_what_is_supervised_is_taught_and_drops_its_group_where_it_says_so() -> None:
@@ -181,4 +199,16 @@ def test_a_demonstration_joins_no_group_in_which_it_would_have_no_advantage(
     rewards = [None if s is Status.TIMEOUT else float(s is Status.CORRECT) for s in statuses]
     now = replace(MOMENT, groups=(group("a", statuses, rewards=rewards),), questions=("a",))
     answers = Answers(rule=Said([Join("a")]), name="x:Y", known=LESSONS, is_control=lambda q: False)
-    assert answers.groups(now).joined == (("a",) if is_joined else ())
+    assert answers.groups(now, prefix_of).joined == (("a",) if is_joined else ())
+
+
+class Distils(Said):
+    distils = True
+
+
+@pytest.mark.parametrize(("status", "is_distilled"), [(Status.WRONG, True), (Status.TIMEOUT, False)])
+def test_nothing_is_distilled_where_no_rollout_was_graded(status: Status, is_distilled: bool) -> None:
+    reward = 0.0 if status is Status.WRONG else None
+    now = replace(MOMENT, groups=(group("a", [status] * 2, rewards=[reward] * 2),))
+    answers = Answers(rule=Distils([Distil("a", "1")]), name="x:Y", known=LESSONS, is_control=lambda q: False)
+    assert answers.groups(now, prefix_of).taught == (("a",) if is_distilled else ())

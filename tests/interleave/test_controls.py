@@ -76,7 +76,7 @@ def shown(state: Interleaving, seed: int, iteration: int) -> set[str]:
     decision = state.decide(batch)
     # Teachers answer of controls too, and answer with what nobody asked for.
     came = [demonstration(question) for question in draw.sample(QUESTIONS, 30)]
-    fates, _ = state.fates(batch, decision, came if state.needs_demonstrations_first else ())
+    fates, _ = state.fates(batch, decision, came if state.needs_demonstrations_first else (), encode)
     batch = replace(batch, fates=fates)
     trials: list[GuidedGroup] = []
     tried: list[Prefix] = []

@@ -260,3 +260,7 @@ def test_the_batch_arithmetic_counts_what_is_sampled_beside_the_batch() -> None:
     assert asked_again == f"{(32 + 16 + 16) * 8 * 10:,}"
     tried = lines("teach.rule.kind=intervention")["completions of continuations, at most"]
     assert tried == f"{64 * 4 * 10:,}"
+    settings = "teach.rule={kind='self-distil', gap_questions=20, gap_samples=6}"
+    assert lines(settings, "sft=off")["completions for the gap, at most"] == f"{2 * 20 * 6}", (
+        "once, in whatever iteration"
+    )

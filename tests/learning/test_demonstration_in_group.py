@@ -27,7 +27,7 @@ def steps(groups: list[RolloutGroup], size: int = 2, **settings: object) -> list
 
 
 def test_eight_zeros_and_a_demonstration_have_the_advantages_of_nine_completions() -> None:
-    (made,) = steps([ZEROS], demonstrations=[DEMONSTRATION])
+    (made,) = steps([ZEROS], taught=[DEMONSTRATION])
     assert [sequence.advantage for sequence in made] == pytest.approx([-1 / 9] * 8 + [8 / 9])
     assert made[-1] == replace(DEMONSTRATION, advantage=made[-1].advantage), "its tokens are as they were"
     (alone,) = steps([ZEROS])
@@ -94,7 +94,7 @@ def test_what_is_sure_and_what_is_hopeless_moves_little(p: float) -> None:
 
 @pytest.mark.parametrize("budget", [16, 60, 400])
 def test_through_the_model_and_however_the_batch_is_cut_the_loss_is_the_same(budget: int) -> None:
-    (made,) = steps([ZEROS], demonstrations=[DEMONSTRATION])
+    (made,) = steps([ZEROS], taught=[DEMONSTRATION])
     made = [replace(one, token_ids=tuple(max(3, token % 20) for token in one.token_ids)) for one in made]
     model = tiny_model()
     expected = 0.0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from learning_helpers import LargestTensor, relative_error
 
-from relift.learning.head import Entropy, chunk_tokens_for, logprobs_and_entropy
+from relift.learning.head import Entropy, chunk_tokens_for, logprobs_and_entropy, most_likely
 
 TOKENS, VOCABULARY, PADDED, WIDTH = 13, 11, 16, 6
 
@@ -191,3 +191,28 @@ def test_only_a_chunk_of_the_logits_exists_at_any_time(chunk):
 )
 def test_the_chunk_follows_from_the_free_memory(vocabulary, free_bytes, on_gpu, expected):
     assert chunk_tokens_for(vocabulary, free_bytes, on_gpu=on_gpu) == expected
+
+
+# ---------------------------------------------------------------- several tokens
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 100])
+def test_several_targets_of_a_token_have_the_values_and_gradients_of_each_alone(chunk):
+    tensors, first = inputs(bias=True)
+    targets = torch.stack([first, (first + 1) % VOCABULARY, (first + 4) % VOCABULARY], dim=1)
+    together, _ = compute(tensors, targets, chunk=chunk, temperature=0.7, entropy=Entropy.NONE)
+    alone = [plainly(tensors, targets[:, column], 0.7)[0] for column in range(3)]
+    torch.testing.assert_close(together, torch.stack(alone, dim=1))
+    ramp = torch.linspace(-1, 2, together.numel(), dtype=together.dtype).reshape(together.shape)
+    got, want = (gradients((ramp * found).sum(), tensors) for found in (together, torch.stack(alone, dim=1)))
+    assert relative_error(got, want) < 1e-12
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 100])
+def test_the_likeliest_tokens_are_those_of_the_whole_softmax_and_no_padding_is_among_them(chunk):
+    (hidden, weight, bias), _ = inputs(bias=True)
+    found = most_likely(hidden, weight, bias, count=4, vocabulary=VOCABULARY, chunk_tokens=chunk)
+    logits = hidden @ weight[:VOCABULARY].T + bias[:VOCABULARY]
+    for got, want in zip(found, torch.log_softmax(logits, dim=-1).topk(4), strict=True):
+        torch.testing.assert_close(got, want.detach())
+    assert most_likely(hidden, weight, bias, count=20, vocabulary=5, chunk_tokens=chunk)[1].shape == (TOKENS, 5)

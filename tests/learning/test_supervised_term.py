@@ -44,7 +44,7 @@ def step(
         config=RlConfig(questions_per_update=len(groups)),
         max_completion_tokens=40,
         dropped=dropped,
-        demonstrations=demonstrations,
+        taught=demonstrations,
     )
     return [replace(one, token_ids=tuple(max(3, token % 20) for token in one.token_ids)) for one in made]
 

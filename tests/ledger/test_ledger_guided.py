@@ -23,7 +23,7 @@ from tests.ledger.test_ledger_cookbook import RECIPES
 OF_ALL = {"slowest-verdicts", "guidance", "group_results"}
 """About the verifier, whatever it was asked about; about guidance; and what a group of any purpose is."""
 VIEWS = re.findall(r"CREATE VIEW (\w+)", views_sql())
-BESIDE = (Purpose.GUIDED, Purpose.UNGUIDED, Purpose.PREFIX_SEARCH, Purpose.CONTINUATION)
+BESIDE = (Purpose.GUIDED, Purpose.UNGUIDED, Purpose.PREFIX_SEARCH, Purpose.CONTINUATION, Purpose.IN_VIEW)
 
 
 def everything(path: Path) -> dict[str, Any]:

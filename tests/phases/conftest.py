@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from relift.interleave.rules.self_distil import IN_VIEW
 from relift.interleave.rules.zppo import COMPARED, MISTAKEN, WRONG
 from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
@@ -33,6 +34,7 @@ Opener = Callable[..., Run]
 SHOWN = {COMPARED.format(answer("0"), answer("1")): DIGITS} | {
     MISTAKEN.format("\n\n".join([WRONG.format(1, answer("1")), WRONG.format(2, answer("2"))])): DIGITS
 }
+SHOWN |= {IN_VIEW.format(answer(digit)): digit for digit in DIGITS}
 """What the guesser has been asked with, and the digits that it then answers with."""
 
 
@@ -82,6 +84,27 @@ def sampled(
     return rollouts, verdicts
 
 
+def updated(
+    run: Run,
+    iteration: int,
+    phases: tuple[PhaseRef, PhaseRef, PhaseRef, PhaseRef],
+    version: PolicyVersion,
+    keep: Callable[[int, str], None] = lambda *_: None,
+) -> tuple[PolicyVersion, PhaseRef | None]:
+    """The RL update and the trials before or after it, as flows/train.py has them; ``phases`` are rollout to source."""
+    is_first, trials = run.interleaving.needs_demonstrations_first, None
+    if is_first:
+        trials = trial(run, iteration, *phases, version)
+        keep(iteration, "trial")
+    *before, sourced = phases
+    version = rl_update(run, iteration, *before, version, sourced, trials)
+    keep(iteration, "rl_update")
+    if not is_first:
+        trials = trial(run, iteration, *phases, version)
+        keep(iteration, "trial")
+    return version, trials
+
+
 def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[PolicyVersion]:
     """Run (or resume) up to ``iterations``, or to where the budget is used up; the version after each iteration that
     this call went through."""
@@ -94,8 +117,7 @@ def drive(run: Run, iterations: int, *, checkpoints: bool = True) -> list[Policy
         rollouts, verdicts = sampled(run, iteration, version)
         gated = gate(run, iteration, rollouts, verdicts)
         sourced = source(run, iteration, gated)
-        version = rl_update(run, iteration, rollouts, verdicts, gated, version, sourced)
-        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
+        version, trials = updated(run, iteration, (rollouts, verdicts, gated, sourced), version)
         version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         report_iteration(run, iteration, rollouts, verdicts, gated)
         versions.append(version)

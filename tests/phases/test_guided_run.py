@@ -21,7 +21,7 @@ from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.phases.batch import batch_of, guided_groups
 from relift.phases.prompts import continuations, request_of
 from relift.phases.rounds import recorded_rounds
-from relift.phases.trial import trials_of
+from relift.phases.sampling import trials_of
 from relift.policy.own_engine import EngineInputs
 from relift.policy.sampling_request import Prompt
 from relift.rebuild.rebuild import rebuild

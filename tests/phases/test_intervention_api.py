@@ -11,8 +11,8 @@ import pytest
 from relift.config import RunConfig
 from relift.errors import ConfigError
 from relift.interleave import is_control
+from relift.phases.sampling import trials_of
 from relift.phases.sft_update import recorded_rows
-from relift.phases.trial import trials_of
 from relift.phases.updates import DEMONSTRATION
 from relift.records import PhaseRef
 from relift.run.recorded import GateRecord, phase_key, read

@@ -10,8 +10,8 @@ import pytest
 from relift.interleave import is_control
 from relift.interleave.steps import steps_of
 from relift.ledger.check import check
+from relift.phases.sampling import trials_of
 from relift.phases.sft_update import OWN_CORRECT, recorded_rows
-from relift.phases.trial import trials_of
 from relift.phases.updates import DEMONSTRATION
 from relift.records import PhaseRef, Purpose
 from relift.run.recorded import TrialRecord, UpdateRecord, find, phase_key, read

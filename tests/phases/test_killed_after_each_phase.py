@@ -18,15 +18,13 @@ from relift.opening.run import open_run
 from relift.phases.checkpoint import checkpoint
 from relift.phases.gate import gate
 from relift.phases.iteration_report import report_iteration
-from relift.phases.rl_update import rl_update
 from relift.phases.sft_update import sft_update
 from relift.phases.source import source
-from relift.phases.trial import trial
 from relift.policy.weights import weights_checksum
 from relift.records import PolicyVersion, UpdateKind
 from relift.run.progress import METRICS
 from relift.run.run import Run
-from tests.phases.conftest import Opener, drive, sampled
+from tests.phases.conftest import Opener, drive, sampled, updated
 from tests.small_run import small_config
 
 PHASES = ("rollout", "probe", "verify", "gate", "source", "rl_update", "sft_update", "report_iteration", "checkpoint")
@@ -95,10 +93,7 @@ def drive_and_keep(run: Run, keep: Callable[[int, str], None], end: int = END) -
         keep(iteration, "gate")
         sourced = source(run, iteration, gated)
         keep(iteration, "source")
-        version = rl_update(run, iteration, rollouts, verdicts, gated, version, sourced)
-        keep(iteration, "rl_update")
-        trials = trial(run, iteration, rollouts, verdicts, gated, sourced, version)
-        keep(iteration, "trial")
+        version, trials = updated(run, iteration, (rollouts, verdicts, gated, sourced), version, keep)
         version = sft_update(run, iteration, rollouts, verdicts, gated, sourced, version, trials)
         keep(iteration, "sft_update")
         report_iteration(run, iteration, rollouts, verdicts, gated)

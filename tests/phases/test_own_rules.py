@@ -18,10 +18,10 @@ from relift.ledger.check import check
 from relift.ledger.schema import LEDGER, SNAPSHOT
 from relift.phases.batch import guided_groups
 from relift.phases.rl_update import recorded_fates, recorded_rows
-from relift.phases.trial import trials_of
+from relift.phases.sampling import trials_of
 from relift.rebuild.rebuild import rebuild
 from relift.records import PhaseRef, Prefix, Purpose
-from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, UpdateRecord, phase_key, read
+from relift.run.recorded import GateRecord, RolloutRecord, TrialRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
 from tests.phases.test_killed_after_each_phase import OF_A_RULE, Outcome, drive_and_keep, keep_copy, require_same_end
@@ -205,8 +205,7 @@ def test_a_demonstration_in_its_group_is_a_use_of_the_rl_update_and_leaves_the_b
     assert {(kind, nll) for *_, kind, nll in uses} == {("rl", None)}
     assert not any(is_control(question, SHARE) for _, question in joined)
     for iteration, question in joined:
-        update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
-        rows = {row["question_id"]: row for row in recorded_rows(run, phase_key(iteration, "rl_update"), update)}
+        rows = {row["question_id"]: row for row in recorded_rows(run, phase_key(iteration, "rl_update"))}
         assert run.student.end_id == rows[question]["token_ids"][-1]
     run.publish()
     assert not [found for found in check(run.snapshot_path) if found.wrong]

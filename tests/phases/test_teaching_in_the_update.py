@@ -74,8 +74,7 @@ def test_what_is_taught_was_asked_for_in_the_same_iteration_and_is_a_use_each_an
         wanted = {q for q in improvable if not is_control(q, SHARE)} if kind == "insert" else set(decision.hardest)
         now = {question for i, question in expected if i == iteration}
         assert now == wanted - set(decision.control), "the data set has a solution of each"
-        update = read(run.store, phase_key(iteration, "rl_update"), UpdateRecord)
-        rows = recorded_rows(run, phase_key(iteration, "rl_update"), update)
+        rows = recorded_rows(run, phase_key(iteration, "rl_update"))
         assert {row["question_id"] for row in rows} == now
     assert controls, "too little happens to show anything"
     assert len(run.interleaving.buffer) == 0

@@ -17,6 +17,7 @@ from relift.config import (
     ReliftRuleConfig,
     RunConfig,
     Section,
+    SelfDistilRuleConfig,
     SwitchRuleConfig,
     ZppoRuleConfig,
 )
@@ -30,6 +31,7 @@ from relift.interleave.rules.intervention import InterventionRule
 from relift.interleave.rules.mixed import MixedRule
 from relift.interleave.rules.random import RandomRule
 from relift.interleave.rules.relift import ReliftRule
+from relift.interleave.rules.self_distil import SelfDistilRule
 from relift.interleave.rules.switch import SwitchRule
 from relift.interleave.rules.zppo import ZppoRule
 from relift.interleave.steps import step_mark
@@ -44,6 +46,7 @@ RULES: Mapping[type[Section], Callable[[Any], Rule]] = {
     InsertRuleConfig: InsertRule,
     MixedRuleConfig: MixedRule,
     ZppoRuleConfig: ZppoRule,
+    SelfDistilRuleConfig: SelfDistilRule,
 }
 """Those that come with relift, by their settings; a rule that cuts solutions into steps is made with their mark too."""
 
@@ -90,10 +93,10 @@ def require_rule(config: RunConfig) -> dict[str, str]:
             f"teach.rule.kind={setting.kind!r} has {' and '.join(of_rl)} for the RL update, which rl='off' switches "
             f"off: nothing would come of them. Leave rl=off out, or take a rule that has batches alone."
         )
-    if rule.trial_purpose not in (Purpose.PREFIX_SEARCH, Purpose.CONTINUATION):
+    if rule.trial_purpose not in (Purpose.PREFIX_SEARCH, Purpose.CONTINUATION, Purpose.IN_VIEW):
         raise ConfigError(
             f"teach.rule.kind={setting.kind!r} has trial_purpose={rule.trial_purpose!r}: its trials would count as "
-            f"something else. Leave it as it is, or set it to Purpose.CONTINUATION."
+            f"something else. Leave it as it is, or set it to Purpose.CONTINUATION or Purpose.IN_VIEW."
         )
     again = _made(plugin, setting)
     again.restore(state_of(rule, setting.kind))

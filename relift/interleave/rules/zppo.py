@@ -20,7 +20,7 @@ from typing import Any
 from relift.config import ZppoRuleConfig
 from relift.interleave.rule import GuidedPrompt, Moment, Rule
 from relift.records import RolloutGroup, Status
-from relift.thinking import CLOSE
+from relift.thinking import without_reasoning
 
 COMPARED = (
     "Here are two candidate solutions. One of them may be right. Solve the problem.\n\n"
@@ -88,7 +88,7 @@ class ZppoRule(Rule):
                 self.hard[prefix.question_id] = replace(hard, asked=moment.iteration, is_shown=is_shown)
         for question, lesson in moment.waiting.items():
             if (hard := self.hard.get(question)) and not hard.is_shown:
-                text = _visible(lesson.text)
+                text = without_reasoning(lesson.text)
                 self.hard[question] = replace(hard, demonstration_id=lesson.demonstration_id, text=text)
         for question in list(self.hard)[: -self._config.capacity]:
             del self.hard[question]
@@ -136,10 +136,5 @@ def _prompt(question: str, text: str, demonstration: str | None = "") -> GuidedP
 
 
 def _wrong(group: RolloutGroup) -> list[str]:
-    texts = (_visible(r.completion.text) for r in group.rollouts if r.verdict.status is Status.WRONG)
+    texts = (without_reasoning(r.completion.text) for r in group.rollouts if r.verdict.status is Status.WRONG)
     return [text for text in texts if text]
-
-
-def _visible(text: str) -> str:
-    """Without its reasoning."""
-    return text.rpartition(CLOSE)[2].strip()

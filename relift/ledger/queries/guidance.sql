@@ -18,7 +18,7 @@ SELECT
 FROM groups g
 LEFT JOIN given u
     ON g.purpose = 'guided' AND u.run = g.run AND u.iteration = g.iteration AND u.question_id = g.question_id
-WHERE g.purpose IN ('guided', 'unguided', 'prefix_search', 'continuation')
+WHERE g.purpose IN ('guided', 'unguided', 'prefix_search', 'continuation', 'in_view')
   AND g.run GLOB coalesce(getvariable('run'), '*')
   AND g.iteration >= coalesce(getvariable('since'), 0)
 GROUP BY g.run, from_iteration, g.purpose
