@@ -48,8 +48,26 @@ def test_sections_stand_in_order_and_losses_before_everything_that_was_won(whole
     ]  # fmt: skip
     lost = section(whole[1], "Losses first")
     assert "relift − sft-then-rl-all : lost" in lost and "guided − relift : undecided" in lost
-    assert "sft-n is below grpo" in lost and "relift − grpo" not in lost
+    assert "sft-n is not above grpo" in lost and "relift − grpo" not in lost
     assert "15 methods under 5 seeds, at equal cost (rollouts 61,440), on 360 held-out questions." in words(whole[1])
+
+
+def test_beside_the_page_stands_the_same_in_short_with_losses_first(whole):
+    short = (whole[0] / "README.md").read_text()
+    heads = re.findall(r"^#+ (.*)$", short, flags=re.MULTILINE)
+    assert heads[1:] == ["Losses first", "Planned comparisons", "Methods"]
+    assert "- **relift − sft-then-rl-all**: lost, " in short and "| relift − grpo | +" in short
+    ranked = re.findall(r"^\| (\S+)[^|]*\| \*\*([\d.]+)\*\* \|", short, flags=re.MULTILINE)
+    assert len(ranked) == 15 and [float(mean) for _, mean in ranked] == sorted(
+        (float(m) for _, m in ranked), reverse=True
+    )
+    assert {name for name, _ in ranked} == set(ARITHMETIC) and "| sft-n (no rollouts) |" in short
+
+
+def test_the_short_form_takes_no_markup_from_what_a_result_holds(tmp_path):
+    result, runs = made_study(FEW)
+    write_page(dataclasses.replace(result, title="a | <b>b</b> *c*"), runs, tmp_path)
+    assert (tmp_path / "README.md").read_text().startswith("# a \\| \\<b\\>b\\</b\\> \\*c\\*\n")
 
 
 def test_a_comparison_that_won_by_less_than_was_expected_is_a_loss(tmp_path):

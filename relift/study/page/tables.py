@@ -11,6 +11,7 @@ from relift.study.page.drawing import SHORT, unit_of
 from relift.study.page.view import Method, StudyView, differing_settings, fell_short
 from relift.study.results import PairResult
 
+HOLDS = "holds"
 BANDS = ("unsolved", "sometimes", "always")
 
 
@@ -100,7 +101,9 @@ def pairs_table(pairs: Sequence[PairResult], not_yet: Sequence[str] = (), *, pla
             seeds = ", ".join(
                 f'<span class="name">{escape(seed)}: {points(value)}</span>' for seed, value in pair.by_seed.items()
             )
-            row += ["" if pair.expected is None else f"at least {points(pair.expected)}", verdict(pair), seeds]
+            outcome = verdict(pair)
+            row += ["" if pair.expected is None else f"at least {points(pair.expected)}"]
+            row += [outcome if outcome == HOLDS else f"<b>{outcome}</b>", seeds]
         rows.append(row)
     none = "no seed has both runs"
     rows += [[escape(name.replace(" - ", " − ")), *[""] * 5, "<b>not yet</b>", none] for name in not_yet]
@@ -112,10 +115,10 @@ def pairs_table(pairs: Sequence[PairResult], not_yet: Sequence[str] = (), *, pla
 def verdict(pair: PairResult) -> str:
     """Of a planned pair, in words."""
     if pair.high < 0:
-        return "<b>lost</b>"
+        return "lost"
     if pair.low <= 0:
-        return "<b>undecided</b>"
-    return "<b>less than expected</b>" if fell_short(pair) else "holds"
+        return "undecided"
+    return "less than expected" if fell_short(pair) else HOLDS
 
 
 def families_table(view: StudyView) -> str:

@@ -8,24 +8,25 @@ from pathlib import Path
 
 from relift.report.page import render_frame
 from relift.store.folder import write_atomically
-from relift.study.page.differences import points
 from relift.study.page.drawing import StudyFigure
 from relift.study.page.figures import study_figures
+from relift.study.page.markdown import render_markdown
+from relift.study.page.sentences import lead, losses_said, no_losses, unfinished
 from relift.study.page.tables import (
     families_table,
     lift_table,
     methods_table,
     pairs_table,
     pass_table,
-    percent,
     runs_table,
     settings_table,
     transitions_table,
-    verdict,
 )
-from relift.study.page.view import GRPO, StudyView, study_view
+from relift.study.page.view import StudyView, study_view
 from relift.study.results import RunResult, StudyResult
 
+MARKDOWN = "README.md"
+"""The same in short, as a forge shows it beside the folder's files."""
 MOST_OPEN = 12
 """Rows of a table of details that stands open."""
 BANDS_NOTE = (
@@ -35,7 +36,8 @@ BANDS_NOTE = (
 
 
 def write_page(result: StudyResult, runs: Sequence[RunResult], folder: Path) -> Path:
-    """Write ``index.html`` and ``figures/<name>.svg`` and ``.png`` into the study's folder; the page's path.
+    """Write ``index.html``, ``README.md`` and ``figures/<name>.svg`` and ``.png`` into the study's folder; the page's
+    path.
 
     Runs that have not ended are shown as such. The same results make the same bytes. Raises StoreError where the folder
     cannot be written.
@@ -47,6 +49,7 @@ def write_page(result: StudyResult, runs: Sequence[RunResult], folder: Path) -> 
         write_atomically(folder / "figures" / f"{figure.name}.png", figure.png)
     page = folder / "index.html"
     write_atomically(page, render_page(view, figures).encode("utf-8", "replace"))
+    write_atomically(folder / MARKDOWN, render_markdown(view).encode("utf-8", "replace"))
     return page
 
 
@@ -83,18 +86,8 @@ def render_page(view: StudyView, figures: dict[str, StudyFigure]) -> str:
 
 
 def _lead(view: StudyView) -> str:
-    result = view.result
-    seeds = f"{len(result.seeds)} seeds" if len(result.seeds) != 1 else "one seed"
-    cost = ", ".join(
-        f"{key.replace('_', ' ')} {f'{int(value):,}' if value.isdigit() else value}"
-        for key, value in result.budget.items()
-    )
-    equal = f"at equal cost ({escape(cost)})" if cost else "without a common budget"
-    count = len(view.methods) + len(view.waiting)
-    lead = f"{count} method{'s' * (count != 1)} under {seeds}, {equal}, on {result.questions:,} held-out questions."
-    if result.missing:
-        lead += f" <b>Not finished: {len(result.missing)} run{'s' * (len(result.missing) != 1)} missing.</b>"
-    return lead
+    missing = f" <b>{unfinished(view)}</b>" if view.result.missing else ""
+    return escape(lead(view)) + missing
 
 
 def _facts(view: StudyView) -> str:
@@ -114,26 +107,8 @@ def _facts(view: StudyView) -> str:
 
 
 def _losses(view: StudyView) -> str:
-    items = []
-    for pair in view.losses:
-        expected = "" if pair.expected is None else f", expected at least {points(pair.expected)}"
-        items.append(
-            f"<b>{escape(pair.first)} − {escape(pair.second)}</b>: {verdict(pair)}, {points(pair.mean)} points "
-            f"({points(pair.low)} to {points(pair.high)}){expected}"
-        )
-    for method in view.below_grpo:
-        grpo = next(m for m in view.methods if m.name == GRPO)
-        items.append(
-            f"<b>{escape(method.name)}</b> is below grpo: {percent(method.mean.mean)} % against "
-            f"{percent(grpo.mean.mean)} %{' (it spends no rollouts)' if method.is_reference else ''}"
-        )
-    items += [f"<b>{escape(said)}</b>" for said in view.result.warnings]
-    if items:
-        shown = "<ul>\n" + "\n".join(f"<li>{item}</li>" for item in items) + "\n</ul>"
-    elif view.planned:
-        shown = "<p>No planned comparison missed what was expected of it, and no method is below grpo.</p>"
-    else:
-        shown = "<p>No planned comparison can be made yet.</p>" if view.not_yet else "<p>No comparison was planned.</p>"
+    items = [f"<li><b>{escape(what)}</b>{escape(said)}</li>" for what, said in losses_said(view)]
+    shown = "<ul>\n" + "\n".join(items) + "\n</ul>" if items else f"<p>{no_losses(view)}</p>"
     return f'<section class="losses"><h2>Losses first</h2>\n{shown}</section>'
 
 

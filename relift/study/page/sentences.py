@@ -1,0 +1,49 @@
+"""What a study's page and its short form both say in words, as plain text."""
+
+from __future__ import annotations
+
+from relift.study.page.differences import points
+from relift.study.page.tables import percent, verdict
+from relift.study.page.view import GRPO, StudyView
+from relift.study.results import PairResult
+
+
+def lead(view: StudyView) -> str:
+    """e.g. ``15 methods under 5 seeds, at equal cost (rollouts 61,440), on 3,600 held-out questions.``"""
+    result = view.result
+    seeds = f"{len(result.seeds)} seeds" if len(result.seeds) != 1 else "one seed"
+    cost = ", ".join(
+        f"{key.replace('_', ' ')} {f'{int(value):,}' if value.isdigit() else value}"
+        for key, value in result.budget.items()
+    )
+    equal = f"at equal cost ({cost})" if cost else "without a common budget"
+    count = len(view.methods) + len(view.waiting)
+    return f"{count} method{'s' * (count != 1)} under {seeds}, {equal}, on {result.questions:,} held-out questions."
+
+
+def unfinished(view: StudyView) -> str:
+    missing = len(view.result.missing)
+    return f"Not finished: {missing} run{'s' * (missing != 1)} missing."
+
+
+def losses_said(view: StudyView) -> list[tuple[str, str]]:
+    """What was lost, and what is to be said of it after that; empty where nothing was."""
+    said = [(f"{pair.first} − {pair.second}", f": {outcome(pair)}") for pair in view.losses]
+    for method in view.below_grpo:
+        grpo = next(m for m in view.methods if m.name == GRPO)
+        share = f"{percent(method.mean.mean)} % against {percent(grpo.mean.mean)} %"
+        unlike = " (it spends no rollouts)" if method.is_reference else ""
+        said.append((method.name, f" is not above grpo: {share}{unlike}"))
+    return said + [(warning, "") for warning in view.result.warnings]
+
+
+def outcome(pair: PairResult) -> str:
+    """Of a planned pair, e.g. ``lost, −4.2 points (−5.9 to −2.4), expected at least +10.0``."""
+    expected = "" if pair.expected is None else f", expected at least {points(pair.expected)}"
+    return f"{verdict(pair)}, {points(pair.mean)} points ({points(pair.low)} to {points(pair.high)}){expected}"
+
+
+def no_losses(view: StudyView) -> str:
+    if view.planned:
+        return "No planned comparison missed what was expected of it, and no method is below grpo."
+    return "No planned comparison can be made yet." if view.not_yet else "No comparison was planned."
