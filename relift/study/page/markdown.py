@@ -49,7 +49,7 @@ def methods_markdown(view: StudyView) -> str:
     rows = []
     for m in view.ranked:
         name = f"{m.name} (no rollouts)" if m.is_reference else m.name
-        row = [name, f"**{percent(m.mean.mean)}**", f"{percent(m.mean.low)} to {percent(m.mean.high)}"]
+        row = [name, percent(m.mean.mean), f"{percent(m.mean.low)} to {percent(m.mean.high)}"]
         row += [_of_kind(m, kind) for kind in kinds]
         row += [amount(m.average(lambda run: run.demonstrations)), flops(m.average(lambda run: run.update_flops))]
         rows.append(row)
@@ -75,6 +75,6 @@ def plain(text: str) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    bold = lambda cell: f"**{plain(cell[2:-2])}**" if cell.startswith("**") else plain(cell)  # noqa: E731
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *[[bold(cell) for cell in row] for row in rows]]
+    """Of plain text; the first column is words, the rest numbers."""
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *[[plain(cell) for cell in row] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
