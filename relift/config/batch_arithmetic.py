@@ -120,7 +120,7 @@ def _warm_start_lines(config: RunConfig, questions: int) -> list[Line]:
     if (warm := config.warm_start) is None:
         return []
     how = f"one an epoch, of {warm.demonstrations} demonstrations, {warm.minibatch} an optimizer step"
-    lines = [Line("updates of the warm start", f"{warm.epochs}", how)]
+    lines = [Line("updates of the warm start", f"{warm.updates}", how)]
     if api := config.teacher.api:
         how = f"{api.candidates} candidates x {api.rounds} rounds, were every question asked"
         lines.append(Line("its teacher requests, at most", f"{questions * api.candidates * api.rounds:,}", how))
