@@ -64,10 +64,24 @@ def test_beside_the_page_stands_the_same_in_short_with_losses_first(whole):
     assert {name for name, _ in ranked} == set(ARITHMETIC) and "| sft-n (no rollouts) |" in short
 
 
+def test_the_short_form_says_what_is_not_there_yet_and_what_its_intervals_are_over(tmp_path):
+    some = {name: ARITHMETIC[name] for name in ("grpo", "relift", "random")}
+    missing = ("random-1", "random-2", "grpo-2")
+    result, runs = made_study(
+        some, (1, 2), missing=missing, planned={("relift", "grpo"): 0.2, ("relift", "random"): 0.1}
+    )
+    write_page(result, runs, tmp_path)
+    short = (tmp_path / "README.md").read_text()
+    assert re.search(r"^\| relift − random \| +\| +\| +\| not yet \|", short, flags=re.MULTILINE)
+    assert "| random | not yet |" in short and "| grpo (1 of 2 seeds) |" in short
+    assert "given these seeds" in short and "| 1: +" in short and "3 runs missing." in short
+
+
 def test_the_short_form_takes_no_markup_from_what_a_result_holds(tmp_path):
     result, runs = made_study(FEW)
-    write_page(dataclasses.replace(result, title="a | <b>b</b> *c*"), runs, tmp_path)
-    assert (tmp_path / "README.md").read_text().startswith("# a \\| \\<b\\>b\\</b\\> \\*c\\*\n")
+    write_page(dataclasses.replace(result, title="a | <b>b</b> *c*\n~~d~~", command="x `y`"), runs, tmp_path)
+    short = (tmp_path / "README.md").read_text()
+    assert short.startswith("# a \\| \\<b\\>b\\</b\\> \\*c\\* \\~\\~d\\~\\~\n") and short.endswith(": `` x `y` ``\n")
 
 
 def test_a_comparison_that_won_by_less_than_was_expected_is_a_loss(tmp_path):

@@ -43,7 +43,23 @@ def outcome(pair: PairResult) -> str:
     return f"{verdict(pair)}, {points(pair.mean)} points ({points(pair.low)} to {points(pair.high)}){expected}"
 
 
+def intervals_said(view: StudyView) -> str:
+    """What the intervals are over."""
+    over = {method.mean.over for method in view.methods}
+    said = []
+    if "questions" in over:
+        said.append(
+            "There are fewer than four seeds. An interval is over the held-out questions, given these seeds: it says "
+            "how far other questions would move the numbers, and nothing of other seeds. Each seed is shown."
+        )
+    if "seeds" in over:
+        said.append("An interval is over seeds: where the mean over other seeds, trained alike, would lie.")
+    return " ".join(said)
+
+
 def no_losses(view: StudyView) -> str:
+    if view.planned and view.not_yet:
+        return "Of the planned comparisons that can be made yet none missed what was expected of it."
     if view.planned:
         return "No planned comparison missed what was expected of it, and no method is below grpo."
     return "No planned comparison can be made yet." if view.not_yet else "No comparison was planned."

@@ -11,7 +11,7 @@ from relift.store.folder import write_atomically
 from relift.study.page.drawing import StudyFigure
 from relift.study.page.figures import study_figures
 from relift.study.page.markdown import render_markdown
-from relift.study.page.sentences import lead, losses_said, no_losses, unfinished
+from relift.study.page.sentences import intervals_said, lead, losses_said, no_losses, unfinished
 from relift.study.page.tables import (
     families_table,
     lift_table,
@@ -165,15 +165,7 @@ def _side_by_side(title: str, figures: dict[str, StudyFigure], names: Sequence[s
 
 
 def _to_know(view: StudyView) -> str:
-    over = {method.mean.over for method in view.methods}
-    items = []
-    if "questions" in over:
-        items.append(
-            "There are fewer than four seeds. An interval is over the held-out questions, given these seeds: it says "
-            "how far other questions would move the numbers, and nothing of other seeds. Each seed is shown."
-        )
-    if "seeds" in over:
-        items.append("An interval is over seeds: where the mean over other seeds, trained alike, would lie.")
+    items = [said] if (said := intervals_said(view)) else []
     if view.result.references:
         items.append(
             "Methods without rollouts are reference rows, marked so: their cost is not held equal to the others'."
