@@ -33,8 +33,10 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
     asks = f"{batch}" if asked == batch else f"{batch} to {asked}"
     count = "until the budget is used" if iterations is None else f"{iterations:,}"
 
-    def of_run(amount: int) -> str:
-        return f"{amount:,} an iteration" if iterations is None else f"{amount * iterations:,}"
+    def of_run(amount: int, once: int = 0) -> str:
+        if iterations is None:
+            return f"{amount:,} an iteration" + (f" and {once:,} once" if once else "")
+        return f"{amount * iterations + once:,}"
 
     beside = _beside(config, asked)
     sampled = completions + sum(amount for _, amount, _ in beside)
@@ -42,7 +44,7 @@ def batch_arithmetic(config: RunConfig, *, questions: int, iterations: int | Non
         Line("iterations", count, f"{questions:,} questions, {asks} an iteration"),
         Line("completions", of_run(completions), f"{asked} questions x {samples} rollouts x {iterations or 1}"),
         *(Line(f"completions {what}, at most", of_run(amount), how) for what, amount, how in beside),
-        Line("sampled tokens, at most", of_run(sampled * longest), f"{longest} a completion"),
+        Line("sampled tokens, at most", of_run(sampled * longest, _gap(config) * longest), f"{longest} a completion"),
         *_budget_lines(config),
         *_warm_start_lines(config, questions),
     ]
@@ -81,7 +83,7 @@ def _checking_lines(config: RunConfig, asked: int, of_run: Callable[[int], str])
         )
     if isinstance(rule := config.teach.rule, SelfDistilRuleConfig) and config.teaches:
         how = f"{rule.gap_questions} questions x 2 x {rule.gap_samples}, in all of the run"
-        lines.append(Line("completions for the gap, at most", f"{2 * rule.gap_questions * rule.gap_samples:,}", how))
+        lines.append(Line("completions for the gap, at most", f"{_gap(config):,}", how))
     if (api := config.teacher.api) and config.teaches:
         lines.append(
             Line(
@@ -114,6 +116,12 @@ def _beside(config: RunConfig, asked: int) -> list[tuple[str, int, str]]:
         how = f"{asked} questions x {rule.samples}, were every one hardest"
         return [("of continuations", asked * rule.samples, how)]
     return []
+
+
+def _gap(config: RunConfig) -> int:
+    """Completions at most of the gap that the rule self-distil measures, once in a run; 0 of any other."""
+    rule = config.teach.rule
+    return 2 * rule.gap_questions * rule.gap_samples if isinstance(rule, SelfDistilRuleConfig) and config.teaches else 0
 
 
 def _warm_start_lines(config: RunConfig, questions: int) -> list[Line]:
