@@ -17,6 +17,8 @@ class Batch:
     iteration: int
     groups: Sequence[RolloutGroup]
     guided: Sequence[GuidedGroup] = ()
+    asked_twice: Sequence[GuidedGroup] = ()
+    """Sampled beside the batch of questions that a later round then put into it: spent, and used for nothing."""
     trials: Sequence[GuidedGroup] = ()
     """Empty before they were sampled."""
     fates: Fates = ALL_KEPT

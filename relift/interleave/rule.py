@@ -59,6 +59,9 @@ class Moment:
     """Of the batch, once they are verified."""
     guided: tuple[GuidedGroup, ...] = ()
     """Of the rule's own ``prompts``."""
+    asked_twice: tuple[str, ...] = ()
+    """Ids of questions that its ``prompts`` asked as they are and that a later round then put into the batch: what came
+    of them beside it is in no figure, and not in ``guided``."""
     trials: tuple[GuidedGroup, ...] = ()
     """Of the rule's own ``trials``, as far as they have come, in the order in which they were asked for."""
     hardest: tuple[str, ...] = ()

@@ -228,7 +228,8 @@ class Interleaving:
         before = self._moment(batch.iteration, [group.question.id for group in batch.groups], batch.progress)
         teachable = tuple(question for question in hardest if not self.is_control(question))
         groups, guided, trials = tuple(batch.groups), tuple(batch.guided), tuple(batch.trials)
-        return replace(before, groups=groups, guided=guided, trials=trials, hardest=teachable)
+        twice = tuple(found.prefix.question_id for found in batch.asked_twice)
+        return replace(before, groups=groups, guided=guided, asked_twice=twice, trials=trials, hardest=teachable)
 
     def _moment(self, iteration: int, questions: Sequence[str], progress: float) -> Moment:
         return Moment(

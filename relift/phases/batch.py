@@ -22,13 +22,16 @@ from relift.run.run import Run
 def batch_of(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef, *, keep: bool = True) -> Batch:
     """All verified rollouts of an iteration; ``keep`` as in ``groups_of``.
 
-    A question that was asked as it is beside the batch and that a later round then put into it is of the batch alone.
+    A question that was asked as it is beside the batch and that a later round then put into it is of the batch alone;
+    what was sampled of it before stands in ``asked_twice``.
     """
     groups = verify.groups_of(run, rollouts, verdicts, keep=keep)
     asked = {group.question.id for group in groups}
     beside = guided_groups(run, rollouts, verdicts)
     guided = [one for one in beside if one.is_guided or one.group.question.id not in asked]
-    return Batch(iteration=iteration, groups=groups, guided=guided, progress=progress_of(run, iteration))
+    twice = [one for one in beside if not one.is_guided and one.group.question.id in asked]
+    progress = progress_of(run, iteration)
+    return Batch(iteration=iteration, groups=groups, guided=guided, asked_twice=twice, progress=progress)
 
 
 def guided_groups(run: Run, rollouts: PhaseRef, verdicts: PhaseRef) -> list[GuidedGroup]:

@@ -23,8 +23,9 @@ def gate(run: Run, iteration: int, rollouts: PhaseRef, verdicts: PhaseRef) -> Ph
     batch = batch_of(run, iteration, rollouts, verdicts)
     decision = read(run.store, ref.key, GateRecord).decision if ref else run.interleaving.decide(batch)
     hardest, control, groups = decision.hardest, decision.control, batch.groups
+    sampled = (*batch.guided, *batch.asked_twice)  # all that was, since the ledger counts what was spent
     for purpose in BESIDE:
-        if beside := [found.group for found in batch.guided if found.prefix.purpose is purpose]:
+        if beside := [found.group for found in sampled if found.prefix.purpose is purpose]:
             run.ledger.record_attempts(f"{batch_key}/{purpose}", iteration, beside, purpose=purpose)
     run.ledger.record_attempts(batch_key, iteration, groups, purpose=Purpose.TRAIN, hardest=hardest, control=control)
     if ref:

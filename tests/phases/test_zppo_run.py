@@ -102,3 +102,15 @@ def test_a_tokenizer_that_cannot_write_its_words_is_refused_before_work_starts(o
 def test_prompts_that_no_solution_fits_into_are_refused_before_work_starts(guesser: Opener) -> None:
     with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens=60; the shortest is \d+ tokens"):
         guesser(RULE, "policy.max_prompt_tokens=60")
+
+
+def test_what_was_asked_beside_the_batch_and_then_refilled_is_counted_as_it_was_spent(guesser: Opener) -> None:
+    run = guesser("teach.rule={ kind = 'zppo', below = 0.75 }", "sampling.refill.cap=3")
+    drive(run, END, checkpoints=False)
+    asked = "SELECT iteration, question_id FROM groups WHERE purpose = '{}'"
+    twice = run.ledger.execute(f"{asked.format('unguided')} INTERSECT {asked.format('train')}")
+    assert twice, "too little happens to show anything"
+    ((counted,),) = run.ledger.execute("SELECT sum(rollouts) FROM groups WHERE purpose <> 'probe'")
+    assert run.spent.rollouts == counted
+    run.publish()
+    assert not [found for found in check(run.snapshot_path) if found.wrong]
