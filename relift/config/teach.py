@@ -195,7 +195,8 @@ class SelfDistilRuleConfig(InUpdateRuleConfig):
     gap_samples: int = Field(4, ge=1)
     """Rollouts of each, with it and without."""
     least_gap: float = Field(0.1, ge=-1, le=1)
-    """Nothing is taught while the gap is smaller, and nothing more once that is so of all these questions."""
+    """Nothing is taught while the gap of those measured so far, at first of a single question, is smaller, and nothing
+    more once that is so of all these questions."""
     thinks: bool = False
     """Teach although the prompt opens the reasoning, which was measured to cost up to 40 % elsewhere (arXiv
     2603.24472)."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from relift.config import GuidedRuleConfig, InterventionRuleConfig, RunConfig, SelfDistilRuleConfig, ZppoRuleConfig
-from relift.errors import ConfigError, DataError
+from relift.errors import ConfigError, DataError, ModelError
 from relift.interleave import is_control
 from relift.interleave.beginnings import beginnings_of
 from relift.interleave.rules.guided import IN_QUESTION
@@ -210,17 +210,34 @@ def require_words(config: RunConfig, student: Student, questions: QuestionSet) -
             f"think lose up to 40 % elsewhere by it (arXiv 2603.24472). Take another rule, close the reasoning "
             f"(policy.chat_template_kwargs), or set teach.rule.thinks=true to do it all the same."
         )
+    if config.teacher.sources == ("dataset",) and not (isinstance(rule, ZppoRuleConfig) and rule.compared == 0):
+        _require_room(config, rule, student, questions)
+
+
+def _require_room(
+    config: RunConfig, rule: ZppoRuleConfig | SelfDistilRuleConfig, student: Student, questions: QuestionSet
+) -> None:
+    """Raises ConfigError where no prompt that shows a solution is short enough to be asked. Nothing is known yet of the
+    wrong rollout that stands beside it: the solution stands for that too."""
     solved = [question for question in questions.training if question.solution][:SAMPLES]
+    solutions = [without_reasoning(render_solution(question, config.questions)) for question in solved]
     shown = COMPARED if isinstance(rule, ZppoRuleConfig) else IN_VIEW
-    texts = [shown.format(without_reasoning(render_solution(q, config.questions)), "") for q in solved]
-    lengths = [len(student.prompt(q).token_ids) + len(student.opened(t)) for q, t in zip(solved, texts, strict=True)]
-    shortest = min(lengths, default=0)
-    if config.teacher.sources == ("dataset",) and shortest > config.policy.max_prompt_tokens:
+    asked = [with_text(q, shown.format(text, text)) for q, text in zip(solved, solutions, strict=True)]
+    shortest = min(filter(None, (_prompt_tokens(student, question) for question in asked)), default=0)
+    if shortest > config.policy.max_prompt_tokens:
         raise ConfigError(
             f"teach.rule.kind={rule.kind!r} shows solutions in the prompt, and with none of the first {len(solved)} it "
             f"is within policy.max_prompt_tokens={config.policy.max_prompt_tokens}; the shortest is {shortest} tokens. "
             f"Raise it."
         )
+
+
+def _prompt_tokens(student: Student, question: Question) -> int | None:
+    """None where the student cannot be asked so: a single solution may hold anything."""
+    try:
+        return len(student.prompt(question).token_ids)
+    except ModelError:
+        return None
 
 
 def digest_of(questions: QuestionSet) -> str:

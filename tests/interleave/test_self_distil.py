@@ -68,6 +68,27 @@ def test_it_teaches_in_the_iteration_that_found_the_gap_wide_enough_what_fits() 
     assert [answer.question_id for answer in of_all.groups(now)] == ["a", "b", "z"]
 
 
+def test_one_question_may_be_all_that_it_begins_to_teach_by() -> None:
+    made = rule()
+    one = replace(MOMENT, trials=tried({"a": (1, 0)}))
+    assert [answer.question_id for answer in made.groups(one)] == ["a", "b"], "a quarter of four is enough"
+    made.advance(one)
+    assert len(made.measured) == 1 and made.groups(MOMENT)
+
+
+def test_where_no_demonstration_fits_it_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    made, nothing = rule(), replace(MOMENT, fits=lambda prompt: False)
+    assert made.trials(replace(MOMENT, fits=lambda prompt: prompt.question_id == "b")) and not caplog.text
+    assert made.trials(nothing) == [] and made.trials(replace(nothing, iteration=1)) == []
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "self-distil: in iteration 0 no prompt (of 2) that shows a demonstration fits" in said
+    assert "raise policy.max_prompt_tokens" in said
+    measured = rule(gap_questions=1)
+    measured.advance(replace(MOMENT, trials=tried({"a": (4, 0)})))
+    caplog.clear()
+    assert measured.groups(nothing) == [] and "no prompt (of 2) that shows" in caplog.text
+
+
 def test_below_the_bound_it_waits_and_once_all_are_measured_it_stops_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

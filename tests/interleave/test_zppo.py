@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -31,7 +32,7 @@ GROUPS = (
     solved("once", 1, "c"),
     solved("half", 2),
     group("cut", [Status.TRUNCATED] * 4),
-    solved("control", 0),
+    solved("control", 1),
 )
 
 
@@ -128,6 +129,54 @@ def test_a_demonstration_is_shown_first_while_it_waits_and_from_then_on_as_long_
     assert [p.demonstration_id for p in made.prompts(waits)] == [None, "d"]
     made.advance(replace(EMPTY, guided=(beside("x", shows="d"),)))
     assert made.hard["x"].is_shown and [p.demonstration_id for p in made.prompts(EMPTY)] == ["d", "d"]
+
+
+def test_a_demonstration_that_left_unshown_is_asked_for_again_and_one_that_was_shown_is_not() -> None:
+    rare = replace(MOMENT, groups=(solved("once", 1, of=8),), hardest=())
+    made = rule()
+    made.advance(replace(rare, waiting={"once": lesson("once")}))
+    assert made.requests(rare) == [], "it waits"
+    made.advance(
+        replace(rare, waiting={})
+    )  # solved by one rollout, the question left the buffer and is hard all the same
+    assert made.hard["once"].demonstration_id is None and made.hard["once"].text == ""
+    assert made.requests(rare) == ["once"]
+    made.advance(replace(rare, waiting={"once": replace(lesson("once"), demonstration_id="another")}))
+    made.advance(replace(rare, waiting={}, guided=(beside("once", shows="another"),)))
+    assert made.hard["once"].demonstration_id == "another" and made.requests(rare) == []
+
+
+def test_of_wrong_rollouts_the_newest_are_kept_and_shown_and_none_that_ran_out_of_tokens() -> None:
+    made = rule(mistakes=2)
+    made.advance(replace(MOMENT, groups=(solved("never", 0, "old", "older", of=2),)))
+    made.advance(replace(MOMENT, groups=(solved("never", 0, "new", of=1),)))
+    assert made.hard["never"].wrong == ["new", "old"]
+    cut = replace(solved("never", 0, "newest", "cut", of=2), question=GROUPS[0].question)
+    first, second = cut.rollouts
+    verdict = replace(second.verdict, status=Status.TRUNCATED)
+    made.advance(replace(MOMENT, groups=(replace(cut, rollouts=(first, replace(second, verdict=verdict))),)))
+    assert made.hard["never"].wrong == ["newest", "new"]
+    waits = replace(EMPTY, waiting={"never": MOMENT.waiting["never"]})
+    (compared,) = [prompt for prompt in made.prompts(waits) if prompt.demonstration_id]
+    assert "newest" in str(compared.prefix)
+
+
+def test_what_a_later_round_put_into_the_batch_has_had_its_turn_beside_it() -> None:
+    made = keeping("x", "y")
+    made.advance(replace(EMPTY, iteration=9, asked_twice=("x",)))
+    assert (made.hard["x"].asked, made.hard["y"].asked) == (9, -1)
+
+
+def test_where_nothing_that_it_would_show_fits_it_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    made = keeping("x", "y")
+    made.prompts(replace(EMPTY, fits=lambda prompt: bool(prompt.demonstration_id) == (prompt.question_id == "y")))
+    assert not caplog.text, "others fit"
+    for iteration in (4, 5):
+        made.prompts(replace(EMPTY, iteration=iteration, fits=lambda prompt: prompt.prefix is None))
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    fits_not = "teach.rule.kind=zppo: in iteration 4 no prompt (of 2) that shows {} fits"
+    assert [line.partition(",")[0] for line in said] == [fits_not.format(s) for s in ("a demonstration", "mistakes")]
+    assert all("raise policy.max_prompt_tokens" in line for line in said)
 
 
 @pytest.mark.parametrize(("right", "stays"), [(1, True), (2, False), (4, False)])

@@ -100,8 +100,15 @@ def test_a_tokenizer_that_cannot_write_its_words_is_refused_before_work_starts(o
 
 
 def test_prompts_that_no_solution_fits_into_are_refused_before_work_starts(guesser: Opener) -> None:
-    with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens=60; the shortest is \d+ tokens"):
+    with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens=60; the shortest is \d+ tokens") as refused:
         guesser(RULE, "policy.max_prompt_tokens=60")
+    shortest = int(str(refused.value).partition("the shortest is ")[2].partition(" ")[0])
+    with pytest.raises(ConfigError, match=f"the shortest is {shortest} tokens"):
+        guesser(RULE, f"policy.max_prompt_tokens={shortest - 1}")
+    run = guesser(RULE, f"policy.max_prompt_tokens={shortest}", "teach.rule.mistaken=0", name="enough")
+    drive(run, END, checkpoints=False)
+    assert any(prefix.demonstration_id for iteration in range(END) for prefix, _ in shown(run, iteration))
+    assert guesser(RULE, "policy.max_prompt_tokens=60", "teach.rule.compared=0", name="shows none")
 
 
 def test_what_was_asked_beside_the_batch_and_then_refilled_is_counted_as_it_was_spent(guesser: Opener) -> None:

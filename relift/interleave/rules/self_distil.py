@@ -7,8 +7,9 @@
                        what it comes to predicts the gain (2605.30070); below a bound nothing is taught
 
 The gap is measured before the RL update, by the version that sampled the batch: in the first iteration the start model
-itself, later what it has become. Departures: HDPO's rollouts with d in view are not trained on; the group keeps its
-place in the RL loss, beside which the divergence stands with a weight.
+itself, later what it has become. What was measured so far decides, from the first question on: one with four rollouts
+may be all. Departures: HDPO's rollouts with d in view are not trained on; the group keeps its place in the RL loss,
+beside which the divergence stands with a weight.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from relift.config import SelfDistilRuleConfig
+from relift.interleave.fitting import Fitting
 from relift.interleave.rule import Distil, GuidedPrompt, Lesson, Moment, Rule
 from relift.records import GuidedGroup, Purpose
 from relift.thinking import without_reasoning
@@ -37,6 +39,7 @@ class SelfDistilRule(Rule):
     def __init__(self, config: SelfDistilRuleConfig) -> None:
         self.trial_samples = config.gap_samples
         self._config = config
+        self._fitting = Fitting("self-distil", "a demonstration")
         self.measured: dict[str, tuple[float, float]] = {}
         """Accuracy of a question with its demonstration in view, and without."""
 
@@ -52,17 +55,15 @@ class SelfDistilRule(Rule):
         new = [q for q in moment.hardest if q in moment.waiting and q not in self.measured]
         prompts = [GuidedPrompt(q, in_view(moment.waiting[q]), in_question=True) for q in new]
         left = max(0, self._config.gap_questions - len(self.measured))
-        return list(filter(moment.fits, prompts))[:left]
+        return self._fitting.first(left, prompts, moment)
 
     def groups(self, moment: Moment) -> Sequence[Distil]:
         if not self._teaches(self.measured | _measured(moment.trials)):
             return ()
-        asked = [
-            Distil(q, in_view(moment.waiting[q]), self._config.weight)
-            for q in self.requests(moment)
-            if q in moment.waiting
-        ]
-        return [answer for answer in asked if moment.fits(answer.prompt)]
+        views = {q: in_view(moment.waiting[q]) for q in self.requests(moment) if q in moment.waiting}
+        prompts = [Distil(question, view).prompt for question, view in views.items()]
+        fitting = self._fitting.first(len(prompts), prompts, moment)
+        return [Distil(p.question_id, views[p.question_id], self._config.weight) for p in fitting]
 
     def advance(self, moment: Moment) -> None:
         if not (found := _measured(moment.trials)):

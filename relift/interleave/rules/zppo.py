@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 from relift.config import ZppoRuleConfig
-from relift.interleave.rule import GuidedPrompt, Moment, Rule
+from relift.interleave.fitting import Fitting
+from relift.interleave.rule import GuidedPrompt, Lesson, Moment, Rule
 from relift.records import RolloutGroup, Status
 from relift.thinking import without_reasoning
 
@@ -50,6 +50,7 @@ class ZppoRule(Rule):
 
     def __init__(self, config: ZppoRuleConfig) -> None:
         self._config = config
+        self._with_demonstrations, self._with_mistakes = Fitting("zppo", "a demonstration"), Fitting("zppo", "mistakes")
         self.hard: dict[str, Hard] = {}
         """The first that came is the first."""
 
@@ -61,10 +62,12 @@ class ZppoRule(Rule):
             for question in beside[: self._count(moment, self._config.again)]
             for hard in [self.hard[question]]
         ]
-        compared = self._asked(moment, self._compared(moment, turns), self._config.compared)
+        count = self._count(moment, self._config.compared)
+        compared = self._with_demonstrations.first(count, self._compared(moment, turns), moment)
         taken = {prompt.question_id for prompt in compared}
         rest = [question for question in turns if question not in taken]
-        return [*again, *compared, *self._asked(moment, self._mistaken(rest), self._config.mistaken)]
+        count = self._count(moment, self._config.mistaken)
+        return [*again, *compared, *self._with_mistakes.first(count, self._mistaken(rest), moment)]
 
     def requests(self, moment: Moment) -> Sequence[str]:
         if not self._config.compared:
@@ -82,14 +85,13 @@ class ZppoRule(Rule):
                 before = self.hard.get(question, Hard(wrong=[]))
                 wrong = list(dict.fromkeys([*_wrong(group), *before.wrong]))
                 self.hard[question] = replace(before, wrong=wrong[: self._config.mistakes])
-        for prefix in (found.prefix for found in moment.guided):
-            if hard := self.hard.get(prefix.question_id):
-                is_shown = hard.is_shown or bool(prefix.demonstration_id)
-                self.hard[prefix.question_id] = replace(hard, asked=moment.iteration, is_shown=is_shown)
-        for question, lesson in moment.waiting.items():
-            if (hard := self.hard.get(question)) and not hard.is_shown:
-                text = without_reasoning(lesson.text)
-                self.hard[question] = replace(hard, demonstration_id=lesson.demonstration_id, text=text)
+        asked = {*moment.asked_twice, *(found.prefix.question_id for found in moment.guided)}
+        shown = {found.prefix.question_id for found in moment.guided if found.prefix.demonstration_id}
+        for question, before in self.hard.items():
+            hard = replace(before, asked=moment.iteration) if question in asked else before
+            is_shown = hard.is_shown or question in shown
+            waits = _with_demonstration(hard, moment.waiting.get(question))
+            self.hard[question] = replace(hard, is_shown=True) if is_shown else waits
         for question in list(self.hard)[: -self._config.capacity]:
             del self.hard[question]
 
@@ -109,9 +111,6 @@ class ZppoRule(Rule):
         config = self._config
         return round(share * len(moment.questions) / (1 - config.again - config.compared - config.mistaken))
 
-    def _asked(self, moment: Moment, prompts: Iterator[GuidedPrompt], share: float) -> list[GuidedPrompt]:
-        return list(islice(filter(moment.fits, prompts), self._count(moment, share)))
-
     def _compared(self, moment: Moment, questions: Sequence[str]) -> Iterator[GuidedPrompt]:
         from relift.randomness import key  # it needs numpy, and the rest of the package does not
 
@@ -129,6 +128,13 @@ class ZppoRule(Rule):
             if len(wrong := self.hard[question].wrong) > 1:
                 numbered = [WRONG.format(number, text) for number, text in enumerate(wrong, start=1)]
                 yield _prompt(question, MISTAKEN.format("\n\n".join(numbered)))
+
+
+def _with_demonstration(hard: Hard, lesson: Lesson | None) -> Hard:
+    """With the one that waits. One that left the buffer before it was shown is asked for again."""
+    if lesson is None:
+        return replace(hard, demonstration_id=None, text="")
+    return replace(hard, demonstration_id=lesson.demonstration_id, text=without_reasoning(lesson.text))
 
 
 def _prompt(question: str, text: str, demonstration: str | None = "") -> GuidedPrompt:
