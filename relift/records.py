@@ -430,7 +430,8 @@ class UpdateReport:
     """What the loss measured, mean over trained tokens, of what was on: entropy, clip_fraction, kl, correction_mean,
     bounded_fraction, or what a loss of one's own calls its own."""
     flops: float = 0.0
-    """Of one forward and one backward pass over what was trained on, whatever was computed twice."""
+    """Of one forward and one backward pass over what was trained on, whatever was computed twice, and of a forward pass
+    of the start model over what was distilled from it."""
     mfu: float | None = None
     """Share of the device's peak FLOP/s that these came to, loss of time included; None where no peak is known."""
     peak_memory_bytes: int = 0

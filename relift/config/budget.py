@@ -15,7 +15,8 @@ class BudgetConfig(Section):
     rollouts: int | None = Field(None, ge=1)
     """Sampled completions, guided ones too; probes and evaluations are not counted."""
     update_flops: float | None = Field(None, gt=0)
-    """FLOPs of all updates, of a forward and a backward pass over what they train on."""
+    """FLOPs of all updates, of a forward and a backward pass over what they train on; with the rule self-distil of the
+    start model's forward pass too."""
     demonstrations: int | None = Field(None, ge=0)
     """Distinct demonstrations that may be taught, by whatever way, a warm start's too; what a rule asks for beyond is
     left out. 0: none is taught."""

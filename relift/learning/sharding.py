@@ -204,7 +204,7 @@ def require_together(
             "Build it after shard()."
         )
     # Of numbers alone, which every process hashes alike.
-    numbers = tuple(tuple((s.token_ids, s.loss_mask, s.advantage or 0.0, _weight(s)) for s in step) for step in steps)
+    numbers = tuple(tuple((s.token_ids, s.loss_mask, s.advantage or 0.0, *_beside(s)) for s in step) for step in steps)
     mine = float(hash(numbers) % (1 << 52))
     if ranks.largest([mine, -mine]) != [mine, -mine]:
         raise DataError(
@@ -213,9 +213,11 @@ def require_together(
         )
 
 
-def _weight(sequence: TrainingSequence) -> float:
-    beside = sequence.supervision or sequence.distillation
-    return beside.weight if beside else 0.0
+def _beside(sequence: TrainingSequence) -> tuple[float, tuple[int, ...]]:
+    """The weight of its term beside the RL term, and what the start model reads before it."""
+    if distillation := sequence.distillation:
+        return distillation.weight, distillation.prompt_ids
+    return (sequence.supervision.weight if sequence.supervision else 0.0), ()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Model FLOPs are those of one forward and one backward pass over what was trained on, each sequence whole, whatever was
 computed twice or, on a CPU, once for several sequences (PaLM, arXiv 2204.02311, appendix B): 6 per parameter and token,
-and 12 * layers * width per token and token attended to.
+and 12 * layers * width per token and token attended to. What the start model reads to be distilled from is a forward
+pass alone, a third of that; what it reads for a KL term is not counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from torch.nn import Parameter
     from transformers import PreTrainedModel
 
 # Dense bfloat16, by the maker's data sheets, in FLOP/s; the first name found in the device's name counts.
@@ -42,12 +44,29 @@ def update_flops(model: PreTrainedModel, lengths: Iterable[int]) -> float:
     A token attends to half of its sequence on average. Embeddings are looked up, not multiplied: they count only where
     they are the output head as well. A frozen parameter costs 4 a token, since it needs no gradient of its own (LoRA).
     """
-    config = model.config.get_text_config()
-    looked_up = None if config.tie_word_embeddings else model.get_input_embeddings().weight
-    per_token: int = sum((6 if p.requires_grad else 4) * p.numel() for p in model.parameters() if p is not looked_up)
-    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    per_pair: int = 12 * config.num_hidden_layers * config.num_attention_heads * head_width
+    per_token: int = sum((6 if p.requires_grad else 4) * p.numel() for p in _multiplied(model))
+    per_pair = 12 * _attended(model)
     return sum(length * (per_token + per_pair * length / 2) for length in lengths)
+
+
+def forward_flops(model: PreTrainedModel, lengths: Iterable[int]) -> float:
+    """The same of a forward pass alone."""
+    per_token: int = sum(2 * p.numel() for p in _multiplied(model))
+    per_pair = 4 * _attended(model)
+    return sum(length * (per_token + per_pair * length / 2) for length in lengths)
+
+
+def _multiplied(model: PreTrainedModel) -> list[Parameter]:
+    looked_up = None if model.config.get_text_config().tie_word_embeddings else model.get_input_embeddings().weight
+    return [parameter for parameter in model.parameters() if parameter is not looked_up]
+
+
+def _attended(model: PreTrainedModel) -> int:
+    """Layers * width, of the heads together."""
+    config = model.config.get_text_config()
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    return int(layers * heads * head_width)
 
 
 def peak_flops(device: torch.device) -> float | None:

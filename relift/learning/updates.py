@@ -31,7 +31,7 @@ from relift.learning.own_loss import needs_every_sequence
 from relift.learning.passes import Forward, Sizes
 from relift.learning.sharding import ALONE, Ranks, require_together
 from relift.learning.steps import Tally, optimizer_step, ready_to_train, skip_steps
-from relift.learning.throughput import peak_flops, peak_memory, update_flops
+from relift.learning.throughput import forward_flops, peak_flops, peak_memory, update_flops
 from relift.learning.tokens import PolicyTokens
 from relift.records import TrainingSequence, UpdateKind, UpdateReport
 
@@ -117,7 +117,8 @@ def rl_update(
             parts = chain(of_rollouts, parts_beside(plain, lessons, conduct.start))
             optimizer_step(model, optimizer, parts, config=config.optimizer, tally=tally, check=check)
     report = tally.over(ranks).report(UpdateKind.RL, [*counts, *map(Counts.of, taught)], conduct.lr)
-    return _measured(report, model, [*kept, *taught], started, ranks)
+    read = [len(d.prompt_ids) + s.loss_tokens for step in taught for s in step if (d := s.distillation)]
+    return _measured(report, model, [*kept, *taught], started, ranks, read=read)
 
 
 def sft_update(
@@ -213,9 +214,12 @@ def _measured(
     steps: Sequence[Sequence[TrainingSequence]],
     started: float,
     ranks: Ranks,
+    *,
+    read: Sequence[int] = (),
 ) -> UpdateReport:
+    """``read``: lengths of what the start model, a model like this one, was given to be distilled from."""
     seconds, memory = ranks.largest([time.perf_counter() - started, peak_memory(model.device)])
-    flops = update_flops(model, (len(s.token_ids) for step in steps for s in step))
+    flops = update_flops(model, (len(s.token_ids) for step in steps for s in step)) + forward_flops(model, read)
     peak = peak_flops(model.device)
     return replace(
         report,

@@ -152,7 +152,7 @@ CREATE TABLE updates (              -- one row is what an RL or a supervised upd
     kl DOUBLE NOT NULL,             -- to the start model, nats per trained token; 0 where there is no KL term
     correction_mean DOUBLE NOT NULL,  -- weight of a trained token for the engine's gap; 0 where there is no correction
     bounded_fraction DOUBLE NOT NULL, -- share of trained tokens whose such weight was truncated or masked
-    flops DOUBLE NOT NULL,          -- of one forward and one backward pass over what was trained on
+    flops DOUBLE NOT NULL,          -- of one forward and one backward pass over what was trained on; of a distillation the start model's forward pass too
     mfu DOUBLE,                     -- share of the device's peak that these came to; NULL where no peak is known
     peak_memory_bytes BIGINT NOT NULL, -- of the process, on a GPU of its allocator, until the end of the update
     metrics MAP(VARCHAR, DOUBLE) NOT NULL -- what else its loss measured, by name: means over the trained tokens

@@ -158,9 +158,14 @@ def _view(run: Run, answer: Distil) -> tuple[int, ...]:
 
 @contextmanager
 def _start(run: Run) -> Iterator[Any]:
-    """The start model: the second one, or the policy's with its adapters off."""
+    """The start model: the second one, or the policy's with its adapters off. Raises SelfCheckFailed without either."""
     if (model := reference(run)) is not None:
         yield model
+    elif run.config.policy.lora is None:
+        raise SelfCheckFailed(
+            "there is no start model to distil from and the policy has no adapters to be without, so it would be "
+            "distilled from itself. Have the class of the rule say distils = True before the run is opened."
+        )
     else:
         with without_adapters(run.policy.model):
             yield run.policy.model

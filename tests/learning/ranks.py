@@ -33,7 +33,7 @@ from relift.learning.sharding import ALONE, Ranks, full_tensors, shard, shares_o
 from relift.policy.lora import add_adapters
 from relift.policy.recompute import recompute_layers
 from relift.policy.weights import resume_tensors
-from relift.records import Supervision
+from relift.records import Distillation, Supervision
 from relift.run.checkpoint import put_weights
 
 WORLD = 4
@@ -214,10 +214,17 @@ def refusals(ranks):
     return {
         **found,
         "different": told(lambda: rl(model, optimizer, [made[1:] if is_last else made], **common)),
+        "different views": told(lambda: rl(model, optimizer, [in_view(5 if is_last else 6)], **common)),
         "without ranks": told(lambda: rl(model, optimizer, [made])),
         "not sharded": told(lambda: rl(tiny_model(), adam(tiny_model()), [made], **common)),
         "early optimizer": told(lambda: rl(early, early_optimizer, [made], **common)),
     }
+
+
+def in_view(token):
+    """Rollouts that the start model reads after this token."""
+    view = Distillation(weight=0.5, prompt_ids=(token,))
+    return [dataclasses.replace(s, distillation=view, advantage=None) for s in sequences(UNEVEN)]
 
 
 class Stopped(ReliftError):

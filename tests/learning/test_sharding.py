@@ -141,6 +141,7 @@ def test_a_stop_on_one_rank_stops_them_all(found):
     ("mistake", "message"),
     [
         ("different", "DataError: the 2 ranks of an update were given different sequences"),
+        ("different views", "DataError: the 2 ranks of an update were given different sequences"),
         ("without ranks", "ConfigError: the model is sharded, but the update was not given the ranks"),
         ("not sharded", "ConfigError: the update runs on 2 ranks, but its model is not sharded over them"),
         ("early optimizer", "ConfigError: the optimizer holds parameters that the sharded model no longer has"),

@@ -4,7 +4,7 @@ import pytest
 from learning_helpers import UNEVEN, adam, rl, sequences, tiny_model
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from relift.learning.throughput import update_flops
+from relift.learning.throughput import forward_flops, update_flops
 
 
 def test_a_token_costs_six_flops_per_parameter_and_twelve_per_layer_width_and_token_seen():
@@ -30,6 +30,14 @@ def test_a_frozen_parameter_costs_four_flops_a_token():
     whole = update_flops(model, [1])
     layer = model.model.layers[0].mlp.up_proj.weight.requires_grad_(False)
     assert whole - update_flops(model, [1]) == 2 * layer.numel()
+
+
+def test_a_forward_pass_alone_costs_a_third_of_both_and_the_same_with_frozen_parameters():
+    model = tiny_model()
+    third = update_flops(model, [10, 4]) / 3
+    assert forward_flops(model, [10, 4]) == pytest.approx(third)
+    model.requires_grad_(False)
+    assert forward_flops(model, [10, 4]) == pytest.approx(third)
 
 
 def test_an_update_reports_its_flops_and_memory_and_no_utilisation_where_no_peak_is_known():

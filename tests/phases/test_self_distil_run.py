@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from relift.errors import ConfigError
+from relift.errors import ConfigError, SelfCheckFailed
 from relift.interleave import is_control
-from relift.interleave.rules.self_distil import SelfDistilRule
+from relift.interleave.rules.self_distil import IN_VIEW, SelfDistilRule
+from relift.learning import beside
+from relift.learning.passes import Forward
+from relift.learning.throughput import forward_flops, update_flops
 from relift.ledger import Ledger
 from relift.ledger.check import check
 from relift.ledger.schema import LEDGER, SNAPSHOT
+from relift.phases.prompts import prefix_of
 from relift.phases.rl_update import recorded_fates
 from relift.policy.weights import weights_checksum
 from relift.rebuild.rebuild import rebuild
-from relift.records import Purpose
+from relift.records import Purpose, TrainingSequence
 from relift.run.recorded import GateRecord, TrialRecord, phase_key, read
 from relift.run.run import Run
 from tests.phases.conftest import Opener, drive
@@ -112,6 +117,61 @@ def test_the_teacher_is_the_start_model_and_never_moves(guesser: Opener) -> None
     assert len({last.checksum, plain.checksum, run.base.checksum}) == 3, "what is distilled moves the policy"
 
 
+@pytest.mark.parametrize("adapters", [(), ("policy.lora={ rank = 4 }", "rl.optimizer.lr=1e-2")])
+def test_what_reads_the_demonstration_is_the_start_model_and_what_is_drawn_to_it_the_policy(
+    guesser: Opener, monkeypatch: pytest.MonkeyPatch, adapters: tuple[str, ...]
+) -> None:
+    if adapters:
+        pytest.importorskip("peft")
+    run = guesser(RULE, *adapters)
+    ids = torch.arange(1, 9)[None]
+    says = lambda model: model(input_ids=ids).logits.detach().clone()  # noqa: E731
+    base, found, likeliest = says(run.policy.model), [], beside._likeliest
+
+    def spy(start: Forward, rollouts: Sequence[TrainingSequence]) -> tuple[torch.Tensor, torch.Tensor]:
+        if run.store.manifest(phase_key(0, "rl_update")):
+            found.append((says(start.model), rollouts))
+        return likeliest(start, rollouts)
+
+    monkeypatch.setattr(beside, "_likeliest", spy)
+    versions = drive(run, END, checkpoints=False)
+    assert found and versions[0].checksum != run.base.checksum, "too little happens to show anything"
+    assert not torch.equal(says(run.policy.model), base)
+    assert all(torch.equal(said, base) for said, _ in found), "the policy has moved, and what reads has not"
+    solutions = dict(run.ledger.execute("SELECT question_id, text FROM demonstrations"))
+    for rollout in (rollout for _, rollouts in found for rollout in rollouts):
+        question = run.questions.by_id[rollout.question_id]
+        view, plain = rollout.distillation and rollout.distillation.prompt_ids, run.student.prompt(question).token_ids
+        assert view and IN_VIEW.format(solutions[question.id]) in run.student.decode(view)
+        assert rollout.token_ids[: len(plain)] == plain and rollout.token_ids[: len(view)] != view
+
+
+def test_without_a_start_model_it_refuses_to_distil_from_the_policy_itself(guesser: Opener) -> None:
+    run = guesser(RULE)
+    run.policy.reference = None
+    with pytest.raises(SelfCheckFailed, match="would be distilled from itself"):
+        drive(run, END, checkpoints=False)
+
+
+def test_the_start_models_pass_over_what_it_reads_is_counted(guesser: Opener) -> None:
+    run, plain = guesser(RULE, name="with"), guesser(name="without")
+    for each in (run, plain):
+        drive(each, 1, checkpoints=False)
+    (flops,), (before,) = (
+        each.ledger.execute("SELECT flops FROM updates WHERE kind = 'rl' AND iteration = 0")[0] for each in (run, plain)
+    )
+    model, prompts = run.policy.model, {q.id: len(run.student.prompt(q).token_ids) for q in run.questions.training}
+    written = run.ledger.execute(
+        "SELECT question_id, tokens FROM attempts WHERE iteration = 0 AND purpose = 'train' AND reward IS NOT NULL"
+    )
+    asked = recorded_fates(run, 0).distilled
+    views = {one.question_id: len(prefix_of(run, "groups", one.prompt).prompt_ids) for one in asked}
+    drawn = update_flops(model, [prompts[q] + tokens for q, tokens in written if q in views])
+    assert flops - before == pytest.approx(
+        drawn + forward_flops(model, [views[q] + n for q, n in written if q in views])
+    )
+
+
 def test_where_the_view_gains_too_little_nothing_is_taught(guesser: Opener, caplog: pytest.LogCaptureFixture) -> None:
     run = guesser("teach.rule={ kind = 'self-distil', gap_questions = 2, least_gap = 1.0 }")
     plain = guesser(name="plain")
@@ -203,10 +263,16 @@ def test_what_cannot_be_shown_and_who_thinks_are_refused_before_work_starts(
 ) -> None:
     with pytest.raises(ConfigError, match=r"teach.rule.kind='self-distil' puts words into the prompt.*cannot write"):
         opener("teach.rule=self-distil", "sft=off")
-    with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens=50; the shortest is \d+ tokens"):
+    with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens=50; the shortest is \d+ tokens") as refused:
         guesser(RULE, "policy.max_prompt_tokens=50")
+    shortest = int(str(refused.value).partition("the shortest is ")[2].partition(" ")[0])
+    with pytest.raises(ConfigError, match=f"the shortest is {shortest} tokens"):
+        guesser(RULE, f"policy.max_prompt_tokens={shortest - 1}")
     opens = r"policy.prompt_suffix=<think>\n"
     with pytest.raises(ConfigError, match=r"whose prompt opens the reasoning.*teach.rule.thinks=true"):
         guesser("teach.rule=self-distil", opens)
     assert not list((tmp_path / "runs").glob("*/iterations"))
+    run = guesser(RULE, f"policy.max_prompt_tokens={shortest}", name="enough")
+    drive(run, 1, checkpoints=False)
+    assert trials(run), "as few tokens as it named do"
     assert torch.get_num_threads() == 1
