@@ -73,7 +73,8 @@ def test_a_query_gets_no_more_time_than_is_said(store, monkeypatch):
 
 def test_ctrl_c_ends_the_command_and_its_child_at_once(store):
     sql = "SELECT sum(hash(a.range + b.range)) FROM range(10_000_000) a, range(10_000_000) b"
-    program = "import sys; from flows.cli.main import main; main()"
+    # As in a terminal: what a script starts in the background ignores SIGINT, and so would all that it starts.
+    program = "from signal import *; signal(SIGINT, default_int_handler); from flows.cli.main import main; main()"
     command = [sys.executable, "-c", program, "sql", sql, "--store", str(store)]
     with subprocess.Popen(
         command,
