@@ -28,5 +28,5 @@ def test_the_tables_of_the_readme_are_on_seeds_that_were_not_tuned_on() -> None:
         **dict.fromkeys(("arithmetic-families", "arithmetic-flops", "arithmetic-paper"), (101, 102, 103)),
     }
     table = found["arithmetic"]
-    assert len(table.methods) == 15 and [m.name for m in table.methods.values() if m.reference] == ["sft-all", "sft-n"]
+    assert len(table.methods) == 16 and [m.name for m in table.methods.values() if m.reference] == ["sft-all", "sft-n"]
     assert table.expected == {"relift - grpo": 0.2, "relift - random": 0.1, "relift - sft-then-rl-n": 0.15}
