@@ -231,6 +231,7 @@ class StudyResult(Stored):
     study: str
     title: str
     date: str
+    """Of the run that ended last."""
     command: str
     versions: Mapping[str, str]
     machines: tuple[str, ...]

@@ -23,7 +23,7 @@ def study_result(study: Study, results: Results, *, command: str, versions: Mapp
     return StudyResult(
         study=study.name,
         title=study.title,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        date=max((run.date for run in results.values()), default=datetime.now(UTC).isoformat(timespec="seconds")),
         command=command,
         versions={name: _versions(name, results) or now for name, now in versions.items()},
         machines=tuple(machines),

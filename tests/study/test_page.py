@@ -56,6 +56,7 @@ def test_beside_the_page_stands_the_same_in_short_with_losses_first(whole):
     short = (whole[0] / "README.md").read_text()
     heads = re.findall(r"^#+ (.*)$", short, flags=re.MULTILINE)
     assert heads[1:] == ["Losses first", "Planned comparisons", "Methods"]
+    assert "- **sft-n** is not above grpo: " in short
     assert "- **relift − sft-then-rl-all**: lost, " in short and "| relift − grpo | +" in short
     ranked = re.findall(r"^\| (\S+)[^|]*\| ([\d.]+) \| [\d.]+ to", short, flags=re.MULTILINE)
     assert len(ranked) == 15 and [float(mean) for _, mean in ranked] == sorted(

@@ -46,6 +46,10 @@ def test_pairs_are_paired_by_seed_and_the_planned_one_stands_alone(tmp_path: Pat
     assert pair.is_loss, "0.4 was expected"
 
 
+def test_its_date_is_that_of_the_run_that_ended_last_so_that_drawing_it_again_changes_nothing(tmp_path: Path) -> None:
+    assert whole(tmp_path) == whole(tmp_path) and whole(tmp_path).date == "2026-01-31T03:00:00+00:00"
+
+
 def test_all_others_are_exploratory_against_relift_and_grpo_and_a_reference_row_is_in_none(tmp_path: Path) -> None:
     study = whole(tmp_path)
     assert list(study.pairs) == ["relift - grpo", "relift - random", "random - grpo"]

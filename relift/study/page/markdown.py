@@ -78,7 +78,7 @@ def made(view: StudyView) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown takes for nothing but text, on one line."""
-    text = " ".join(text.split())
+    text = re.sub(r"\s*[\r\n]\s*", " ", text)
     return "".join(f"\\{char}" if char in SPECIAL else char for char in text)
 
 
