@@ -56,12 +56,9 @@ class Answers:
         for answer in answers:
             self._require_possible(answer, moment, encode)
         graded = {g.question.id for g in moment.groups if any(r.reward is not None for r in g.rollouts)}
-        answers = [
-            one
-            for one in answers
-            if not isinstance(one, Join | Distil)
-            or one.question_id in (moment.joinable if isinstance(one, Join) else graded)
-        ]
+        joinable = moment.joinable
+        answers = [one for one in answers if not isinstance(one, Join) or one.question_id in joinable]
+        answers = [one for one in answers if not isinstance(one, Distil) or one.question_id in graded]
         weight = self._asked("rl_weight", moment)
         if not _is_number(weight) or weight < 0:
             raise self._wrong("rl_weight", f"answered {weight!r}, which is no number of at least 0")

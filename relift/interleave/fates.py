@@ -37,10 +37,14 @@ class Fates:
         )
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Whose demonstrations the update trains on."""
+        return (*self.joined, *(answer.question_id for answer in self.supervised))
+
+    @property
     def taught(self) -> tuple[str, ...]:
-        """Whose demonstrations the update trains on, or has in view."""
-        supervised = (answer.question_id for answer in self.supervised)
-        return (*self.joined, *supervised, *(answer.question_id for answer in self.distilled))
+        """Whose it trains on, or has in view."""
+        return (*self.targets, *(answer.question_id for answer in self.distilled))
 
 
 ALL_KEPT = Fates()

@@ -61,10 +61,11 @@ def _distilled_parts(forward: Forward, rollouts: Sequence[TrainingSequence], sta
 def _likeliest(start: Forward, rollouts: Sequence[TrainingSequence]) -> tuple[Tensor, Tensor]:
     """(C, N) log-probabilities and ids of the start model where it reads these rollouts after prompts of its own, in
     their order."""
-    reread = [_reread(rollout) for rollout in rollouts]
-    empty = torch.empty(0, LIKELIEST, device=start.model.device)
-    found = {-1: (empty, empty.long())} if not reread else {}
-    for batch in start.split(reread):
+    if not rollouts:  # of a micro-batch that only gives every rank as many
+        empty = torch.empty(0, LIKELIEST, device=start.model.device)
+        return empty, empty.long()
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for batch in start.split([_reread(rollout) for rollout in rollouts]):
         sizes = start.sizes
         logprobs_CN, ids_CN = most_likely_tokens(
             start.model, batch, count=LIKELIEST, vocabulary=sizes.vocabulary, chunk_tokens=sizes.chunk_tokens

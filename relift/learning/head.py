@@ -61,8 +61,7 @@ def logprobs_and_entropy(
     where all rows fit one chunk their log-probabilities are kept instead. The chunk changes rounding alone. Gradients
     reach ``hidden_CD``, ``weight_VD`` and ``bias_V``; the entropy has one for ``Entropy.GRADIENT`` alone.
     """
-    device = hidden_CD.device.type
-    product_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
+    product_type = _product_type(hidden_CD, weight_VD)
     targets_CN = targets.unsqueeze(1) if targets.dim() == 1 else targets
     logprobs_CN, entropy_C = _Head.apply(  # type: ignore[no-untyped-call]
         hidden_CD, weight_VD, bias_V, targets_CN, temperature, vocabulary, chunk_tokens, entropy, product_type
@@ -76,8 +75,7 @@ def most_likely(
 ) -> tuple[Tensor, Tensor]:
     """(C, N) log-probabilities in nats of the ``count`` likeliest tokens, or of all where there are fewer, likeliest
     first, and their (C, N) ids; at temperature 1, of the same softmax and in the same chunks as above."""
-    device = hidden_CD.device.type
-    product_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
+    product_type = _product_type(hidden_CD, weight_VD)
     head = _Linear(weight_VD, bias_V, vocabulary, product_type)
     logprobs_CN = hidden_CD.new_empty(len(hidden_CD), min(count, vocabulary), dtype=_sums_in(hidden_CD))
     ids_CN = torch.empty_like(logprobs_CN, dtype=torch.int64)
@@ -86,6 +84,11 @@ def most_likely(
         _, logprobs_KV = head.log_softmax(hidden_CD[rows], 1.0, *work)
         logprobs_CN[rows], ids_CN[rows] = logprobs_KV.topk(logprobs_CN.shape[1], dim=1)
     return logprobs_CN, ids_CN
+
+
+def _product_type(hidden_CD: Tensor, weight_VD: Tensor) -> torch.dtype:
+    device = hidden_CD.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
 
 
 class _Head(torch.autograd.Function):

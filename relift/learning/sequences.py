@@ -40,8 +40,10 @@ def rl_sequences(
     without their rollouts.
     """
     size = config.questions_per_update
-    beside = [one for one in taught if is_beside(one)]
     joined = {one.question_id: one for one in taught if not is_beside(one)}
+    beside: dict[str, list[TrainingSequence]] = {}
+    for one in filter(is_beside, taught):
+        beside.setdefault(one.question_id, []).append(one)
     asked = [list(groups[start : start + size]) for start in range(0, len(groups), size)]
     for position, group in enumerate(further):
         asked[position * len(asked) // len(further)].append(group)
@@ -62,7 +64,7 @@ def rl_sequences(
         longest = max_completion_tokens - len(found.prefix_ids)
         steps[position * len(steps) // len(guided)] += _group_sequences(found.group, prompt, config, longest)
     for step, of_step in zip(steps, asked, strict=True):
-        step += [one for group in of_step for one in beside if one.question_id == group.question.id]
+        step += [one for group in of_step for one in beside.get(group.question.id, ())]
     return steps
 
 

@@ -44,15 +44,17 @@ def update_flops(model: PreTrainedModel, lengths: Iterable[int]) -> float:
     A token attends to half of its sequence on average. Embeddings are looked up, not multiplied: they count only where
     they are the output head as well. A frozen parameter costs 4 a token, since it needs no gradient of its own (LoRA).
     """
-    per_token: int = sum((6 if p.requires_grad else 4) * p.numel() for p in _multiplied(model))
-    per_pair = 12 * _attended(model)
-    return sum(length * (per_token + per_pair * length / 2) for length in lengths)
+    per_token = sum((6 if p.requires_grad else 4) * p.numel() for p in _multiplied(model))
+    return _flops(lengths, per_token=per_token, per_pair=12 * _attended(model))
 
 
 def forward_flops(model: PreTrainedModel, lengths: Iterable[int]) -> float:
     """The same of a forward pass alone."""
-    per_token: int = sum(2 * p.numel() for p in _multiplied(model))
-    per_pair = 4 * _attended(model)
+    per_token = sum(2 * p.numel() for p in _multiplied(model))
+    return _flops(lengths, per_token=per_token, per_pair=4 * _attended(model))
+
+
+def _flops(lengths: Iterable[int], *, per_token: int, per_pair: int) -> float:
     return sum(length * (per_token + per_pair * length / 2) for length in lengths)
 
 

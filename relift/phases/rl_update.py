@@ -79,10 +79,8 @@ def rl_update(
         came = demonstrations_of(run, sourced)
     decision = read(run.store, gated.key, GateRecord).decision
     fates, taught = run.interleaving.fates(batch, decision, came, partial(prefix_of, run))
-    targets = {*fates.joined, *(answer.question_id for answer in fates.supervised)}
-    rows = [
-        demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in taught if d.question_id in targets
-    ]
+    targets = [lesson for lesson in taught if lesson.question_id in fates.targets]
+    rows = [demonstration_row(run, 0, d.question_id, d.demonstration_id, d.text) for d in targets]
     others = () if fates == ALL_KEPT else (asdict(fates),)
     inputs = digest(run.fingerprint, rollouts.sha256, verdicts.sha256, gated.sha256, version.checksum, rows, *others)
     if ref := finished(run, iteration, "rl_update", inputs):
@@ -167,8 +165,8 @@ def _start(run: Run) -> Iterator[Any]:
             "distilled from itself. Have the class of the rule say distils = True before the run is opened."
         )
     else:
-        with without_adapters(run.policy.model):
-            yield run.policy.model
+        with without_adapters(run.policy.model) as model:
+            yield model
 
 
 def _guides(run: Run, batch: Batch) -> list[Use]:

@@ -52,18 +52,17 @@ class SelfDistilRule(Rule):
         """First with the demonstration in view, then the same questions as they are."""
         if moment.trials:
             return [GuidedPrompt(found.prefix.question_id, None) for found in moment.trials]
-        new = [q for q in moment.hardest if q in moment.waiting and q not in self.measured]
-        prompts = [GuidedPrompt(q, in_view(moment.waiting[q]), in_question=True) for q in new]
+        new = [Distil(q, view).prompt for q, view in _views(moment, moment.hardest).items() if q not in self.measured]
         left = max(0, self._config.gap_questions - len(self.measured))
-        return self._fitting.first(left, prompts, moment)
+        return self._fitting.first(left, new, moment)
 
     def groups(self, moment: Moment) -> Sequence[Distil]:
         if not self._teaches(self.measured | _measured(moment.trials)):
             return ()
-        views = {q: in_view(moment.waiting[q]) for q in self.requests(moment) if q in moment.waiting}
-        prompts = [Distil(question, view).prompt for question, view in views.items()]
-        fitting = self._fitting.first(len(prompts), prompts, moment)
-        return [Distil(p.question_id, views[p.question_id], self._config.weight) for p in fitting]
+        views = _views(moment, self.requests(moment))
+        answers = {q: Distil(q, view, self._config.weight) for q, view in views.items()}
+        fitting = self._fitting.first(len(answers), (answer.prompt for answer in answers.values()), moment)
+        return [answers[prompt.question_id] for prompt in fitting]
 
     def advance(self, moment: Moment) -> None:
         if not (found := _measured(moment.trials)):
@@ -92,6 +91,11 @@ class SelfDistilRule(Rule):
 
     def _teaches(self, measured: Mapping[str, tuple[float, float]]) -> bool:
         return bool(measured) and _mean(seen - alone for seen, alone in measured.values()) >= self._config.least_gap
+
+
+def _views(moment: Moment, questions: Iterable[str]) -> dict[str, str]:
+    """The text that stands in view, of those questions for which a demonstration waits."""
+    return {question: in_view(moment.waiting[question]) for question in questions if question in moment.waiting}
 
 
 def in_view(lesson: Lesson) -> str:

@@ -89,9 +89,10 @@ class ZppoRule(Rule):
         shown = {found.prefix.question_id for found in moment.guided if found.prefix.demonstration_id}
         for question, before in self.hard.items():
             hard = replace(before, asked=moment.iteration) if question in asked else before
-            is_shown = hard.is_shown or question in shown
-            waits = _with_demonstration(hard, moment.waiting.get(question))
-            self.hard[question] = replace(hard, is_shown=True) if is_shown else waits
+            if hard.is_shown or question in shown:
+                self.hard[question] = replace(hard, is_shown=True)
+            else:
+                self.hard[question] = _with_demonstration(hard, moment.waiting.get(question))
         for question in list(self.hard)[: -self._config.capacity]:
             del self.hard[question]
 
