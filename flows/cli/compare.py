@@ -13,7 +13,7 @@ from flows.server.embedded import HOME, PrefectServer, locked, make_home
 from flows.server.outage import run_flow
 from relift.errors import ConfigError, RunError
 from relift.study.comparison import Comparison, open_comparison
-from relift.study.results import page_file, study_file
+from relift.study.files import page_file, study_file
 from relift.study.study import load_study
 
 console = Console()

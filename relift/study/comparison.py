@@ -14,8 +14,9 @@ from relift.errors import ConfigError, DataError, StoreError
 from relift.run.identity import remove_run
 from relift.store import Store
 from relift.study.collect import Title, collect
+from relift.study.files import run_file, study_file
 from relift.study.planned import PlannedRun
-from relift.study.results import RunResult, StudyResult, run_file, study_file
+from relift.study.results import RunResult, StudyResult
 from relift.study.settings import changed, departures
 from relift.study.study import Study, pair_name
 from relift.study.whole import study_result

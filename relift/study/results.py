@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -287,15 +286,3 @@ class StudyResult(Stored):
     def losses_first(self) -> tuple[PairResult, ...]:
         """The pairs as they are to be read."""
         return tuple(sorted(self.pairs.values(), key=lambda pair: (not pair.is_loss, not pair.planned)))
-
-
-def run_file(folder: Path, study: str, method: str, seed: int) -> Path:
-    return folder / study / f"{method}-{seed}.json"
-
-
-def study_file(folder: Path, study: str) -> Path:
-    return folder / f"{study}.json"
-
-
-def page_file(folder: Path, study: str) -> Path:
-    return folder / study / "index.html"

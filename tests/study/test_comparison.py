@@ -11,7 +11,8 @@ import pytest
 
 from relift.errors import ConfigError, DataError, StoreError
 from relift.study.comparison import Comparison, open_comparison, require_unchanged, standing
-from relift.study.results import RunResult, run_file
+from relift.study.files import run_file
+from relift.study.results import RunResult
 from relift.study.settings import departures
 from relift.study.study import load_study
 from relift.study.whole import study_result
