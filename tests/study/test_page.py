@@ -49,6 +49,9 @@ def test_sections_stand_in_order_and_losses_before_everything_that_was_won(whole
     lost = section(whole[1], "Losses first")
     assert "relift − sft-then-rl-all : lost" in lost and "guided − relift : undecided" in lost
     assert "sft-n is not above grpo" in lost and "relift − grpo" not in lost
+    beaten = r"relift − sft-then-relift-all : lost, −\S+ points .* with \d+ demonstrations against 7,300 \(exploratory"
+    assert re.search(beaten, lost), "what is claimed for relift is claimed of the planned comparisons alone"
+    assert "insert" not in lost, "exploratory comparisons that were not lost stand further below"
     assert "15 methods under 5 seeds, at equal cost (rollouts 61,440), on 360 held-out questions." in words(whole[1])
 
 

@@ -113,7 +113,7 @@ def pairs_table(pairs: Sequence[PairResult], not_yet: Sequence[str] = (), *, pla
 
 
 def verdict(pair: PairResult) -> str:
-    """Of a planned pair, in words."""
+    """In words."""
     if pair.high < 0:
         return "lost"
     if pair.low <= 0:

@@ -95,6 +95,14 @@ class StudyView:
         return tuple(pair for pair in self.planned if fell_short(pair))
 
     @property
+    def beaten(self) -> tuple[PairResult, ...]:
+        """Exploratory comparisons that a method with a planned one lost: what is claimed for it is claimed of the
+        planned ones alone. The largest loss first."""
+        claimed = {pair.first for pair in self.planned}
+        lost = [pair for pair in self.exploratory if pair.first in claimed and pair.high < 0]
+        return tuple(sorted(lost, key=lambda pair: pair.mean))
+
+    @property
     def below_grpo(self) -> tuple[Method, ...]:
         """Methods with a lower mean than plain GRPO, the lowest last."""
         grpo = next((method for method in self.methods if method.name == GRPO), None)
