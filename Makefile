@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Torch collapses when its threads outnumber free cores, and small models gain nothing from a second one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo demo-grpo serve figures figures-teacher smollm2 lint format clean
+.PHONY: setup demo demo-grpo serve figures-teacher smollm2 lint format clean
 .PHONY: test test-slow test-kill test-prefect test-teacher test-vllm test-s3 test-s3-demo test-verifier-long test-ledger-kills test-ledger-clients test-attacks test-models test-wheel
 .PHONY: bench bench-s3 bench-trainer bench-losses bench-verifier bench-ledger bench-sampling
 
@@ -25,9 +25,6 @@ demo: setup  ## set up, then ReLIFT end to end on the embedded default
 
 demo-grpo: setup  ## the same run without fine-tuning: plain GRPO
 	$(BIN)/relift train demo --name demo-grpo --set sft=off
-
-figures: setup  ## the README's table: the demo against plain GRPO, seeds 0 to 2 (six runs)
-	$(BIN)/python -m tests.figures
 
 figures-teacher: setup  ## the demo taught by an API over a faulty line, seeds 0 to 2 (three runs); fails 4 points off
 	$(BIN)/python -m tests.figures_teacher
