@@ -130,7 +130,8 @@ def made_run(
         command=f".venv/bin/relift compare studies/arithmetic.toml --only {method}:{seed}",
         versions={"relift": "0.3.0"}, machine="2 CPU cores of an x86_64",
         settings={
-            "seed": str(seed), "questions.count": "7680", **({} if iterations else {"rl": "off", "iterations": "0"}),
+            "seed": str(seed), "questions.count": "7680",
+            **({"rl.optimizer.lr": "0.0002"} if iterations else {"rl": "None", "iterations": "0"}),
             **({"warm_start.demonstrations": "all" if demonstrations > 7000 else str(demonstrations)} if warm else {}),
             "teach.rule.kind": method if spec[4] == 0 and method not in ("grpo", "intervention") else "relift",
         },

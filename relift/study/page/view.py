@@ -10,6 +10,8 @@ from relift.study.results import FamilyResult, MethodMean, PairResult, RunResult
 
 GRPO = "grpo"
 """The method that every other one is held against where the study has it."""
+NONE, OFF = "None", "off"
+"""How a run's file has a section that is off, and how a person does."""
 DEFAULT = "default"
 """What a setting is that a run's file does not name."""
 
@@ -144,15 +146,28 @@ def differing_settings(methods: Sequence[Method]) -> dict[str, dict[str, list[st
     """Setting to value to the methods that have it, of the settings in which two methods differ, seeds aside.
 
     Where a method's runs differ among themselves (a budget that another run of the same seed sets) its value is all of
-    them.
+    them. A section that is off has no settings to differ in.
     """
     keys = sorted({key for method in methods for run in method.runs for key in run.settings} - {"seed"})
+    sections = {section for key in keys for section in _sections(key)}
     found: dict[str, dict[str, list[str]]] = {}
     for key in keys:
         values: dict[str, list[str]] = {}
         for method in methods:
-            own = dict.fromkeys(run.settings.get(key, DEFAULT) for run in method.runs)
-            values.setdefault(", ".join(own), []).append(method.name)
+            own = dict.fromkeys(run.settings.get(key, DEFAULT) for run in method.runs if not _is_within_off(run, key))
+            said = [OFF if key in sections and value == NONE else value for value in own]
+            if said:
+                values.setdefault(", ".join(said), []).append(method.name)
         if len(values) > 1:
             found[key] = values
     return found
+
+
+def _is_within_off(run: RunResult, key: str) -> bool:
+    return any(run.settings.get(section) == NONE for section in _sections(key))
+
+
+def _sections(key: str) -> list[str]:
+    """Those that a setting is in, e.g. of ``rl.optimizer.lr``: ``rl``, ``rl.optimizer``."""
+    parts = key.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]

@@ -31,7 +31,8 @@ MOST_OPEN = 12
 """Rows of a table of details that stands open."""
 BANDS_NOTE = (
     '<p class="note">Numbers of held-out questions, means over seeds. Of a question\'s samples are right, unsolved: '
-    "none; sometimes: some; always: all.</p>"
+    "none; sometimes: some; always: all. Before is after the warm start of a method that has one, so what that alone "
+    "taught or cost is not in here, but above.</p>"
 )
 
 
