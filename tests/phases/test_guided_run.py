@@ -73,6 +73,7 @@ def prefixes(run: Run, iteration: int) -> tuple[Prefix, ...]:
     return read(run.store, phase_key(iteration, "rollout"), RolloutRecord).guided
 
 
+@pytest.mark.slow
 def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(opener: Opener, tmp_path: Path) -> None:
     run = opener(*SETTINGS)
     purposes = set[str]()

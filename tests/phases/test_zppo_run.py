@@ -30,6 +30,7 @@ def shown(run: Run, iteration: int) -> list[tuple[Prefix, str]]:
     return [(prefix, run.student.decode(prefix.prompt_ids)) for prefix in found if prefix.purpose is Purpose.GUIDED]
 
 
+@pytest.mark.slow
 def test_killed_after_any_phase_and_resumed_it_ends_as_the_uninterrupted_run(guesser: Opener, tmp_path: Path) -> None:
     run = guesser(RULE)
 
