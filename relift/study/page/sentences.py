@@ -31,29 +31,24 @@ def losses_said(view: StudyView) -> list[tuple[str, str]]:
     said = [(f"{pair.first} − {pair.second}", f": {outcome(pair)}") for pair in view.losses]
     said += [(f"{pair.first} − {pair.second}", f": {_beaten(view, pair)}") for pair in view.beaten]
     for method in view.below_grpo:
-        grpo = next(m for m in view.methods if m.name == GRPO)
-        share = f"{percent(method.mean.mean)} % against {percent(grpo.mean.mean)} %"
+        share = f"{percent(method.mean.mean)} % against {percent(view.method(GRPO).mean.mean)} %"
         unlike = " (it spends no rollouts)" if method.is_reference else ""
         said.append((method.name, f" is not above grpo: {share}{unlike}"))
     return said + [(warning, "") for warning in view.result.warnings]
 
 
 def outcome(pair: PairResult) -> str:
-    """Of a planned pair, e.g. ``lost, −4.2 points (−5.9 to −2.4), expected at least +10.0``."""
+    """e.g. ``lost, −4.2 points (−5.9 to −2.4), expected at least +10.0``."""
     expected = "" if pair.expected is None else f", expected at least {points(pair.expected)}"
     return f"{verdict(pair)}, {points(pair.mean)} points ({points(pair.low)} to {points(pair.high)}){expected}"
 
 
 def _beaten(view: StudyView, pair: PairResult) -> str:
     """e.g. ``lost, −4.9 points (−6.0 to −3.8), with 390 demonstrations against 6,925 (exploratory, p 0.002)``."""
-    ours, theirs = (_demonstrations(view, name) for name in (pair.first, pair.second))
-    found = f"{verdict(pair)}, {points(pair.mean)} points ({points(pair.low)} to {points(pair.high)})"
-    return f"{found}, with {ours} demonstrations against {theirs} (exploratory, p {pair.p_adjusted:.2g})"
-
-
-def _demonstrations(view: StudyView, name: str) -> str:
-    method = next(method for method in view.methods if method.name == name)
-    return amount(method.average(lambda run: run.demonstrations))
+    ours, theirs = (
+        amount(view.method(name).average(lambda run: run.demonstrations)) for name in (pair.first, pair.second)
+    )
+    return f"{outcome(pair)}, with {ours} demonstrations against {theirs} (exploratory, p {pair.p_adjusted:.2g})"
 
 
 def intervals_said(view: StudyView) -> str:

@@ -42,6 +42,10 @@ class StudyView:
     waiting: tuple[str, ...]
     """Methods of which none has."""
 
+    def method(self, name: str) -> Method:
+        """One of ``methods``."""
+        return next(method for method in self.methods if method.name == name)
+
     @property
     def ranked(self) -> tuple[Method, ...]:
         """The best first."""
@@ -101,7 +105,7 @@ class StudyView:
         """Exploratory comparisons that a method with a planned one lost: what is claimed for it is claimed of the
         planned ones alone. The largest loss first."""
         claimed = {pair.first for pair in self.planned}
-        lost = [pair for pair in self.exploratory if pair.first in claimed and pair.high < 0]
+        lost = [pair for pair in self.exploratory if pair.first in claimed and pair.is_loss]
         return tuple(sorted(lost, key=lambda pair: pair.mean))
 
     @property
